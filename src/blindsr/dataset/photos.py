@@ -1,0 +1,97 @@
+"""A folder of photos, decoded once into one memory-mapped file: a crop costs a copy and no decoding."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blindsr.errors import InputError
+from blindsr.files import atomic_path
+
+log = logging.getLogger(__name__)
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"}
+
+
+def list_images(folder: Path) -> list[Path]:
+    """The image files below a folder, sorted by their path.
+
+    Raises:
+        InputError: The folder does not exist or holds no image.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder of images")
+    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    if not files:
+        raise InputError(f"{folder}: no image in it ({', '.join(sorted(SUFFIXES))})")
+    return files
+
+
+class PhotoCache:
+    """Photos as 8-bit RGB arrays in one file on disk, shared by all processes through the page cache.
+
+    Args:
+        files: The photos; those that are smaller than `smallest` on a side are left out, with a warning.
+        cache: Folder for the decoded pixels. They are decoded again when a file changed, by size and time.
+        smallest: Least width and height that is of use, in pixels.
+
+    Raises:
+        InputError: No photo is left.
+    """
+
+    def __init__(self, files: list[Path], cache: Path, smallest: int = 1) -> None:
+        stamp = [[str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns] for f in files]
+        key = hashlib.sha256(json.dumps(stamp).encode()).hexdigest()[:16]
+        pixels, index = cache / f"photos-{key}.u8", cache / f"photos-{key}.json"
+        if not (pixels.exists() and index.exists()):
+            cache.mkdir(parents=True, exist_ok=True)
+            _decode(files, pixels, index)
+        rows: list[dict[str, Any]] = json.loads(index.read_text())
+        self._pixels: NDArray[np.uint8] = np.memmap(pixels, np.uint8, mode="r")
+        self._rows = [row for row in rows if min(row["height"], row["width"]) >= smallest]
+        if len(self._rows) < len(rows):
+            log.warning(
+                "%d photos are smaller than %d pixels; left out", len(rows) - len(self._rows), smallest
+            )
+        if not self._rows:
+            raise InputError(f"none of the {len(files)} photos is at least {smallest} pixels wide and high")
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, i: int) -> NDArray[np.uint8]:
+        """Photo i, (H, W, 3) RGB in [0, 255]: a read-only view, nothing is copied."""
+        row = self._rows[i]
+        height, width, start = row["height"], row["width"], row["start"]
+        return self._pixels[start : start + height * width * 3].reshape(height, width, 3)
+
+    def name(self, i: int) -> str:
+        """File name of photo i."""
+        return str(self._rows[i]["name"])
+
+
+def _decode(files: list[Path], pixels: Path, index: Path) -> None:
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    log.info("decoding %d photos into %s", len(files), pixels)
+    rows, start = [], 0
+    with atomic_path(pixels) as temporary, temporary.open("wb") as out:
+        for file in files:
+            try:
+                with Image.open(file) as image:
+                    photo = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+            except (UnidentifiedImageError, OSError) as error:
+                raise InputError(f"{file}: cannot be decoded ({error}); remove it or replace it") from None
+            rows.append(
+                {"name": file.name, "height": photo.shape[0], "width": photo.shape[1], "start": start}
+            )
+            out.write(photo.tobytes())
+            start += photo.size
+    with atomic_path(index) as temporary:
+        temporary.write_text(json.dumps(rows))

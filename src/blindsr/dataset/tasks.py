@@ -1,0 +1,111 @@
+"""The task sampler of CMDSR: T tasks, one degradation and 2n patches each (arXiv 2104.03926, section IV)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from blindsr.dataset.photos import PhotoCache
+from blindsr.degradation import Degradation, DegradationSpace
+
+
+@dataclass(frozen=True)
+class TaskBatch:
+    """What one training step needs, before the degradation is applied on the training device.
+
+    Attributes:
+        step: The step it belongs to; the batch is a function of the seed, the rank and this number alone.
+        hr: HR patches, (T, 2n, 3, S, S) uint8 RGB; patches 0..n-1 are the first support set of the task.
+        degradations: One for each task.
+        seeds: One noise seed for each task.
+        offset: Where each task's patches are cut after the degradation, (T, 2) LR pixels (row, column).
+        negatives: A derangement of the tasks, (T,).
+    """
+
+    step: int
+    hr: NDArray[np.uint8]
+    degradations: tuple[Degradation, ...]
+    seeds: tuple[int, ...]
+    offset: NDArray[np.int64]
+    negatives: NDArray[np.int64]
+
+    def __str__(self) -> str:
+        tasks = "; ".join(f"{d} (seed {s})" for d, s in zip(self.degradations, self.seeds, strict=True))
+        return f"step {self.step}: {tasks}"
+
+
+class TaskDataset(Dataset[TaskBatch]):
+    """Item k is the batch of step k: a pure function of (seed, rank, k), so a run resumes anywhere exactly.
+
+    Patches are `margin` LR pixels larger than what is trained on. The cut after the degradation falls at a
+    random offset, so the trained patch sees neither the border handling of the operators nor always the same
+    position of the JPEG grid.
+
+    Args:
+        photos: Where HR patches come from.
+        space: Where degradations are drawn from; its scale is the one trained.
+        tasks: Number T of tasks in a batch.
+        support: Number n of patches in a support set; a task has two of them.
+        patch: Side of a trained LR patch.
+        margin: LR pixels cut off.
+        steps: Length of the run.
+        seed: Of all draws.
+        rank: Of this process, so that each draws other batches.
+        single_photo: Share of support sets cut from one photo (as they are when one photo is restored)
+            instead of from n photos.
+    """
+
+    def __init__(
+        self,
+        photos: PhotoCache,
+        space: DegradationSpace,
+        *,
+        tasks: int = 8,
+        support: int = 20,
+        patch: int = 48,
+        margin: int = 8,
+        steps: int = 1_000_000,
+        seed: int = 0,
+        rank: int = 0,
+        single_photo: float = 0.5,
+    ) -> None:
+        self.photos, self.space, self.steps, self.seed, self.rank = photos, space, steps, seed, rank
+        self.tasks, self.support, self.patch, self.margin = tasks, support, patch, margin
+        self.single_photo = single_photo
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, step: int) -> TaskBatch:
+        rng = np.random.default_rng([self.seed, self.rank, step])
+        degradations = tuple(self.space.sample(rng) for _ in range(self.tasks))
+        size = (self.patch + self.margin) * self.space.scale
+        hr = np.empty((self.tasks, 2 * self.support, 3, size, size), np.uint8)
+        for task in hr:
+            for half in (task[: self.support], task[self.support :]):
+                one = rng.random() < self.single_photo
+                chosen = rng.integers(len(self.photos), size=1 if one else self.support)
+                for patch, photo in zip(half, np.resize(chosen, self.support), strict=True):
+                    patch[...] = self._crop(int(photo), size, rng)
+        seeds = tuple(int(s) for s in rng.integers(2**31, size=self.tasks))
+        offset = rng.integers(self.margin + 1, size=(self.tasks, 2))
+        # A cyclic shift is a derangement for every shift but 0.
+        negatives = (np.arange(self.tasks) + rng.integers(1, max(self.tasks, 2))) % self.tasks
+        return TaskBatch(step, hr, degradations, seeds, offset, negatives)
+
+    def _crop(self, photo: int, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+        """A random crop, flipped and transposed at random, (3, size, size)."""
+        pixels = self.photos[photo]
+        top = rng.integers(pixels.shape[0] - size + 1)
+        left = rng.integers(pixels.shape[1] - size + 1)
+        crop = pixels[top : top + size, left : left + size]
+        if rng.random() < 0.5:
+            crop = crop[:, ::-1]
+        if rng.random() < 0.5:
+            crop = crop[::-1]
+        if rng.random() < 0.5:
+            crop = crop.swapaxes(0, 1)
+        return crop.transpose(2, 0, 1)

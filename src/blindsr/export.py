@@ -1,0 +1,189 @@
+"""A trained network becomes a model folder: two ONNX graphs, the weights and a card, each verified."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from blindsr.engine.openvino import OpenVINOEngine
+from blindsr.errors import MissingExtraError, ModelError
+from blindsr.files import atomic_path
+from blindsr.model import load_model
+from blindsr.network import CMDSR
+from blindsr.network.checkpoint import load_network, read_tensors
+
+log = logging.getLogger(__name__)
+
+SUPPORT_PATCH = 32  # side of a support patch at test time, LR pixels (arXiv 2104.03926, section IV)
+SUPPORT_COUNT = 20  # patches in a support set at test time
+TOLERANCE = 1e-4  # greatest difference between graph and network, relative to the output's largest value
+
+
+class ConditionGraph(nn.Module):
+    """support (P, 3, h, w) -> condition (1, C) and modulation (1, M)."""
+
+    def __init__(self, network: CMDSR) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, support: Tensor) -> tuple[Tensor, Tensor]:
+        """Both of CMDSR's vectors for one task."""
+        condition = self.network.condition(support)
+        return condition, self.network.modulation(condition)
+
+
+def export_checkpoint(
+    checkpoint: Path, out: Path, name: str | None = None, card: dict[str, Any] | None = None
+) -> Path:
+    """Export a checkpoint of ours, or an official CMDSR one, to a model folder that needs no PyTorch.
+
+    The base graph takes ``lr`` (1, 3, H, W), any H and W, and, if the network adapts, ``modulation`` (1, M);
+    the condition graph takes ``support`` (P, 3, h, w). Both are run and compared with the network; if they
+    differ the folder loses its card, and a folder without a card is no model.
+
+    Args:
+        checkpoint: The checkpoint; of a training run the averaged weights are taken.
+        out: Folder to write; made if absent.
+        name: The model's name; default the folder's.
+        card: More entries of the card (description, licence, provenance, metrics, ...).
+
+    Returns:
+        `out`.
+
+    Raises:
+        MissingExtraError: onnx or onnxscript is not installed.
+        ModelError: The checkpoint cannot be used, or a graph does not reproduce the network.
+    """
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+        from safetensors.torch import save_file
+    except ImportError as error:
+        raise MissingExtraError("export", "train", str(error.name)) from None
+    network, spec = load_network(checkpoint)
+    out.mkdir(parents=True, exist_ok=True)
+    height, width = 24, 20
+    lr = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0)) * network.pixel_range
+    lr_axes = {2: torch.export.Dim("height", min=1), 3: torch.export.Dim("width", min=1)}
+    files: dict[str, Path] = {"base": out / "base.onnx"}
+    if network.condition_net is not None:
+        fixed = network.condition_net.support
+        count = fixed or SUPPORT_COUNT
+        support = torch.rand(
+            count, 3, SUPPORT_PATCH, SUPPORT_PATCH, generator=torch.Generator().manual_seed(1)
+        )
+        support = support * network.pixel_range
+        support_axes = {2: torch.export.Dim("patch_height", min=2), 3: torch.export.Dim("patch_width", min=2)}
+        if fixed is None:
+            support_axes[0] = torch.export.Dim("patches", min=1)
+        files["condition"] = out / "condition.onnx"
+        graph = ConditionGraph(network).eval()
+        _export(
+            graph, (support,), ["support"], ["condition", "modulation"], [support_axes], files["condition"]
+        )
+        with torch.no_grad():
+            _, modulation = graph(support)
+        _export(network, (lr, modulation), ["lr", "modulation"], ["sr"], [lr_axes, None], files["base"])
+    else:
+        _export(network, (lr,), ["lr"], ["sr"], [lr_axes], files["base"])
+    files["weights"] = out / "weights.safetensors"
+    with atomic_path(files["weights"]) as temporary:
+        save_file({k: v.contiguous() for k, v in network.state_dict().items()}, temporary)
+    content: dict[str, Any] = {
+        "name": name or out.name,
+        "description": "",
+        "scale": network.basenet.scale,
+        "halo": network.basenet.halo,
+        "pixel_range": network.pixel_range,
+        "adaptive": network.condition_net is not None,
+        "support": None,
+        "files": {key: {"path": file.name, "sha256": _sha256(file)} for key, file in files.items()},
+        "network": spec,
+        "licence": "MIT",
+        "provenance": _provenance(checkpoint),
+        "metrics": {},
+    }
+    if network.condition_net is not None:
+        content["support"] = {"patch": SUPPORT_PATCH, "count": count, "fixed_count": fixed is not None}
+        content["modulation_size"] = sum(network.basenet.modulated)
+        content["condition_size"] = network.condition_net.size
+    content.update(card or {})
+    with atomic_path(out / "card.json") as temporary:
+        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    difference = _verify(network, out)
+    log.info("%s: the graphs differ from the network by %.1e (relative)", out, difference)
+    if not difference <= TOLERANCE:
+        (out / "card.json").unlink()
+        raise ModelError(f"{out}: the exported graphs differ from the network by {difference:.1e} (relative)")
+    return out
+
+
+def _export(
+    network: nn.Module,
+    inputs: tuple[Tensor, ...],
+    input_names: list[str],
+    output_names: list[str],
+    axes: list[Any],
+    path: Path,
+) -> None:
+    """Write one graph; `axes` names the dynamic dimensions of each input."""
+    # The exporter prints its progress and warns of its own future.
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            network, inputs, dynamo=True, input_names=input_names, output_names=output_names,
+            dynamic_shapes=axes, opset_version=18, verbose=False,
+        )  # fmt: skip
+    assert program is not None
+    with atomic_path(path) as temporary:
+        program.save(str(temporary), external_data=False)
+
+
+def _verify(network: CMDSR, folder: Path) -> float:
+    """Run the written model as users will, and compare it with the network: greatest relative difference."""
+    model = load_model(folder)
+    engine = OpenVINOEngine(model)
+    generator = torch.Generator().manual_seed(2)
+    worst = 0.0
+    for height, width in ((24, 20), (31, 45)):
+        lr = torch.rand(1, 3, height, width, generator=generator)
+        modulation = None
+        with torch.no_grad():
+            if model.support is not None:
+                side = model.support.patch
+                support = torch.rand(model.support.count, 3, side, side, generator=generator)
+                condition = network.condition(support * network.pixel_range)
+                modulation = network.modulation(condition)
+                for want, got in zip((condition, modulation), engine.condition(support.numpy()), strict=True):
+                    worst = max(worst, _difference(want, got))
+            sr = network(lr * network.pixel_range, modulation) / network.pixel_range
+        fed = None if modulation is None else modulation.numpy()
+        worst = max(worst, _difference(sr, engine.upscale(lr.numpy(), fed)))
+    return worst
+
+
+def _difference(want: Tensor, got: NDArray[np.float32]) -> float:
+    """Greatest difference, relative to the largest value."""
+    return float(np.abs(want.numpy() - got).max() / max(float(want.abs().max()), 1e-6))
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _provenance(checkpoint: Path) -> dict[str, Any]:
+    content = read_tensors(checkpoint)
+    if "config" not in content:
+        return {"source": checkpoint.name}
+    return {"trained_with": "blindsr", "steps": content["step"], "config": content["config"]}

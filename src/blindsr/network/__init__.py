@@ -1,0 +1,62 @@
+"""PyTorch definitions of the networks, and the tables by which a configuration names them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from inspect import signature
+from typing import Any, TypeVar
+
+from blindsr.errors import ConfigError
+from blindsr.network.basenet import BaseNet
+from blindsr.network.cmdsr import CMDSR
+from blindsr.network.condition import ConditionNet, PatchConditionNet, StackedConditionNet
+from blindsr.network.idn import IDN
+from blindsr.network.srresnet import SRResNet
+from blindsr.network.vdsr import VDSR
+
+__all__ = ["BASENETS", "CMDSR", "CONDITION_NETS", "BaseNet", "ConditionNet", "build_network"]
+
+BASENETS: dict[str, Callable[..., BaseNet]] = {"srresnet": SRResNet, "vdsr": VDSR, "idn": IDN}
+CONDITION_NETS: dict[str, Callable[..., ConditionNet]] = {
+    "patches": PatchConditionNet,
+    "stacked": StackedConditionNet,
+}
+
+T = TypeVar("T")
+
+
+def build_network(spec: Mapping[str, Any]) -> CMDSR:
+    """Build a network from its hyper-parameters.
+
+    Args:
+        spec: ``{"basenet": {"name": ..., **arguments}, "condition": {"name": ..., **arguments} | None,
+            "pixel_range": 1.0}``.
+
+    Raises:
+        ConfigError: An unknown name or argument; the message names the nearest right one.
+    """
+    unknown = set(spec) - {"basenet", "condition", "pixel_range"}
+    if unknown or "basenet" not in spec:
+        raise ConfigError(f"a network has basenet, condition and pixel_range, not {sorted(spec)}")
+    basenet = _build(BASENETS, spec["basenet"], "basenet")
+    condition = spec.get("condition")
+    condition_net = None if condition is None else _build(CONDITION_NETS, condition, "condition")
+    return CMDSR(basenet, condition_net, float(spec.get("pixel_range", 1.0)))
+
+
+def _build(table: Mapping[str, Callable[..., T]], spec: Mapping[str, Any], what: str) -> T:
+    arguments = dict(spec)
+    name = arguments.pop("name", None)
+    if name not in table:
+        raise ConfigError(f"{what}.name: {name!r} is not one of {', '.join(table)}{_nearest(name, table)}")
+    known = signature(table[name]).parameters
+    for key in arguments:
+        if key not in known:
+            raise ConfigError(f"{what}.{key}: {name} has no such argument{_nearest(key, known)}")
+    return table[name](**arguments)
+
+
+def _nearest(word: object, words: Mapping[str, object]) -> str:
+    close = get_close_matches(str(word), list(words), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,6 @@
+"""Training: a strict configuration, one loop, and a recipe per paradigm."""
+
+from blindsr.training.config import TrainConfig, load_config
+from blindsr.training.loop import Progress, train
+
+__all__ = ["Progress", "TrainConfig", "load_config", "train"]

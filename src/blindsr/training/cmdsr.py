@@ -1,0 +1,128 @@
+"""The recipe of CMDSR: BaseNet and ConditionNet optimised in turn (arXiv 2104.03926, section III-D)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor
+
+from blindsr.dataset import PhotoCache, TaskBatch, TaskDataset
+from blindsr.degradation import SPACES, DegradationSpace, degrade
+from blindsr.errors import ConfigError, InputError
+from blindsr.loss import task_contrastive
+from blindsr.network import CMDSR, build_network
+from blindsr.training.config import TrainConfig
+
+
+class CMDSRRecipe:
+    """One step of CMDSR.
+
+    Every step updates the BaseNet and the modulations by L1 on photos of both support sets, each restored
+    under the condition of its own set. Every `loss.condition_every`-th step also updates the ConditionNet,
+    by the task contrastive loss and a share of the same L1. The paper restores the two halves one after the
+    other; here they are one batch, whose gradient is the mean of both.
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.config = config
+        self.network: CMDSR = build_network(config.network)
+        if self.network.basenet.scale != config.data.scale:
+            raise ConfigError(
+                f"network.basenet.scale is {self.network.basenet.scale} but data.scale is {config.data.scale}"
+            )
+        networks = [self.network.basenet, self.network.modulations]
+        self.parameters = {"basenet": [p for m in networks if m is not None for p in m.parameters()]}
+        if self.network.condition_net is not None:
+            self.parameters["condition"] = list(self.network.condition_net.parameters())
+        self.sections = {"basenet": config.optimiser, "condition": config.condition_optimiser}
+
+    def dataset(self, photos: PhotoCache, rank: int) -> TaskDataset:
+        """The batches of this run."""
+        data = self.config.data
+        return TaskDataset(
+            photos, degradation_space(self.config), tasks=data.tasks, support=data.support, patch=data.patch,
+            margin=data.margin, steps=self.config.steps, seed=self.config.seed, rank=rank,
+            single_photo=data.single_photo,
+        )  # fmt: skip
+
+    def updated(self, step: int) -> list[str]:
+        """Which parameter groups this step updates."""
+        if "condition" in self.parameters and step % self.config.loss.condition_every == 0:
+            return ["basenet", "condition"]
+        return ["basenet"]
+
+    def losses(self, network: CMDSR, batch: TaskBatch, fabric: Fabric) -> dict[str, Tensor]:
+        """Run the networks on a batch.
+
+        Args:
+            network: `self.network`, as Fabric wrapped it.
+            batch: One item of the dataset.
+            fabric: Says on which device.
+
+        Returns:
+            Scalars: "total", which is to be differentiated, and its terms.
+        """
+        lr, hr = self.degraded(batch, fabric.device)  # (T, 2n, 3, h, w) and (T, 2n, 3, sh, sw)
+        loss, m, n = self.config.loss, self.config.data.restored, self.config.data.support
+        lr = torch.cat([lr[:, :n], lr[:, n:]])  # (2T, n, 3, h, w): first halves, then second halves
+        hr = torch.cat([hr[:, :n], hr[:, n:]])
+        learn_condition = "condition" in self.updated(batch.step)
+        conditions, fed = None, None
+        if self.network.adaptive:
+            with torch.set_grad_enabled(learn_condition):
+                fed = conditions = network.conditions(lr)  # (2T, C)
+            if learn_condition:
+                # The ConditionNet gets its share of the L1 gradient, BaseNet and modulations all of it.
+                fed = _scale_gradient(conditions, loss.condition_pixel)
+        sr = network.restore_tasks(lr[:, :m], fed)
+        terms = {"pixel": (sr - hr[:, :m]).abs().mean() * (255.0 / self.network.pixel_range)}
+        total = terms["pixel"]
+        if learn_condition and conditions is not None:
+            first, second = conditions.float().chunk(2)  # (T, C) each
+            negatives = torch.from_numpy(batch.negatives).to(fabric.device)
+            terms["contrastive"] = task_contrastive(first, second, negatives)
+            total = total + loss.contrastive * terms["contrastive"]
+        return {"total": total, **terms}
+
+    def degraded(self, batch: TaskBatch, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Apply each task's degradation on the training device and cut the margins off.
+
+        Returns:
+            LR (T, 2n, 3, h, w) and HR (T, 2n, 3, sh, sw), RGB in [0, pixel_range].
+        """
+        size, scale = self.config.data.patch, self.config.data.scale
+        hr_all = torch.from_numpy(batch.hr).to(device, non_blocking=True).float().div_(255)
+        lrs, hrs = [], []
+        tasks = zip(hr_all, batch.degradations, batch.seeds, batch.offset.tolist(), strict=True)
+        for hr, degradation, seed, (top, left) in tasks:
+            lr = degrade(hr, degradation, seed)
+            lrs.append(lr[..., top : top + size, left : left + size])
+            top, left, side = top * scale, left * scale, size * scale
+            hrs.append(hr[..., top : top + side, left : left + side])
+        return torch.stack(lrs) * self.network.pixel_range, torch.stack(hrs) * self.network.pixel_range
+
+
+def degradation_space(config: TrainConfig) -> DegradationSpace:
+    """The space that a configuration names or spells out.
+
+    Raises:
+        ConfigError: No space of that name, or a range that it does not have.
+    """
+    chosen = config.data.degradations
+    if isinstance(chosen, str):
+        if chosen not in SPACES:
+            raise ConfigError(f"data.degradations: {chosen!r} is not one of {', '.join(SPACES)}")
+        space = SPACES[chosen]
+    else:
+        try:
+            space = DegradationSpace.from_dict(chosen)
+        except InputError as error:
+            raise ConfigError(f"data.degradations: {error}") from None
+    return replace(space, scale=config.data.scale)
+
+
+def _scale_gradient(x: Tensor, gain: float) -> Tensor:
+    """The same value, with `gain` times the gradient."""
+    return x.detach() + gain * (x - x.detach())

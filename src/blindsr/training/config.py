@@ -1,0 +1,181 @@
+"""The configuration of a training run: one strict schema, read from YAML."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from blindsr.errors import ConfigError
+
+
+class Section(BaseModel):
+    """A part of the configuration: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataSection(Section):
+    """Where HR patches come from and how they are degraded."""
+
+    photos: Path
+    """Folder of sharp photos."""
+    cache: Path = Path(".cache/photos")
+    """Folder for their decoded pixels."""
+    holdout: int = Field(8, ge=0)
+    """So many photos, evenly spread over the sorted list, are for validation alone."""
+    degradations: str | dict[str, Any] = "paper"
+    """Name of a degradation space, or its ranges."""
+    scale: int = Field(4, ge=2, le=4)
+    tasks: int = Field(8, ge=2)
+    """T: degradations in a batch."""
+    support: int = Field(20, ge=1)
+    """n: patches in a support set; a task has two."""
+    restored: int = Field(20, ge=1)
+    """Patches of each support set that the BaseNet restores."""
+    patch: int = Field(48, ge=8)
+    """Side of an LR patch."""
+    margin: int = Field(8, ge=0)
+    """LR pixels of each patch that are cut off after the degradation."""
+    single_photo: float = Field(0.5, ge=0, le=1)
+    """Share of support sets cut from one photo."""
+    workers: int = Field(0, ge=0)
+    """Processes that cut patches; 0: the training process itself."""
+
+
+class OptimiserSection(Section):
+    """Adam, and how its learning rate moves."""
+
+    lr: float = Field(1e-4, gt=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    schedule: Literal["multistep", "cosine"] = "multistep"
+    milestones: tuple[float, ...] = (0.5, 0.9)
+    """multistep: at these fractions of the run ..."""
+    gamma: float = Field(0.1, gt=0, le=1)
+    """... the rate is multiplied by this."""
+    warmup: int = Field(0, ge=0)
+    """Steps over which the rate rises from zero."""
+    floor: float = Field(0.01, ge=0, le=1)
+    """cosine: the last rate, as a fraction of the first."""
+    clip: float | None = Field(None, gt=0)
+    """Greatest norm of the gradient."""
+
+
+class LossSection(Section):
+    """Weights of the criteria. Pixel differences are in levels of 255, whatever the network's range."""
+
+    condition_every: int = Field(10, ge=1)
+    """The ConditionNet is updated every so many steps ..."""
+    contrastive: float = Field(1.0, ge=0)
+    """... with this weight of the task contrastive loss ..."""
+    condition_pixel: float = Field(0.1, ge=0)
+    """... and this of the L1 loss."""
+
+
+class ValidationSection(Section):
+    """What is measured on the photos held out."""
+
+    every: int = Field(5000, ge=1)
+    crop: int = Field(256, ge=32)
+    """Side of the central HR crop."""
+    degradations: tuple[str, ...] = (
+        "blur=0.2",
+        "blur=1.3",
+        "blur=2.6",
+        "blur=1.3,noise=15",
+        "blur=2.6,noise=30",
+    )
+
+
+class TrainConfig(Section):
+    """A whole training run."""
+
+    name: str
+    recipe: Literal["cmdsr"] = "cmdsr"
+    seed: int = 0
+    steps: int = Field(1_000_000, ge=1)
+    network: dict[str, Any]
+    """Hyper-parameters for `blindsr.network.build_network`."""
+    data: DataSection
+    optimiser: OptimiserSection = OptimiserSection()
+    condition_optimiser: OptimiserSection = OptimiserSection(gamma=0.5)
+    loss: LossSection = LossSection()
+    validation: ValidationSection = ValidationSection()
+    ema: float = Field(0.999, ge=0, lt=1)
+    """Decay of the averaged weights; 0 keeps no average."""
+    checkpoint_every: int = Field(5000, ge=1)
+    log_every: int = Field(100, ge=1)
+    keep: int = Field(3, ge=1)
+    """Checkpoints kept."""
+    accelerator: str = "auto"
+    devices: int | str = 1
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    threads: int | None = Field(None, ge=1)
+    """CPU threads; None leaves the choice to PyTorch."""
+    channels_last: bool = True
+
+
+def load_config(path: Path, overrides: list[str] | None = None) -> TrainConfig:
+    """Read a configuration and apply overrides to it.
+
+    Args:
+        path: YAML file.
+        overrides: "key=value" strings; a dot goes into a section ("data.tasks=4"), the value is YAML.
+
+    Raises:
+        ConfigError: The file cannot be read, a key is unknown (the nearest right one is named), or a value
+            does not fit.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: a configuration is a mapping of keys to values")
+    for override in overrides or []:
+        key, equals, value = override.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {override}: write it as key=value")
+        section = content
+        *parents, last = key.strip().split(".")
+        for parent in parents:
+            if not isinstance(section.setdefault(parent, {}), dict):
+                raise ConfigError(f"--set {override}: {parent} is a value, not a section")
+            section = section[parent]
+        try:
+            section[last] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise ConfigError(f"--set {override}: the value is not YAML") from None
+    return parse_config(content, str(path))
+
+
+def parse_config(content: dict[str, Any], where: str) -> TrainConfig:
+    """Check a configuration that was read from `where`.
+
+    Raises:
+        ConfigError: One line with every fault found.
+    """
+    try:
+        return TrainConfig.model_validate(content)
+    except ValidationError as error:
+        faults = [_fault(fault) for fault in error.errors()]
+        raise ConfigError(f"{where}: {'; '.join(faults)}") from None
+
+
+def _fault(fault: ErrorDetails) -> str:
+    location = [str(part) for part in fault["loc"]]
+    key = ".".join(location)
+    if fault["type"] != "extra_forbidden":
+        return f"{key}: {fault['msg'].lower()}"
+    section: type[BaseModel] = TrainConfig
+    for part in location[:-1]:
+        section = section.model_fields[part].annotation  # type: ignore[assignment]
+    close = get_close_matches(location[-1], list(section.model_fields), n=1)
+    hint = f"did you mean {'.'.join([*location[:-1], close[0]])!r}?" if close else "there is no such key"
+    return f"{key}: unknown key; {hint}"

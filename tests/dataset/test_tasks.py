@@ -1,0 +1,87 @@
+"""The task sampler: shapes, one degradation a task, and batches that depend on (seed, rank, step) alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from blindsr.dataset import PhotoCache, TaskDataset, list_images
+from blindsr.degradation import REAL
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> PhotoCache:
+    """Four photos whose pixels tell which photo they are (red) and where they were (green: x, blue: y)."""
+    (tmp_path / "photos").mkdir()
+    for i in range(4):
+        y, x = np.mgrid[:60, :80].astype(np.uint8)
+        Image.fromarray(np.stack([np.full_like(x, 50 * i), x, y], 2)).save(tmp_path / "photos" / f"{i}.png")
+    return PhotoCache(list_images(tmp_path / "photos"), tmp_path / "cache")
+
+
+def make(photos: PhotoCache, **changes: object) -> TaskDataset:
+    arguments = {"tasks": 3, "support": 5, "patch": 6, "margin": 2, "steps": 50, "seed": 7} | changes
+    return TaskDataset(photos, REAL, **arguments)  # type: ignore[arg-type]
+
+
+def test_a_batch_has_its_shapes(photos: PhotoCache) -> None:
+    dataset = make(photos)
+    assert len(dataset) == 50
+    batch = dataset[4]
+    assert batch.hr.shape == (3, 10, 3, 32, 32)
+    assert batch.hr.dtype == np.uint8
+    assert len(batch.degradations) == len(batch.seeds) == 3
+    assert batch.offset.shape == (3, 2)
+    assert "step 4" in str(batch)
+    assert all(str(d) in str(batch) for d in batch.degradations)
+
+
+def test_a_batch_depends_on_seed_rank_and_step_alone(photos: PhotoCache) -> None:
+    again, other_rank = make(photos), make(photos, rank=1)
+    dataset = make(photos)
+    for step in (0, 3):
+        dataset[step + 1]  # what was asked before does not matter
+        np.testing.assert_array_equal(dataset[step].hr, again[step].hr)
+        assert dataset[step].degradations == again[step].degradations
+        assert dataset[step].seeds == again[step].seeds
+        assert dataset[step].seeds != other_rank[step].seeds
+        assert not np.array_equal(dataset[step].hr, other_rank[step].hr)
+    assert dataset[0].degradations != dataset[1].degradations
+
+
+def test_patches_are_crops_flipped_and_transposed(photos: PhotoCache) -> None:
+    """Within a patch the two ramps run along the two axes, each up or down: 8 poses, and all occur."""
+    poses = set()
+    for step in range(10):
+        for patch in make(photos)[step].hr.reshape(-1, 3, 32, 32).astype(int):
+            assert np.ptp(patch[0]) == 0  # one photo
+            dx, dy = patch[1], patch[2]
+            along_columns = dx[0, 1] != dx[0, 0]
+            if not along_columns:
+                dx, dy = dx.T, dy.T
+            steps = dx[0, 1] - dx[0, 0], dy[1, 0] - dy[0, 0]
+            assert set(map(abs, steps)) == {1}
+            np.testing.assert_array_equal(dx, dx[:1] + 0 * dx)
+            poses.add((bool(along_columns), *map(int, steps)))
+    assert len(poses) == 8
+
+
+@pytest.mark.parametrize(("share", "many"), [(1.0, False), (0.0, True)])
+def test_support_sets_from_one_photo_or_many(photos: PhotoCache, share: float, many: bool) -> None:
+    batch = make(photos, single_photo=share)[0]
+    sources = [len(np.unique(half[:, 0])) for task in batch.hr for half in (task[:5], task[5:])]
+    assert (max(sources) > 1) == many
+
+
+def test_negatives_are_a_derangement_and_offsets_stay_in_the_margin(photos: PhotoCache) -> None:
+    for tasks in (2, 5):
+        dataset = make(photos, tasks=tasks)
+        for step in range(20):
+            batch = dataset[step]
+            assert sorted(batch.negatives) == list(range(tasks))
+            assert all(batch.negatives != np.arange(tasks))
+            assert batch.offset.min() >= 0
+            assert batch.offset.max() <= 2

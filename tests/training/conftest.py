@@ -1,0 +1,53 @@
+"""A folder of small made photos and a configuration that trains on it in a moment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+
+@pytest.fixture
+def photo_folder(tmp_path: Path) -> Path:
+    """Five textured photos of 72 x 96 pixels."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        coarse = rng.integers(0, 256, (9, 12, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize((96, 72), Image.Resampling.BICUBIC).save(folder / f"{seed}.png")
+    return folder
+
+
+@pytest.fixture
+def config_file(tmp_path: Path, photo_folder: Path) -> Path:
+    """A tiny run: 6 steps, 2 tasks, x2."""
+    content: dict[str, Any] = {
+        "name": "tiny",
+        "steps": 6,
+        "network": {
+            "basenet": {
+                "name": "srresnet", "scale": 2, "channels": 4, "blocks": 1, "tail": "direct", "skip": True,
+            },
+            "condition": {"name": "patches", "size": 8, "width": 4},
+        },
+        "data": {
+            "photos": str(photo_folder), "cache": str(tmp_path / "cache"), "holdout": 1,
+            "degradations": "real", "scale": 2, "tasks": 2, "support": 2, "restored": 1,
+            "patch": 12, "margin": 4,
+        },
+        "optimiser": {"lr": 1e-3},
+        "loss": {"condition_every": 2},
+        "validation": {"every": 3, "crop": 48, "degradations": ["blur=1.3,noise=15"]},
+        "checkpoint_every": 100,
+        "log_every": 1,
+        "threads": 1,
+        "accelerator": "cpu",
+    }  # fmt: skip
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path

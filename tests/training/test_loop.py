@@ -1,0 +1,179 @@
+"""The loop: exact resumption, Ctrl-C, non-finite losses, and what each step updates."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.fabric import Fabric
+
+from blindsr.dataset import PhotoCache, list_images
+from blindsr.errors import ConfigError, ModelError
+from blindsr.network.checkpoint import load_network, read_tensors
+from blindsr.training import Progress, load_config, train
+from blindsr.training.cmdsr import CMDSRRecipe
+from blindsr.training.loop import TrainingError
+
+
+def run(
+    config_file: Path, out: Path, *overrides: str, **arguments: Any
+) -> tuple[list[Progress], dict[str, Any]]:
+    reports: list[Progress] = []
+    last = train(load_config(config_file, list(overrides)), out, report=reports.append, **arguments)
+    return reports, read_tensors(last)
+
+
+def assert_same(one: Any, other: Any) -> None:
+    """To the last bit, through nested dictionaries and lists."""
+    if isinstance(one, torch.Tensor):
+        assert torch.equal(one, other)
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for key in one:
+            assert_same(one[key], other[key])
+    elif isinstance(one, (list, tuple)):
+        assert len(one) == len(other)
+        for a, b in zip(one, other, strict=True):
+            assert_same(a, b)
+    else:
+        assert one == other
+
+
+def test_resumed_equals_uninterrupted_to_the_last_bit(config_file: Path, tmp_path: Path) -> None:
+    whole, whole_state = run(config_file, tmp_path / "whole", "checkpoint_every=3")
+    assert (tmp_path / "whole" / "step-00000003.ckpt").exists()
+    torch.manual_seed(99)  # whatever the process did before
+    rest, rest_state = run(config_file, tmp_path / "rest", resume=tmp_path / "whole" / "step-00000003.ckpt")
+    assert [p.step for p in rest] == [4, 5, 6]
+    assert [p.losses for p in rest] == [p.losses for p in whole[3:]]
+    assert rest[-1].table == whole[-1].table
+    del whole_state["config"], rest_state["config"]  # checkpoint_every differs
+    assert_same(rest_state, whole_state)
+
+
+def test_ctrl_c_leaves_a_checkpoint_to_go_on_from(config_file: Path, tmp_path: Path) -> None:
+    whole, whole_state = run(config_file, tmp_path / "whole")
+
+    def interrupt(progress: Progress) -> None:
+        if progress.step == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    handler = signal.getsignal(signal.SIGINT)
+    last = train(load_config(config_file), tmp_path / "cut", report=interrupt)
+    assert last.name == "step-00000003.ckpt"  # the step in hand was finished
+    assert signal.getsignal(signal.SIGINT) is handler
+    rest, rest_state = run(config_file, tmp_path / "cut", resume=tmp_path / "cut")
+    assert [p.losses for p in rest] == [p.losses for p in whole[3:]]
+    assert_same(rest_state, whole_state)
+
+
+def test_a_step_updates_what_it_should(config_file: Path, tmp_path: Path) -> None:
+    states = []
+    for steps in (1, 2, 3):
+        _, state = run(config_file, tmp_path / str(steps), f"steps={steps}", "ema=0")
+        states.append(state["state"])
+    for before, after, condition_moves in ((states[0], states[1], False), (states[1], states[2], True)):
+        for key in before:
+            moved = not torch.equal(before[key], after[key])
+            if key.startswith("condition_net") and not condition_moves:
+                assert not moved, key
+            elif key.startswith(("basenet.input_conv", "modulations")):
+                assert moved, key
+        moved = any(not torch.equal(before[k], after[k]) for k in before if k.startswith("condition_net"))
+        assert moved == condition_moves
+
+
+def test_the_pixel_loss_reaches_the_condition_net_with_its_weight(config_file: Path) -> None:
+
+    gradients = []
+    for weight in (0.1, 1.0, 0.0):
+        config = load_config(config_file, [f"loss.condition_pixel={weight}", "loss.contrastive=0"])
+        torch.manual_seed(0)
+        recipe = CMDSRRecipe(config)
+        dataset = recipe.dataset(PhotoCache(list_images(config.data.photos), config.data.cache), 0)
+        recipe.losses(recipe.network, dataset[0], Fabric(accelerator="cpu"))["total"].backward()
+        gradients.append(
+            {
+                name: [p.grad.clone() for p in group if p.grad is not None]
+                for name, group in recipe.parameters.items()
+            }
+        )
+    tenth, whole, none = gradients
+    for a, b in zip(tenth["condition"], whole["condition"], strict=True):
+        torch.testing.assert_close(10 * a, b)
+    assert any(float(g.abs().max()) > 0 for g in whole["condition"])
+    assert all(float(g.abs().max()) == 0 for g in none["condition"])
+    assert_same(tenth["basenet"], none["basenet"])
+
+
+def test_training_learns(config_file: Path, tmp_path: Path) -> None:
+    reports, state = run(config_file, tmp_path / "run", "steps=60", "log_every=20", "optimiser.lr=3e-3")
+    assert reports[-1].losses["pixel"] < reports[0].losses["pixel"]
+    assert state["step"] == 60
+
+
+def test_what_a_run_leaves(config_file: Path, tmp_path: Path) -> None:
+    reports, state = run(config_file, tmp_path / "run", "checkpoint_every=1", "keep=2")
+    out = tmp_path / "run"
+    assert sorted(p.name for p in out.glob("*.ckpt")) == ["step-00000005.ckpt", "step-00000006.ckpt"]
+    assert sorted(p.name for p in out.glob("*.png")) == ["validation-00000003.png", "validation-00000006.png"]
+    assert list((out / "tensorboard").iterdir())
+    tables = {p.step: p.table for p in reports if p.table}
+    assert set(tables) == {3, 6}
+    assert "blur=1.3,noise=15" in (tables[6] or "")
+    network, _ = load_network(out / "step-00000006.ckpt")
+    assert_same(dict(network.state_dict()), state["ema"])
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_batch(
+    config_file: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(TrainingError) as caught:
+        run(config_file, tmp_path / "run", "optimiser.lr=1e30", "log_every=3", "checkpoint_every=3")
+    assert "step 1:" in str(caught.value) or "step 2:" in str(caught.value)
+    assert "scale=2" in str(caught.value)  # a degradation, as it is written
+    assert not list((tmp_path / "run").glob("*.ckpt"))
+
+
+def test_without_a_condition_net(config_file: Path, tmp_path: Path) -> None:
+    reports, _ = run(config_file, tmp_path / "run", "network.condition=null")
+    assert set(reports[0].losses) == {"total", "pixel"}
+
+
+def test_faults_are_named(config_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"data\.scale is 4"):
+        run(config_file, tmp_path, "data.scale=4")
+    with pytest.raises(ModelError, match="no checkpoint"):
+        run(config_file, tmp_path / "a", resume=tmp_path)
+    _, _ = run(config_file, tmp_path / "run", "steps=1")
+    with pytest.raises(ConfigError, match="it was trained as"):
+        run(config_file, tmp_path / "b", "network.basenet.channels=8", resume=tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_two_processes_train_together(config_file: Path, tmp_path: Path) -> None:
+    """DDP on two CPU processes; bf16 as well: it runs, both agree and the loss is finite."""
+    script = (
+        "import sys; from pathlib import Path; from blindsr.training import load_config, train\n"
+        "config = load_config(Path(sys.argv[1]), ['devices=2', 'precision=bf16-mixed', 'steps=3'])\n"
+        "reports = []; train(config, Path(sys.argv[2]), report=reports.append)\n"
+        "if reports: print('losses', [r.losses['pixel'] for r in reports])\n"
+    )
+    out = tmp_path / "run"
+    program = tmp_path / "program.py"  # a file, because each process starts the others by running it again
+    program.write_text(script)
+    done = subprocess.run(
+        [sys.executable, str(program), str(config_file), str(out)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("losses") == 1  # one process reports
+    assert read_tensors(out / "step-00000003.ckpt")["step"] == 3
