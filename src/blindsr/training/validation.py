@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +35,7 @@ class Validation:
         side = section.crop - section.crop % scale
         self.scale = scale
         self.support, self.patch = config.data.support, 32
-        self.cells = [(text, replace(Degradation.parse(text), scale=scale)) for text in section.degradations]
+        self.cells = [(text, Degradation.parse(text, scale=scale)) for text in section.degradations]
         self.crops: list[NDArray[np.float32]] = []
         for i in range(len(photos)):
             photo = photos[i]

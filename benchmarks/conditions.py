@@ -1,0 +1,117 @@
+"""Do conditions tell degradations apart? A 2-D picture of them, and numbers.
+
+    python benchmarks/conditions.py --model cmdsr-x4 --out docs/images/conditions.png
+
+Every photo is degraded under every blur and noise of a grid, and the model reads a condition from each. The
+picture is their first two principal components, coloured by blur and by noise. The numbers: how far apart two
+photos of one task are against photos of different tasks, and how well blur and noise can be read off the
+condition of a photo by linear regression on the conditions of all other photos (leave one photo out).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from blindsr.dataset.photos import list_images
+from blindsr.degradation import Degradation, degrade_image, modcrop
+from blindsr.picture import read
+from blindsr.upscaler import Upscaler
+
+PHOTOS = Path(__file__).parents[2] / "shared" / "data" / "Set14" / "x4" / "HR"
+BLURS = (0.2, 0.8, 1.4, 2.0, 2.6, 3.2, 3.8)
+NOISES = (0, 5, 10, 20, 30, 40, 50)
+
+Matrix = NDArray[np.float64]
+
+
+def collect(
+    upscaler: Upscaler, photos: list[NDArray[np.float32]]
+) -> tuple[Matrix, Matrix, NDArray[np.int64]]:
+    """Conditions (K, C), their (blur, noise) (K, 2), and the photo each was read from (K,)."""
+    conditions, tasks, sources = [], [], []
+    for source, photo in enumerate(photos):
+        for blur in BLURS:
+            for noise in NOISES:
+                task = Degradation(upscaler.model.scale, sigma_x=blur, sigma_y=blur, noise=noise)
+                lr = degrade_image(photo, task, seed=source)
+                conditions.append(upscaler.adapt([lr]).condition[0])
+                tasks.append((blur, noise))
+                sources.append(source)
+    return np.asarray(conditions, np.float64), np.asarray(tasks, np.float64), np.asarray(sources)
+
+
+def principal_components(conditions: Matrix) -> tuple[Matrix, Matrix]:
+    """The first two, (K, 2), and the share of the variance that each explains, (2,)."""
+    centred = conditions - conditions.mean(0)
+    _, singular, directions = np.linalg.svd(centred, full_matrices=False)
+    return centred @ directions[:2].T, (singular**2 / (singular**2).sum())[:2]
+
+
+def separation(conditions: Matrix, tasks: Matrix) -> float:
+    """Mean distance between tasks' centres over the mean distance of a condition from its task's centre."""
+    _, index = np.unique(tasks, axis=0, return_inverse=True)
+    index = index.ravel()
+    centres = np.stack([conditions[index == i].mean(0) for i in range(index.max() + 1)])
+    within = np.linalg.norm(conditions - centres[index], axis=1).mean()
+    between = np.linalg.norm(centres[:, None] - centres[None], axis=2)
+    return float(between[np.triu_indices(len(centres), 1)].mean() / within)
+
+
+def regression(conditions: Matrix, wanted: Matrix, sources: NDArray[np.int64], ridge: float = 1e-3) -> Matrix:
+    """Leave-one-photo-out ridge regression of `wanted` (K, 2) on the conditions: predictions, (K, 2)."""
+    predicted = np.empty_like(wanted)
+    for source in np.unique(sources):
+        train = sources != source
+        mean, spread = conditions[train].mean(0), conditions[train].std(0) + 1e-9
+        x = np.column_stack([(conditions - mean) / spread, np.ones(len(conditions))])
+        gram = x[train].T @ x[train] + ridge * train.sum() * np.eye(x.shape[1])
+        predicted[~train] = x[~train] @ np.linalg.solve(gram, x[train].T @ wanted[train])
+    return predicted
+
+
+def draw(points: Matrix, shares: Matrix, tasks: Matrix, out: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, 2, figsize=(11, 4.6), sharex=True, sharey=True, constrained_layout=True)
+    names = ("blur, sigma in HR pixels", "noise, sigma in levels of 255")
+    for axis, name, values in zip(axes, names, tasks.T, strict=True):
+        dots = axis.scatter(*points.T, c=values, cmap="viridis", s=10, linewidths=0)
+        figure.colorbar(dots, ax=axis, label=name)
+        axis.set_xlabel(f"first component ({100 * shares[0]:.0f} % of the variance)")
+    axes[0].set_ylabel(f"second component ({100 * shares[1]:.0f} %)")
+    figure.suptitle("Conditions read from photos: each dot one photo under one degradation")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out, dpi=110)
+
+
+def main(
+    model: Annotated[str, typer.Option(help="Name or folder of an adaptive model.")] = "cmdsr-x4",
+    photos: Annotated[Path, typer.Option(help="Folder of sharp photos.")] = PHOTOS,
+    out: Annotated[Path, typer.Option(help="The picture.")] = Path("docs/images/conditions.png"),
+) -> None:
+    """Draw the picture and print the numbers."""
+    upscaler = Upscaler(model, device="cpu")
+    hr = [read(file).pixels for file in list_images(photos)]
+    hr = [modcrop(np.repeat(p, 3, 2) if p.shape[2] == 1 else p, upscaler.model.scale) for p in hr]
+    conditions, tasks, sources = collect(upscaler, hr)
+    points, shares = principal_components(conditions)
+    draw(points, shares, tasks, out)
+    predicted = regression(conditions, tasks, sources)
+    print(f"{len(conditions)} conditions of {len(hr)} photos, {len(BLURS) * len(NOISES)} tasks -> {out}")
+    print(f"distance between tasks / within a task: {separation(conditions, tasks):.2f}")
+    for i, name in enumerate(("blur", "noise")):
+        error = np.abs(predicted[:, i] - tasks[:, i]).mean()
+        guess = np.abs(tasks[:, i] - np.median(tasks[:, i])).mean()
+        print(f"{name}: mean error of the regression {error:.2f} (always guessing the median: {guess:.2f})")
+
+
+if __name__ == "__main__":
+    typer.run(main)

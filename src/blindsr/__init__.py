@@ -1,0 +1,59 @@
+"""Blind image super-resolution: a network that reads a photo's degradation and adapts itself to it."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from blindsr.errors import BlindSRError, ConfigError, InputError, MissingExtraError, ModelError
+    from blindsr.model import Model, available_models, load_model
+    from blindsr.picture import Picture
+    from blindsr.upscaler import Adaptation, Upscaler, upscale
+
+__version__ = "0.1.0"
+
+# Loaded on first use: the import alone must stay quick, and NumPy is already most of a slow start.
+_HOMES = {
+    "Adaptation": "blindsr.upscaler",
+    "BlindSRError": "blindsr.errors",
+    "ConfigError": "blindsr.errors",
+    "InputError": "blindsr.errors",
+    "MissingExtraError": "blindsr.errors",
+    "Model": "blindsr.model",
+    "ModelError": "blindsr.errors",
+    "Picture": "blindsr.picture",
+    "Upscaler": "blindsr.upscaler",
+    "available_models": "blindsr.model",
+    "load_model": "blindsr.model",
+    "upscale": "blindsr.upscaler",
+}
+
+__all__ = [
+    "Adaptation",
+    "BlindSRError",
+    "ConfigError",
+    "InputError",
+    "MissingExtraError",
+    "Model",
+    "ModelError",
+    "Picture",
+    "Upscaler",
+    "__version__",
+    "available_models",
+    "load_model",
+    "upscale",
+]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401  (a module's attribute is of any type)
+    """Import what the public name stands for, once."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

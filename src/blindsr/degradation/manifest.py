@@ -1,0 +1,147 @@
+"""Test sets of a known degradation: LR files and the manifest from which they can be made again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from blindsr.degradation.pipeline import Degradation, degrade_image, modcrop
+from blindsr.errors import InputError
+from blindsr.files import atomic_path
+from blindsr.picture import READABLE, Picture, read, write
+
+log = logging.getLogger(__name__)
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Record:
+    """What became of one photo.
+
+    Args:
+        source: the HR file, relative to the folder it was found in.
+        file: the LR file, relative to the output folder; empty if it could not be made.
+        seed: seed of this file's noise.
+        width: columns of the LR file.
+        height: rows of the LR file.
+        sha256: of the LR file's bytes.
+        error: why it could not be made; empty if it was.
+    """
+
+    source: str
+    file: str = ""
+    seed: int = 0
+    width: int = 0
+    height: int = 0
+    sha256: str = ""
+    error: str = ""
+
+
+def degrade_folder(source: Path, out: Path, degradation: Degradation, seed: int) -> list[Record]:
+    """Make the LR photos of a test set.
+
+    Each photo is cropped to a multiple of the scale, degraded, and written as an 8-bit PNG of the same name
+    in the same place below `out`; alpha is left out, gray becomes RGB. `out`/manifest.json holds the
+    degradation, and each file's seed and SHA-256. Running twice gives the same bytes.
+
+    Args:
+        source: a photo, or a folder whose photos are taken at any depth.
+        out: folder for the LR files, made if it is not there.
+        degradation: the task.
+        seed: each file's noise is seeded by this and the file's name, so adding files changes no others.
+
+    Returns:
+        A record for each photo, in the order of their names. A photo that cannot be degraded is logged and
+        has an `error`; it does not stop the others.
+
+    Raises:
+        InputError: there are no photos, two would become the same file, or none could be degraded.
+    """
+    root, files = _photos(source, out)
+    targets: dict[str, Path] = {}
+    for file in files:
+        target = file.relative_to(root).with_suffix(".png").as_posix()
+        if target.casefold() in targets:
+            raise InputError(
+                f"{file} and {targets[target.casefold()]} would both become {target}: rename one"
+            )
+        targets[target.casefold()] = file
+    records = [_degrade_file(file, root, out, degradation, seed) for file in files]
+    failed = [record for record in records if record.error]
+    if len(failed) == len(records):
+        raise InputError(f"{source}: no photo could be degraded; the first: {failed[0].error}")
+    text = {
+        "degradation": degradation.as_dict(),
+        "written": str(degradation),
+        "seed": seed,
+        "photos": [_written(record) for record in records],
+    }
+    with atomic_path(out / MANIFEST) as temporary:
+        temporary.write_text(json.dumps(text, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return records
+
+
+def _photos(source: Path, out: Path) -> tuple[Path, list[Path]]:
+    """Return the folder that names are relative to, and the photos."""
+    if source.is_file():
+        return source.parent, [source]
+    if not source.is_dir():
+        raise InputError(f"{source}: no such file or folder")
+    inside = out.resolve()
+    files = [
+        file
+        for file in sorted(source.rglob("*"))
+        # A second run must not take the first one's results for photos.
+        if file.suffix.lower() in READABLE and file.is_file() and inside not in file.resolve().parents
+    ]
+    if not files:
+        raise InputError(f"{source}: no photo in it ({', '.join(READABLE)})")
+    return source, files
+
+
+def _degrade_file(file: Path, root: Path, out: Path, degradation: Degradation, seed: int) -> Record:
+    """Degrade one photo; what goes wrong with it is its record's error."""
+    name = file.relative_to(root)
+    file_seed = _file_seed(name.as_posix(), seed)
+    try:
+        picture = read(file)
+        pixels = np.repeat(picture.pixels, 3, axis=2) if picture.gray else picture.pixels
+        try:
+            lr = degrade_image(modcrop(pixels, degradation.scale), degradation, file_seed)
+        except InputError as error:
+            raise InputError(f"{file}: {error}") from error
+        target = out / name.with_suffix(".png")
+        if target.resolve() == file.resolve():
+            raise InputError(f"{file}: its LR file would replace it; choose another output folder")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{target.parent}: cannot make this folder ({error.strerror})") from error
+        # A gray photo's profile describes one channel, which the LR file no longer has.
+        write(Picture(lr, icc=None if picture.gray else picture.icc), target)
+    except InputError as error:
+        log.warning("%s", error)
+        return Record(name.as_posix(), error=str(error))
+    digest = hashlib.sha256(target.read_bytes()).hexdigest()
+    height, width = lr.shape[:2]
+    return Record(name.as_posix(), target.relative_to(out).as_posix(), file_seed, width, height, digest)
+
+
+def _file_seed(name: str, seed: int) -> int:
+    """Derive a file's seed, 0..2^63 - 1, from its name and the set's seed."""
+    digest = hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+def _written(record: Record) -> dict[str, Any]:
+    """Return what the manifest says of a photo."""
+    if record.error:
+        return {"source": record.source, "error": record.error}
+    return {key: value for key, value in asdict(record).items() if key != "error"}

@@ -1,0 +1,180 @@
+"""The degradations that training draws from."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from blindsr.degradation.pipeline import Degradation, check_keys
+from blindsr.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class DegradationSpace:
+    """Ranges and probabilities from which tasks are sampled. Ranges are uniform and include both ends.
+
+    Args:
+        scale: HR side / LR side.
+        blur_probability: share of tasks with blur.
+        sigma: range of the blur's standard deviation in HR pixels.
+        sigma_step: distance of the sigmas that occur, from the range's lower end; 0 is continuous.
+        anisotropic_probability: share of the blurred tasks with two independent sigmas in a random direction.
+        kernel_sizes: sides of the blur kernel in HR pixels, equally likely.
+        noise_probability: share of tasks with noise.
+        noise: range of the Gaussian noise's standard deviation in levels of 255.
+        noise_step: distance of the noise levels that occur, from the range's lower end; 0 is continuous.
+        poisson_probability: share of the noisy tasks with shot noise.
+        poisson: range of the shot noise's standard deviation at white in levels of 255.
+        poisson_alone_probability: share of the tasks with shot noise that have no Gaussian noise.
+        gray_probability: share of the noisy tasks whose noise is the same in all channels.
+        coloured_probability: share of the noisy tasks whose noise enters at another size than the LR image's.
+        noise_scale: range of that size, relative to the LR size.
+        jpeg_probability: share of tasks with JPEG.
+        jpeg: range of the JPEG quality.
+
+    Raises:
+        InputError: a range is upside down, or a probability is not in [0, 1].
+    """
+
+    scale: int = 4
+    blur_probability: float = 1.0
+    sigma: tuple[float, float] = (0.2, 4.0)
+    sigma_step: float = 0.0
+    anisotropic_probability: float = 0.0
+    kernel_sizes: tuple[int, ...] = (15,)
+    noise_probability: float = 1.0
+    noise: tuple[float, float] = (0.0, 50.0)
+    noise_step: float = 0.0
+    poisson_probability: float = 0.0
+    poisson: tuple[float, float] = (0.0, 50.0)
+    poisson_alone_probability: float = 0.5
+    gray_probability: float = 0.0
+    coloured_probability: float = 0.0
+    noise_scale: tuple[float, float] = (0.5, 1.5)
+    jpeg_probability: float = 0.0
+    jpeg: tuple[int, int] = (30, 100)
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, list):  # as JSON and YAML hand tuples over
+                value = tuple(value)
+                object.__setattr__(self, field.name, value)
+            numbers = value if isinstance(value, tuple) else (value,)
+            whole = field.name in ("scale", "kernel_sizes", "jpeg")
+            for number in numbers:
+                if isinstance(number, bool) or not isinstance(number, int if whole else (int, float)):
+                    kind = "whole numbers" if whole else "numbers"
+                    raise InputError(f"degradation space: {field.name} must be {kind}, got {value!r}")
+            if field.name in _RANGES and not (len(numbers) == 2 and numbers[0] <= numbers[1]):
+                raise InputError(f"degradation space: {field.name} must be a range low, high, got {value!r}")
+            if field.name.endswith("_probability") and not 0 <= value <= 1:
+                raise InputError(f"degradation space: {field.name} must lie in [0, 1], got {value!r}")
+            if field.name.endswith("_step") and not value >= 0:
+                raise InputError(f"degradation space: {field.name} must be 0 or more, got {value!r}")
+        if not self.kernel_sizes:
+            raise InputError("degradation space: kernel_sizes must name at least one size")
+        # The ends of the ranges must themselves be degradations; Degradation names what is wrong with them.
+        for end in (0, 1):
+            for size in self.kernel_sizes:
+                Degradation(
+                    scale=self.scale,
+                    sigma_x=self.sigma[end],
+                    sigma_y=self.sigma[end],
+                    kernel_size=size,
+                    noise=self.noise[end],
+                    poisson=self.poisson[end],
+                    noise_scale=self.noise_scale[end],
+                    jpeg=self.jpeg[end],
+                )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the ranges as plain values; `from_dict` reads them back."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> DegradationSpace:
+        """Build a space from plain values (lists may stand for tuples).
+
+        Raises:
+            InputError: a key is unknown, or a value has the wrong type or range.
+        """
+        check_keys("degradation space", values, [field.name for field in dataclasses.fields(cls)])
+        return cls(**values)
+
+    def sample(self, rng: np.random.Generator) -> Degradation:
+        """Draw one task.
+
+        Args:
+            rng: source of all randomness; the same state gives the same task.
+
+        Returns:
+            A degradation of this space.
+        """
+        sigma_x = sigma_y = angle = noise = poisson = 0.0
+        kernel_size = self.kernel_sizes[int(rng.integers(len(self.kernel_sizes)))]
+        if rng.random() < self.blur_probability:
+            sigma_x = sigma_y = _uniform(rng, self.sigma, self.sigma_step)
+            if rng.random() < self.anisotropic_probability:
+                sigma_y = _uniform(rng, self.sigma, self.sigma_step)
+                angle = rng.random() * math.pi
+        gray, noise_scale = False, 1.0
+        if rng.random() < self.noise_probability:
+            noise = _uniform(rng, self.noise, self.noise_step)
+            if rng.random() < self.poisson_probability:
+                poisson = _uniform(rng, self.poisson, 0.0)
+                noise = 0.0 if rng.random() < self.poisson_alone_probability else noise
+            gray = bool(rng.random() < self.gray_probability)
+            if rng.random() < self.coloured_probability:
+                noise_scale = _uniform(rng, self.noise_scale, 0.0)
+        quality = None
+        if rng.random() < self.jpeg_probability:
+            quality = int(rng.integers(self.jpeg[0], self.jpeg[1] + 1))
+        return Degradation(
+            scale=self.scale,
+            sigma_x=sigma_x,
+            sigma_y=sigma_y,
+            angle=angle,
+            kernel_size=kernel_size,
+            noise=noise,
+            poisson=poisson,
+            gray_noise=gray,
+            noise_scale=noise_scale,
+            jpeg=quality,
+        )
+
+
+_RANGES = ("sigma", "noise", "poisson", "noise_scale", "jpeg")
+
+
+def _uniform(rng: np.random.Generator, bounds: tuple[float, float], step: float) -> float:
+    """Draw from a range: continuously, or from its steps."""
+    low, high = bounds
+    if step == 0:
+        return float(rng.uniform(low, high))
+    count = math.floor((high - low) / step + 1e-9) + 1
+    return round(low + step * int(rng.integers(count)), 9)
+
+
+#: CMDSR's training tasks (arXiv 2104.03926, section IV): isotropic 15x15 blur of sigma 0.2, 0.3, ..., 4.0 and
+#: noise of 0, 1, ..., 75 levels. `dataclasses.replace(PAPER, jpeg_probability=1.0)` adds its JPEG of 30..80.
+PAPER = DegradationSpace(sigma_step=0.1, noise=(0.0, 75.0), noise_step=1.0, jpeg=(30, 80))
+
+#: Wider than the paper by what real photos add: shot, gray and coloured noise, other kernels, mild JPEG.
+REAL = DegradationSpace(
+    blur_probability=0.95,
+    anisotropic_probability=0.2,
+    kernel_sizes=(7, 11, 15, 21),
+    noise_probability=0.65,
+    poisson_probability=0.2,
+    gray_probability=0.15,
+    coloured_probability=0.3,
+    jpeg_probability=0.5,
+)
+
+#: The spaces that a configuration can name.
+SPACES = {"paper": PAPER, "real": REAL}

@@ -1,0 +1,208 @@
+"""Runs a model's ONNX graphs on the CPU with OpenVINO."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blindsr.errors import ModelError
+from blindsr.model import Model
+
+__all__ = ["CompiledGraph", "OpenVINOEngine", "compile_graph", "import_openvino"]
+
+log = logging.getLogger(__name__)
+
+
+class CompiledGraph:
+    """A graph ready to run on the CPU in float32.
+
+    Args:
+        path: The file it came from.
+        compiled: What OpenVINO compiled.
+    """
+
+    def __init__(self, path: Path, compiled: Any) -> None:  # noqa: ANN401  (OpenVINO has no types)
+        self.path = path
+        self._compiled = compiled
+        # Each end may have several names: optimising merges tensors, and their names with them.
+        self.inputs = [frozenset(end.get_names()) for end in compiled.inputs]
+        self.outputs = [frozenset(end.get_names()) for end in compiled.outputs]
+
+    def __call__(self, feed: Mapping[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+        """Run the graph.
+
+        Args:
+            feed: An array for each input, by name.
+
+        Returns:
+            The outputs in the graph's order. They lie in the engine's memory and hold until the next call.
+        """
+        contiguous = {name: np.ascontiguousarray(value, np.float32) for name, value in feed.items()}
+        return list(self._compiled(contiguous, share_inputs=True, share_outputs=True).values())
+
+
+class OpenVINOEngine:
+    """OpenVINO on the CPU: float32, tuned for the latency of one image, any image size without recompiling.
+
+    Args:
+        model: The model to run.
+        threads: CPU threads; None for all cores.
+        fold: Compile the modulation into the graph as a constant, anew for every modulation, instead of
+            feeding it as an input. The result is the same; it exists so that the two can be compared.
+
+    Raises:
+        ModelError: A graph cannot be read, or its inputs or outputs are not what the card promises.
+    """
+
+    def __init__(self, model: Model, threads: int | None = None, fold: bool = False) -> None:
+        self._model = model
+        self._threads = threads
+        self._fold = fold and model.adaptive
+        # The ConditionNet is compiled when first asked for: a folder under one support set needs it once. So
+        # is a folded base, which waits for its modulation.
+        self._condition: CompiledGraph | None = None
+        self._base: CompiledGraph | None = None
+        self._folded_with = b""
+        if not self._fold:
+            inputs = ("lr", "modulation") if model.adaptive else ("lr",)
+            self._base = self._compile("base", inputs, ("sr",))
+
+    def condition(self, support: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """See `Engine.condition`."""
+        if self._condition is None:
+            self._condition = self._compile("condition", ("support",), ("condition", "modulation"))
+        condition, modulation = self._condition({"support": self._to_graph(support)})
+        return condition.copy(), modulation.copy()
+
+    def upscale(self, lr: NDArray[np.float32], modulation: NDArray[np.float32] | None) -> NDArray[np.float32]:
+        """See `Engine.upscale`."""
+        feed = {"lr": self._to_graph(lr)}
+        if self._model.adaptive:
+            if modulation is None:
+                raise ModelError(f"model {self._model.name} adapts: it needs a modulation")
+            if self._fold:
+                self._fold_in(modulation)
+            else:
+                feed["modulation"] = modulation
+        assert self._base is not None
+        (sr,) = self._base(feed)
+        # The division makes the copy that is needed anyway.
+        restored: NDArray[np.float32] = sr / np.float32(self._model.pixel_range)
+        return restored
+
+    def _to_graph(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """[0, 1] -> the graph's range."""
+        if self._model.pixel_range == 1:
+            return pixels
+        ranged: NDArray[np.float32] = pixels * np.float32(self._model.pixel_range)
+        return ranged
+
+    def _compile(self, role: str, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> CompiledGraph:
+        """Compile one of the model's graphs and check the names of its ends."""
+        graph = compile_graph(self._model.file(role), self._threads)
+        for kind, ends, wanted in (("inputs", graph.inputs, inputs), ("outputs", graph.outputs, outputs)):
+            if len(ends) != len(wanted) or any(w not in names for names, w in zip(ends, wanted, strict=True)):
+                found = [" = ".join(sorted(names)) for names in ends]
+                raise ModelError(f"{graph.path}: its {kind} are {found}, not {list(wanted)}")
+        return graph
+
+    def _fold_in(self, modulation: NDArray[np.float32]) -> None:
+        """Compile the base graph with this modulation, unless it is the one already compiled in."""
+        if self._folded_with != modulation.tobytes():
+            path = self._model.file("base")
+            # Every condition is another graph: caching them all would only fill the disk.
+            self._base = compile_graph(path, self._threads, cache=False, constants={"modulation": modulation})
+            self._folded_with = modulation.tobytes()
+
+
+def compile_graph(
+    path: Path,
+    threads: int | None = None,
+    cache: bool = True,
+    constants: Mapping[str, NDArray[np.float32]] | None = None,
+) -> CompiledGraph:
+    """Read an ONNX graph and compile it for the CPU.
+
+    Args:
+        path: The ONNX file.
+        threads: CPU threads; None for all cores.
+        cache: Keep the compiled graph in the user's cache folder, which makes the next start quicker.
+        constants: Inputs to replace by these values.
+
+    Raises:
+        ModelError: The file is no graph that OpenVINO can read and compile.
+    """
+    openvino = import_openvino()
+    core = openvino.Core()
+    options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+    if threads is not None:
+        options["INFERENCE_NUM_THREADS"] = str(threads)
+    try:
+        graph = core.read_model(path)
+        for name, value in (constants or {}).items():
+            parameter = graph.input(name).get_node()
+            constant = openvino.opset13.constant(np.ascontiguousarray(value, np.float32))
+            for target in parameter.output(0).get_target_inputs():
+                target.replace_source_output(constant.output(0))
+            graph.remove_parameter(parameter)
+            graph.validate_nodes_and_infer_types()
+        folder = _cache_folder() if cache else None
+        if folder is not None:
+            try:
+                cached = {**options, "CACHE_DIR": str(folder)}
+                return CompiledGraph(path, core.compile_model(graph, "CPU", cached))
+            except RuntimeError as error:  # a damaged or locked cache must not stop anyone
+                log.warning("compiling without the cache in %s: %s", folder, _first_line(error))
+        return CompiledGraph(path, core.compile_model(graph, "CPU", options))
+    except RuntimeError as error:
+        raise ModelError(f"{path}: OpenVINO cannot use this graph ({_first_line(error)})") from error
+
+
+def import_openvino() -> ModuleType:
+    """Import OpenVINO without its telemetry.
+
+    Its package reports every import over the network if openvino-telemetry is installed, and has a silent
+    stand-in for when it is not; hiding that package during the import selects the stand-in.
+    """
+    hidden = "openvino_telemetry"
+    if "openvino" in sys.modules or hidden in sys.modules:
+        return import_module("openvino")
+    sys.modules[hidden] = None  # type: ignore[assignment]  # the documented way to make an import fail
+    try:
+        return import_module("openvino")
+    finally:
+        del sys.modules[hidden]
+
+
+def _cache_folder() -> Path | None:
+    """A writable folder for compiled graphs in the user's cache, or None where there is none."""
+    try:
+        if "XDG_CACHE_HOME" in os.environ:
+            base = Path(os.environ["XDG_CACHE_HOME"])
+        elif sys.platform == "win32":
+            base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+        elif sys.platform == "darwin":
+            base = Path.home() / "Library" / "Caches"
+        else:
+            base = Path.home() / ".cache"
+        folder = base / "blindsr" / "openvino"
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):  # no home, a read-only home, a file in the way
+        return None
+    return folder if base.is_absolute() and os.access(folder, os.W_OK | os.X_OK) else None
+
+
+def _first_line(error: Exception) -> str:
+    """What an engine's long message says, on one line."""
+    lines = (line.strip() for line in reversed(str(error).splitlines()))
+    reasons = (line for line in lines if line and not line.startswith("Exception from"))
+    return next(reasons, "no reason given")[:200]

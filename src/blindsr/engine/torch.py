@@ -1,0 +1,98 @@
+"""Runs a model's network with PyTorch: on CUDA, on Apple's MPS, or on the CPU."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from blindsr.errors import ConfigError, InputError, ModelError
+from blindsr.model import Model
+from blindsr.network import CMDSR, build_network
+
+__all__ = ["TorchEngine"]
+
+
+class TorchEngine:
+    """PyTorch in float32 and channels_last.
+
+    Args:
+        model: The model to run; it must carry its weights as safetensors and its network's hyper-parameters.
+        device: "cuda" (or "cuda:1", ...), "mps" or "cpu".
+        threads: CPU threads; None leaves PyTorch's own setting. It holds for the whole process.
+
+    Raises:
+        InputError: The device is not there.
+        ModelError: The model carries no weights, or they do not fit its network.
+    """
+
+    def __init__(self, model: Model, device: str = "cpu", threads: int | None = None) -> None:
+        self._model = model
+        self._device = _find_device(device)
+        if threads is not None:
+            torch.set_num_threads(threads)
+        network = _load_network(model).to(self._device)
+        # Module.to takes the format, its type stubs do not say so.
+        self._network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @torch.inference_mode()
+    def condition(self, support: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """See `Engine.condition`."""
+        condition = self._network.condition(self._to_device(support))
+        modulation = self._network.modulation(condition)
+        return _to_numpy(condition), _to_numpy(modulation)
+
+    @torch.inference_mode()
+    def upscale(self, lr: NDArray[np.float32], modulation: NDArray[np.float32] | None) -> NDArray[np.float32]:
+        """See `Engine.upscale`."""
+        if self._model.adaptive and modulation is None:
+            raise ModelError(f"model {self._model.name} adapts: it needs a modulation")
+        scales = None if modulation is None else torch.from_numpy(modulation).to(self._device)
+        return _to_numpy(self._network(self._to_device(lr), scales) / self._model.pixel_range)
+
+    def _to_device(self, pixels: NDArray[np.float32]) -> Tensor:
+        """(N, 3, H, W) in [0, 1] -> a tensor on the device in the network's range."""
+        tensor = torch.from_numpy(np.ascontiguousarray(pixels, np.float32)).to(self._device)
+        return (tensor * self._model.pixel_range).contiguous(memory_format=torch.channels_last)
+
+
+def _find_device(name: str) -> torch.device:
+    """The device, if PyTorch can use it here."""
+    device = torch.device(name)
+    absent = (device.type == "cuda" and not torch.cuda.is_available()) or (
+        device.type == "mps" and not torch.backends.mps.is_available()
+    )
+    if absent:
+        raise InputError(
+            f"device {name}: PyTorch {torch.__version__} sees no such device here; use --device cpu"
+        )
+    return device
+
+
+def _load_network(model: Model) -> CMDSR:
+    """Build the network that the card describes and load its weights."""
+    path = model.file("weights")
+    try:
+        network = build_network(model.network)
+    except (ConfigError, TypeError, ValueError) as error:
+        raise ModelError(f"model {model.name}: its card's network cannot be built ({error})") from error
+    try:
+        weights = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{path}: not a readable safetensors file ({error})") from error
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        fault = " ".join(str(error).split())[:200]
+        raise ModelError(
+            f"{path}: the weights do not fit the network of model {model.name} ({fault})"
+        ) from error
+    return network.eval().requires_grad_(False)
+
+
+def _to_numpy(tensor: Tensor) -> NDArray[np.float32]:
+    array: NDArray[np.float32] = tensor.float().contiguous().cpu().numpy()
+    return array

@@ -1,0 +1,263 @@
+"""What a model can do (scale, halo, pixel range, whether it adapts) and where its files are."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from blindsr.errors import ModelError
+
+CARD = "card.json"
+DEFAULT_MODEL = "cmdsr-x4"
+SHIPPED = Path(__file__).parent / "weights"
+
+_FIELDS: dict[str, type | tuple[type, ...]] = {
+    "name": str,
+    "description": str,
+    "scale": int,
+    "halo": int,
+    "pixel_range": (int, float),
+    "adaptive": bool,
+    "support": (dict, type(None)),
+    "modulation_size": (int, type(None)),
+    "condition_size": (int, type(None)),
+    "files": dict,
+    "network": dict,
+    "licence": str,
+    "provenance": dict,
+    "metrics": dict,
+}
+_OPTIONAL = {"support", "modulation_size", "condition_size", "network", "provenance", "metrics"}
+_FILES = ("base", "condition", "weights")
+
+
+@dataclass(frozen=True)
+class SupportSpec:
+    """The support set a model reads its condition from.
+
+    Args:
+        patch: Side of a patch, LR pixels.
+        count: Patches the model was trained with.
+        fixed_count: Whether the network takes exactly `count` patches, or any number of them.
+    """
+
+    patch: int
+    count: int
+    fixed_count: bool
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model, as its card describes it.
+
+    Args:
+        name: The name it is called by.
+        description: One line on what it is for.
+        scale: How many times larger the SR image is along each axis.
+        halo: Receptive radius on the LR side, pixels; exact, so tiles with this halo show no seams.
+        pixel_range: Pixels of its graphs are RGB in [0, pixel_range].
+        adaptive: Whether it reads a support set and is modulated by it.
+        support: The support set it wants; None when not adaptive.
+        modulation_size: Length of the modulation; 0 when not adaptive.
+        condition_size: Length of the condition; 0 when not adaptive.
+        files: Verified paths by role: `base` and `condition` (ONNX graphs), `weights` (safetensors).
+        network: Hyper-parameters from which the network is built for the PyTorch engine.
+        licence: Licence of the weights.
+        provenance: Where the weights come from.
+        metrics: What was measured.
+    """
+
+    name: str
+    description: str
+    scale: int
+    halo: int
+    pixel_range: float
+    adaptive: bool
+    support: SupportSpec | None
+    modulation_size: int
+    condition_size: int
+    files: Mapping[str, Path]
+    licence: str
+    network: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+    def file(self, role: str) -> Path:
+        """Path of one of the model's files.
+
+        Raises:
+            ModelError: The model has no such file.
+        """
+        if role not in self.files:
+            raise ModelError(f"model {self.name}: it has no {role!r} file (it has {', '.join(self.files)})")
+        return self.files[role]
+
+
+def available_models() -> dict[str, Path]:
+    """Folders of the models that can be called by name: those in BLINDSR_MODELS first, then the shipped ones.
+
+    BLINDSR_MODELS lists folders as PATH does; each may be a model's folder or hold several of them. A model
+    is called by its folder's name.
+    """
+    found: dict[str, Path] = {}
+    listed = [Path(entry) for entry in os.environ.get("BLINDSR_MODELS", "").split(os.pathsep) if entry]
+    for place in [*listed, SHIPPED]:
+        if (place / CARD).is_file():
+            found.setdefault(place.resolve().name, place)
+        elif place.is_dir():
+            for folder in sorted(place.iterdir()):
+                if (folder / CARD).is_file():
+                    found.setdefault(folder.name, folder)
+    return found
+
+
+def load_model(name_or_path: str | Path) -> Model:
+    """Find a model, read its card and verify its files.
+
+    Args:
+        name_or_path: The name of an available model, a model's folder, or the path of its card.
+
+    Raises:
+        ModelError: No such model, a faulty card, or a file that is missing or is not the one the card means.
+    """
+    known = available_models()
+    if str(name_or_path) in known:
+        return read_card(known[str(name_or_path)] / CARD)
+    path = Path(name_or_path).expanduser()
+    if path.is_dir():
+        if not (path / CARD).is_file():
+            raise ModelError(f"{path}: no {CARD} in this folder, so it is not a model")
+        return read_card(path / CARD)
+    if path.is_file():
+        if path.suffix != ".json":
+            raise ModelError(
+                f"{path}: not a model card; give the folder that holds {CARD}"
+                ' (a training checkpoint becomes one with "blindsr export")'
+            )
+        return read_card(path)
+    if isinstance(name_or_path, Path) or len(path.parts) > 1 or path.suffix == ".json":
+        raise ModelError(f"{path}: no such model folder")
+    nearest = get_close_matches(str(name_or_path), known, n=1, cutoff=0.5)
+    hint = f"; did you mean {nearest[0]}?" if nearest else ""
+    raise ModelError(f"no model named {name_or_path!r} (known: {', '.join(known) or 'none'}){hint}")
+
+
+def read_card(path: Path, verify: bool = True) -> Model:
+    """Read a model card.
+
+    Args:
+        path: The card, a JSON file beside the model's other files.
+        verify: Compare every file with its SHA-256; without it only the card itself is read.
+
+    Raises:
+        ModelError: Names the card or the file, and its fault.
+    """
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise ModelError(f"{path}: not valid JSON ({error})") from error
+    if not isinstance(card, dict):
+        raise ModelError(f"{path}: a model card is a JSON object, this is a {type(card).__name__}")
+    _check_fields(path, card, _FIELDS, _OPTIONAL)
+    scale, halo, pixel_range = card["scale"], card["halo"], float(card["pixel_range"])
+    adaptive = card["adaptive"]
+    _require(path, 1 <= scale <= 16, f"scale {scale} is not between 1 and 16")
+    _require(path, 0 <= halo <= 4096, f"halo {halo} is not between 0 and 4096 pixels")
+    _require(path, pixel_range in (1.0, 255.0), f"pixel_range {pixel_range} is neither 1 nor 255")
+    support = None
+    if adaptive:
+        support = _read_support(path, card.get("support"))
+        for key in ("modulation_size", "condition_size"):
+            _require(path, (card.get(key) or 0) > 0, f"an adaptive model needs a positive {key}")
+    files = {role: _read_file(path, role, entry, verify) for role, entry in sorted(card["files"].items())}
+    for role in ("base", "condition") if adaptive else ("base",):
+        _require(path, role in files, f"files has no {role!r}")
+    return Model(
+        name=card["name"],
+        description=card["description"],
+        scale=scale,
+        halo=halo,
+        pixel_range=pixel_range,
+        adaptive=adaptive,
+        support=support,
+        modulation_size=card.get("modulation_size") or 0,
+        condition_size=card.get("condition_size") or 0,
+        files=files,
+        licence=card["licence"],
+        network=card.get("network", {}),
+        provenance=card.get("provenance", {}),
+        metrics=card.get("metrics", {}),
+    )
+
+
+def _require(path: Path, condition: bool, fault: str) -> None:
+    if not condition:
+        raise ModelError(f"{path}: {fault}")
+
+
+def _check_fields(
+    path: Path,
+    table: dict[str, Any],
+    fields: Mapping[str, type | tuple[type, ...]],
+    optional: set[str],
+    where: str = "",
+) -> None:
+    """Each key is known, each needed key is there, each value has the right type."""
+    for key in table:
+        nearest = get_close_matches(key, fields, n=1)
+        hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+        _require(path, key in fields, f"unknown key {where + key!r}{hint}")
+    for key, kind in fields.items():
+        _require(path, key in table or key in optional, f"{where + key!r} is missing")
+        if key in table:
+            value = table[key]
+            kinds = kind if isinstance(kind, tuple) else (kind,)
+            # In Python a bool is an int; in a card it is not.
+            right = isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
+            names = " or ".join("null" if k is type(None) else k.__name__ for k in kinds)
+            _require(path, right, f"{where + key!r} should be {names}, not {value!r}")
+
+
+def _read_support(path: Path, support: dict[str, Any] | None) -> SupportSpec:
+    if support is None:
+        raise ModelError(f"{path}: an adaptive model needs 'support'")
+    _check_fields(path, support, {"patch": int, "count": int, "fixed_count": bool}, set(), "support.")
+    for key in ("patch", "count"):
+        _require(path, support[key] >= 1, f"support.{key} must be 1 or more")
+    return SupportSpec(**support)
+
+
+def _read_file(path: Path, role: str, entry: object, verify: bool) -> Path:
+    """Path of a file named by the card, which must lie in the card's folder and be the one that was meant."""
+    _require(path, role in _FILES, f"files: unknown role {role!r} (known: {', '.join(_FILES)})")
+    if not isinstance(entry, dict):
+        raise ModelError(f"{path}: files.{role} should be an object with path and sha256")
+    _check_fields(path, entry, {"path": str, "sha256": str}, set(), f"files.{role}.")
+    relative = PurePosixPath(entry["path"])
+    inside = not relative.is_absolute() and ".." not in relative.parts and "\\" not in entry["path"]
+    _require(
+        path,
+        inside and bool(relative.parts),
+        f"files.{role}: {entry['path']!r} is not a file in the model's folder",
+    )
+    digest = entry["sha256"].lower()
+    well_formed = re.fullmatch("[0-9a-f]{64}", digest) is not None
+    _require(path, well_formed, f"files.{role}: sha256 is not 64 hex digits")
+    file = path.parent / relative
+    if verify:
+        try:
+            actual = hashlib.sha256(file.read_bytes()).hexdigest()
+        except OSError as error:
+            raise ModelError(f"{file}: cannot be read ({error.strerror}); the model is incomplete") from error
+        if actual != digest:
+            raise ModelError(f"{file}: damaged or replaced (its SHA-256 is not the one in {path.name})")
+    return file

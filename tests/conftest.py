@@ -1,0 +1,192 @@
+"""Small models with real graphs, for tests that must not wait for a trained one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+MakeModel = Callable[..., Path]
+
+CHANNELS = 6
+CONDITION = 5
+HALO = 4
+"""LR pixels: three 3x3 convolutions at LR size and one at SR size."""
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep the tests out of the user's cache, and the user's models out of the tests."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+    monkeypatch.delenv("BLINDSR_MODELS", raising=False)
+
+
+@pytest.fixture
+def make_model(tmp_path: Path) -> MakeModel:
+    """Write a model folder and return it; keyword arguments as of `write_model`."""
+
+    def make(name: str = "tiny", **options: object) -> Path:
+        return write_model(tmp_path / "models" / name, **options)
+
+    return make
+
+
+@pytest.fixture
+def photo() -> NDArray[np.uint8]:
+    """A made photo, (40, 56, 3): smooth shapes, edges, and some noise."""
+    return made_photo(40, 56)
+
+
+def made_photo(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
+    """Smooth shapes, edges and some noise; RGB."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    waves = [
+        np.sin(x / (5 + 2 * c) + c) + np.cos(y / (4 + c)) + (np.hypot(x - 20, y - 15) < 11) for c in range(3)
+    ]
+    photo = 110 + 40 * np.stack(waves, axis=2) + rng.normal(0, 6, (height, width, 3))
+    return photo.clip(0, 255).astype(np.uint8)
+
+
+def write_model(
+    folder: Path,
+    scale: int = 4,
+    adaptive: bool = True,
+    pixel_range: float = 1.0,
+    fixed_count: int | None = None,
+    patch: int = 12,
+    count: int = 6,
+    seed: int = 0,
+    **card: object,
+) -> Path:
+    """Write a model with seeded random weights.
+
+    Args:
+        folder: Where; made if need be.
+        scale: Scale of the model.
+        adaptive: Whether it has a ConditionNet and a modulation.
+        pixel_range: Range of its graphs; the weights are such that the model's results do not depend on it.
+        fixed_count: The one number of patches it takes; None for any.
+        patch: Side of a support patch.
+        count: Number of support patches.
+        seed: Seed of the weights.
+        card: Entries of the card to replace.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    graphs = {"base": _base_graph(scale, adaptive, pixel_range, seed)}
+    if adaptive:
+        graphs["condition"] = _condition_graph(pixel_range, fixed_count, seed + 1)
+    files = {}
+    for role, graph in graphs.items():
+        path = folder / f"{role}.onnx"
+        onnx.save(graph, path)
+        files[role] = {"path": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    content = {
+        "name": folder.name,
+        "description": "random weights",
+        "scale": scale,
+        "halo": HALO,
+        "pixel_range": pixel_range,
+        "adaptive": adaptive,
+        "support": {
+            "patch": patch,
+            "count": fixed_count or count,
+            "fixed_count": fixed_count is not None,
+        }
+        if adaptive
+        else None,
+        "modulation_size": 2 * CHANNELS if adaptive else None,
+        "condition_size": CONDITION if adaptive else None,
+        "files": files,
+        "network": {},
+        "licence": "MIT",
+        "provenance": {},
+        "metrics": {},
+        **card,
+    }
+    (folder / "card.json").write_text(json.dumps(content), encoding="utf-8")
+    return folder
+
+
+class _Graph:
+    """Builds an ONNX graph node by node."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+
+    def constant(self, value: object, dtype: type = np.float32) -> str:
+        name = f"c{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.asarray(value, dtype), name))
+        return name
+
+    def add(self, kind: str, *inputs: str, output: str = "", **attributes: object) -> str:
+        output = output or f"n{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, list(inputs), [output], **attributes))
+        return output
+
+    def conv(self, x: str, c_in: int, c_out: int, gain: float = 1.0, stride: int = 1) -> str:
+        weight = self.rng.normal(0, gain / np.sqrt(9 * c_in), (c_out, c_in, 3, 3))
+        bias = self.rng.normal(0, 0.1 * gain, c_out)
+        return self.add(
+            "Conv", x, self.constant(weight), self.constant(bias), pads=[1, 1, 1, 1], strides=[stride, stride]
+        )
+
+    def model(self, inputs: dict[str, list[Any]], outputs: dict[str, list[Any]]) -> onnx.ModelProto:
+        ends = [
+            [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in end.items()]
+            for end in (inputs, outputs)
+        ]
+        graph = helper.make_graph(self.nodes, "tiny", *ends, initializer=self.constants)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+        model.ir_version = 9
+        onnx.checker.check_model(model)
+        return model
+
+
+def _base_graph(scale: int, adaptive: bool, pixel_range: float, seed: int) -> onnx.ModelProto:
+    """Each pixel enlarged to a block, plus a modulated residual; then one convolution at SR size."""
+    g = _Graph(seed)
+    lr = g.add("Div", "lr", g.constant(pixel_range))
+    x = g.add("Relu", g.conv(lr, 3, CHANNELS))
+    for layer in range(2):
+        if adaptive:
+            ends = (layer * CHANNELS, (layer + 1) * CHANNELS, 1)
+            scales = g.add("Slice", "modulation", *(g.constant([end], np.int64) for end in ends))
+            shape = g.constant([1, CHANNELS, 1, 1], np.int64)
+            x = g.add("Mul", x, g.add("Reshape", scales, shape))
+        x = g.conv(x, CHANNELS, 3 * scale**2 if layer else CHANNELS, gain=0.3 if layer else 1.0)
+        x = x if layer else g.add("Relu", x)
+    x = g.add("DepthToSpace", x, blocksize=scale, mode="CRD")
+    same = g.constant(np.repeat(np.eye(3), scale**2, axis=0)[:, :, None, None])
+    x = g.add("Add", x, g.add("DepthToSpace", g.add("Conv", lr, same), blocksize=scale, mode="CRD"))
+    x = g.add("Add", x, g.conv(x, 3, 3, gain=0.2))
+    g.add("Mul", x, g.constant(pixel_range), output="sr")
+    inputs: dict[str, list[Any]] = {"lr": [1, 3, "height", "width"]}
+    if adaptive:
+        inputs["modulation"] = [1, 2 * CHANNELS]
+    return g.model(inputs, {"sr": [1, 3, "sr_height", "sr_width"]})
+
+
+def _condition_graph(pixel_range: float, fixed_count: int | None, seed: int) -> onnx.ModelProto:
+    """Convolution, mean over each patch, mean over patches; a matrix makes the modulation."""
+    g = _Graph(seed)
+    x = g.add("Div", "support", g.constant(pixel_range))
+    x = g.add("Relu", g.conv(x, 3, CONDITION, gain=3, stride=2))
+    x = g.add("Flatten", g.add("GlobalAveragePool", x))
+    g.add("ReduceMean", x, axes=[0], keepdims=1, output="condition")
+    matrix = g.constant(g.rng.normal(0, 1, (CONDITION, 2 * CHANNELS)))
+    g.add("Add", g.add("MatMul", "condition", matrix), g.constant([1.0]), output="modulation")
+    return g.model(
+        {"support": [fixed_count or "patches", 3, "height", "width"]},
+        {"condition": [1, CONDITION], "modulation": [1, 2 * CHANNELS]},
+    )

@@ -1,0 +1,129 @@
+"""The OpenVINO engine: ranges, folding, caching, and no word to anyone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx.reference import ReferenceEvaluator
+
+from blindsr.engine.openvino import OpenVINOEngine, compile_graph
+from blindsr.errors import ModelError
+from blindsr.model import Model, load_model
+
+from ..conftest import MakeModel, made_photo
+
+RNG = np.random.default_rng(5)
+SUPPORT = RNG.random((6, 3, 12, 12), np.float32)
+
+
+def lr(height: int = 20, width: int = 27) -> np.ndarray:
+    return np.ascontiguousarray(made_photo(height, width).transpose(2, 0, 1)[None], np.float32) / 255
+
+
+def test_equals_a_second_implementation(make_model: MakeModel) -> None:
+    model = load_model(make_model())
+    engine = OpenVINOEngine(model)
+    condition, modulation = engine.condition(SUPPORT)
+    expected = ReferenceEvaluator(onnx.load(model.file("condition"))).run(None, {"support": SUPPORT})
+    np.testing.assert_allclose(condition, expected[0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(modulation, expected[1], rtol=1e-4, atol=1e-5)
+    (sr,) = ReferenceEvaluator(onnx.load(model.file("base"))).run(
+        None, {"lr": lr(), "modulation": modulation}
+    )
+    got = engine.upscale(lr(), modulation)
+    assert got.shape == (1, 3, 80, 108) and got.dtype == np.float32
+    np.testing.assert_allclose(got, sr, atol=1e-4)
+
+
+def test_results_do_not_depend_on_the_graphs_range(make_model: MakeModel) -> None:
+    engines = [OpenVINOEngine(load_model(make_model(f"r{r}", pixel_range=r))) for r in (1.0, 255.0)]
+    (condition, modulation), (condition_255, modulation_255) = (e.condition(SUPPORT) for e in engines)
+    np.testing.assert_allclose(condition, condition_255, atol=1e-4)
+    np.testing.assert_allclose(modulation, modulation_255, atol=1e-4)
+    unit, byte = (engine.upscale(lr(), modulation) for engine in engines)
+    np.testing.assert_allclose(unit, byte, atol=1e-4)
+    assert 0.2 < unit.mean() < 0.8
+
+
+def test_folded_equals_fed(make_model: MakeModel) -> None:
+    model = load_model(make_model())
+    fed, folded = OpenVINOEngine(model), OpenVINOEngine(model, fold=True)
+    _, one = fed.condition(SUPPORT)
+    _, two = fed.condition(SUPPORT[::-1] * 0.3)
+    for modulation in (one, two, one):
+        np.testing.assert_allclose(folded.upscale(lr(), modulation), fed.upscale(lr(), modulation), atol=1e-5)
+    assert np.abs(fed.upscale(lr(), one) - fed.upscale(lr(), two)).max() > 1e-3
+
+
+def test_results_are_the_callers_own(make_model: MakeModel) -> None:
+    engine = OpenVINOEngine(load_model(make_model()))
+    first = engine.condition(SUPPORT)
+    kept = [array.copy() for array in first]
+    engine.condition(SUPPORT * 0)
+    assert all((a == b).all() for a, b in zip(first, kept, strict=True))
+    sr = engine.upscale(lr(), first[1])
+    before = sr.copy()
+    engine.upscale(lr() * 0, first[1])
+    assert (sr == before).all()
+
+
+def test_threads_do_not_matter_to_the_result(make_model: MakeModel) -> None:
+    model = load_model(make_model(adaptive=False))
+    one, all_ = OpenVINOEngine(model, threads=1), OpenVINOEngine(model)
+    np.testing.assert_allclose(one.upscale(lr(), None), all_.upscale(lr(), None), atol=1e-6)
+
+
+def test_adaptive_needs_a_modulation(make_model: MakeModel) -> None:
+    with pytest.raises(ModelError, match="needs a modulation"):
+        OpenVINOEngine(load_model(make_model())).upscale(lr(), None)
+
+
+def test_graph_with_other_ends_than_the_card_says(make_model: MakeModel) -> None:
+    adaptive, plain = load_model(make_model("a")), load_model(make_model("b", adaptive=False))
+    mixed = Model(**{**adaptive.__dict__, "files": {**adaptive.files, "base": plain.file("base")}})
+    with pytest.raises(ModelError, match=r"base\.onnx: its inputs are \['lr.*, not \['lr', 'modulation'\]"):
+        OpenVINOEngine(mixed)
+
+
+def test_file_that_is_no_graph(tmp_path: Path) -> None:
+    path = tmp_path / "base.onnx"
+    path.write_bytes(b"not a graph")
+    with pytest.raises(ModelError, match=r"base\.onnx: OpenVINO cannot use this graph") as caught:
+        compile_graph(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_cache_is_used(make_model: MakeModel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    model = load_model(make_model(adaptive=False))
+    first = OpenVINOEngine(model).upscale(lr(), None)
+    blobs = list((tmp_path / "cache" / "blindsr" / "openvino").glob("*.blob"))
+    assert blobs
+    assert (OpenVINOEngine(model).upscale(lr(), None) == first).all()
+    for blob in blobs:
+        blob.write_bytes(blob.read_bytes()[:100])
+    assert (OpenVINOEngine(model).upscale(lr(), None) == first).all(), "a damaged cache must not matter"
+
+
+def test_no_cache_folder_is_no_error(
+    make_model: MakeModel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    blocked = tmp_path / "a file"
+    blocked.touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(blocked))
+    model = load_model(make_model(adaptive=False))
+    assert OpenVINOEngine(model).upscale(lr(), None).shape == (1, 3, 80, 108)
+
+
+def test_openvinos_telemetry_stays_out() -> None:
+    code = (
+        "import sys; from blindsr.engine.openvino import import_openvino; import_openvino().Core();"
+        "sys.exit('openvino_telemetry' in sys.modules)"
+    )
+    source = Path(__file__).parents[2] / "src"
+    assert subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": str(source)}).returncode == 0

@@ -1,0 +1,104 @@
+"""Upscaling needs no PyTorch: it works where none of the training's packages can be imported."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+from .conftest import MakeModel, made_photo
+
+SOURCE = Path(__file__).parents[1] / "src"
+
+WITHOUT_EXTRAS = """
+import importlib.abc, sys
+
+BLOCKED = {"torch", "torchvision", "lightning", "onnx", "onnxscript", "safetensors", "tensorboard", "yaml"}
+
+class Block(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in BLOCKED:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        return None
+
+sys.meta_path.insert(0, Block())
+"""
+
+
+def run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_upscale_without_pytorch(make_model: MakeModel, tmp_path: Path) -> None:
+    Image.fromarray(made_photo(20, 30)).save(tmp_path / "a.png")
+    code = (
+        WITHOUT_EXTRAS
+        + """
+import blindsr
+from blindsr.cli import main
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+assert not BLOCKED & set(sys.modules), BLOCKED & set(sys.modules)
+"""
+    )
+    done = run(code, "upscale", str(tmp_path / "a.png"), "--model", str(make_model()))
+    assert done.returncode == 0, done.stderr
+    assert Image.open(tmp_path / "a_x4.png").size == (120, 80)
+
+
+def test_python_face_without_pytorch(make_model: MakeModel) -> None:
+    code = (
+        WITHOUT_EXTRAS
+        + """
+import numpy as np, blindsr
+rgba = np.arange(8 * 9 * 4, dtype=np.uint8).reshape(8, 9, 4)
+assert blindsr.upscale(rgba, model=sys.argv[1]).shape == (32, 36, 4)
+try:
+    blindsr.Upscaler(sys.argv[1], device="cuda")
+except blindsr.MissingExtraError as error:
+    assert 'blindsr[torch]' in str(error)
+else:
+    raise AssertionError("cuda without PyTorch")
+"""
+    )
+    done = run(code, str(make_model()))
+    assert done.returncode == 0, done.stderr
+
+
+def test_pytorch_is_not_imported_even_where_it_is_installed(make_model: MakeModel) -> None:
+    code = """
+import sys, numpy as np, blindsr
+blindsr.upscale(np.zeros((8, 8, 3), np.uint8), model=sys.argv[1], device="cpu")
+assert "torch" not in sys.modules
+"""
+    done = run(code, str(make_model()))
+    assert done.returncode == 0, done.stderr
+
+
+def test_import_alone_loads_nothing_heavy() -> None:
+    heavy = {"numpy", "openvino", "pyvips", "torch", "rich"}
+    done = run(f"import sys, blindsr; print(sorted({heavy} & set(sys.modules)))")
+    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = """
+import sys
+from blindsr.cli import main
+try:
+    main()
+except SystemExit as end:
+    assert not end.code
+sys.exit(bool({"numpy", "openvino", "pyvips", "torch"} & set(sys.modules)))
+"""
+    assert run(code, "--help").returncode == 0

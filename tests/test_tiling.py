@@ -1,0 +1,99 @@
+"""Tiles cover the image once, carry their halo, and leave no trace in the result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from blindsr.errors import InputError
+from blindsr.model import load_model
+from blindsr.tiling import AUTO_PIXELS, Box, plan_tiles
+from blindsr.upscaler import Upscaler
+
+from .conftest import MakeModel, made_photo
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    height=st.integers(1, 300),
+    width=st.integers(1, 300),
+    tile=st.one_of(st.just("auto"), st.integers(1, 320)),
+    halo=st.integers(0, 70),
+)
+def test_geometry(height: int, width: int, tile: int | str, halo: int) -> None:
+    covered = np.zeros((height, width), int)
+    shapes = set()
+    for piece in plan_tiles(height, width, tile, halo):
+        window, core = piece.window, piece.core
+        assert core.top < core.bottom and core.left < core.right
+        assert min(window.top, window.left) >= 0 and window.bottom <= height and window.right <= width
+        # The halo is whole wherever the image goes on.
+        assert window.top <= max(0, core.top - halo) and window.bottom >= min(height, core.bottom + halo)
+        assert window.left <= max(0, core.left - halo) and window.right >= min(width, core.right + halo)
+        if isinstance(tile, int):
+            assert max(window.bottom - window.top, window.right - window.left) <= tile + 2 * halo
+        covered[core.slices] += 1
+        shapes.add((window.bottom - window.top, window.right - window.left))
+    assert (covered == 1).all()
+    assert len(shapes) == 1
+
+
+@pytest.mark.parametrize(
+    ("height", "width"), [(384, 384), (300, 800), (700, 1100), (4000, 3000), (40, 20000), (3000, 90)]
+)
+@pytest.mark.parametrize("halo", [0, 20, 100])
+def test_auto_stays_within_its_memory_and_near_the_whole_image(height: int, width: int, halo: int) -> None:
+    tiles = plan_tiles(height, width, "auto", halo)
+    areas = [(t.window.bottom - t.window.top) * (t.window.right - t.window.left) for t in tiles]
+    assert max(areas) <= AUTO_PIXELS
+    assert (len(tiles) == 1) == (height * width <= AUTO_PIXELS)
+    if halo <= 20:
+        assert sum(areas) < 1.35 * height * width
+
+
+def test_auto_has_an_answer_for_a_halo_that_no_tile_can_hold() -> None:
+    tiles = plan_tiles(5000, 5000, "auto", 600)
+    assert 1 < len(tiles) < 100
+
+
+@pytest.mark.parametrize("tile", [0, -3, "big", 1.5])
+def test_bad_tile(tile: object) -> None:
+    with pytest.raises(InputError, match="tile"):
+        plan_tiles(10, 10, tile, 2)  # type: ignore[arg-type]
+
+
+def test_box() -> None:
+    box = Box(2, 5, 1, 9)
+    assert box.scaled(3) == Box(6, 15, 3, 27)
+    assert box.relative_to(Box(1, 9, 1, 9)) == Box(1, 4, 0, 8)
+
+
+@pytest.fixture(scope="module")
+def upscaler(tmp_path_factory: pytest.TempPathFactory) -> Upscaler:
+    from .conftest import write_model
+
+    return Upscaler(
+        load_model(write_model(tmp_path_factory.mktemp("models") / "tiny", scale=3)), device="cpu"
+    )
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(height=st.integers(1, 70), width=st.integers(1, 70), tile=st.integers(1, 60), seed=st.integers(0, 99))
+def test_tiled_equals_untiled(upscaler: Upscaler, height: int, width: int, tile: int, seed: int) -> None:
+    photo = made_photo(height, width, seed).astype(np.float32) / 255
+    upscaler.tile = max(height, width)
+    whole = upscaler.upscale(photo)
+    upscaler.tile = tile
+    assert np.abs(upscaler.upscale(photo) - whole).max() < 1e-5
+
+
+def test_a_halo_too_small_would_be_seen(make_model: MakeModel, tmp_path: Path) -> None:
+    """The comparison above can fail: with half the halo it does."""
+    photo = made_photo(60, 60).astype(np.float32) / 255
+    whole = Upscaler(make_model("right")).upscale(photo)
+    narrow = Upscaler(make_model("wrong", halo=2), tile=16).upscale(photo)
+    assert np.abs(narrow - whole).max() > 1e-3

@@ -1,0 +1,299 @@
+"""The main job: any picture in, the same kind of picture out, larger; and the same one every time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
+
+import blindsr
+from blindsr.errors import InputError, ModelError
+from blindsr.picture import Picture, quantise, read, write
+from blindsr.upscaler import Upscaler, select_support
+
+from .conftest import MakeModel, made_photo
+
+
+@pytest.fixture
+def upscaler(make_model: MakeModel) -> Upscaler:
+    return Upscaler(make_model(), device="cpu")
+
+
+@pytest.mark.parametrize("shape", [(21, 17), (21, 17, 1), (21, 17, 3), (21, 17, 4)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float16, np.float32, np.float64])
+def test_array_in_array_out(upscaler: Upscaler, shape: tuple[int, ...], dtype: type) -> None:
+    photo = made_photo(21, 17)
+    rgba = np.concatenate([photo, photo[:, :, :1] // 2 + 100], axis=2)
+    array = rgba[:, :, : (*shape, 1)[2]].reshape(shape)
+    given = {np.uint8: array, np.uint16: array.astype(np.uint16) * 257}.get(
+        dtype, (array / 255).astype(dtype)
+    )
+    before = given.copy()
+    result = upscaler.upscale(given)
+    assert result.dtype == dtype and result.shape == (84, 68, *shape[2:])
+    assert (given == before).all(), "the caller's array is not touched"
+    expected = upscaler.upscale((array / 255).astype(np.float32))
+    top = {np.uint8: 255, np.uint16: 65535}.get(dtype, 1)
+    assert np.abs(result.astype(np.float64) / top - expected).max() < (
+        2e-3 if dtype == np.float16 else 0.6 / 255
+    )
+    # It is the photo, not something else of that size: each block's mean is about its pixel.
+    blocks = expected.reshape(21, 4, 17, 4, -1).mean(axis=(1, 3))
+    assert np.corrcoef(blocks.ravel(), array.reshape(21, 17, -1).ravel())[0, 1] > 0.8
+
+
+@pytest.mark.parametrize(
+    ("array", "fault"),
+    [
+        (np.zeros((4, 4, 2), np.uint8), "shape"),
+        (np.zeros((0, 4, 3), np.uint8), "shape"),
+        (np.zeros((1, 3, 4, 4), np.float32), "shape"),
+        (np.zeros((4, 4, 3), np.int32), "int32"),
+        (np.zeros((4, 4, 3), bool), "bool"),
+        (np.full((4, 4, 3), 255.0), r"\[0, 1\]"),
+        (np.full((4, 4, 3), np.nan), r"\[0, 1\]"),
+    ],
+)
+def test_arrays_that_are_no_pictures(upscaler: Upscaler, array: NDArray[Any], fault: str) -> None:
+    with pytest.raises(InputError, match=fault):
+        upscaler.upscale(array)
+
+
+@settings(max_examples=15, deadline=None)
+@given(height=st.integers(1, 30), width=st.integers(1, 30))
+def test_any_size(tmp_path_factory: pytest.TempPathFactory, height: int, width: int) -> None:
+    upscaler = _shared(tmp_path_factory)
+    result = upscaler.upscale(made_photo(height, width))
+    assert result.shape == (4 * height, 4 * width, 3)
+
+
+_SHARED: list[Upscaler] = []
+
+
+def _shared(tmp_path_factory: pytest.TempPathFactory) -> Upscaler:
+    """One model for all examples of a property."""
+    if not _SHARED:
+        from .conftest import write_model
+
+        folder = write_model(tmp_path_factory.mktemp("shared") / "fixed", fixed_count=6, patch=32)
+        _SHARED.append(Upscaler(folder, device="cpu"))
+    return _SHARED[0]
+
+
+def test_gray_is_the_mean_of_what_the_network_makes_of_it(
+    upscaler: Upscaler, photo: NDArray[np.uint8]
+) -> None:
+    gray = photo[:, :, 0].astype(np.float32) / 255
+    as_rgb = upscaler.upscale(np.stack([gray] * 3, axis=2))
+    np.testing.assert_allclose(upscaler.upscale(gray), as_rgb.mean(axis=2), atol=1e-6)
+
+
+def test_picture_keeps_what_belongs_to_it(upscaler: Upscaler, photo: NDArray[np.uint8]) -> None:
+    pixels = photo.astype(np.float32) / 255
+    picture = Picture(pixels, bit_depth=16, icc=b"icc", exif=b"exif", xmp=b"xmp", dpi=(300, 300))
+    result = upscaler.upscale(picture)
+    assert (result.bit_depth, result.icc, result.exif, result.xmp) == (16, b"icc", b"exif", b"xmp")
+    assert result.dpi == (300, 300) and result.alpha is None
+    np.testing.assert_array_equal(result.pixels, upscaler.upscale(pixels))
+
+
+@pytest.mark.parametrize("gray", [False, True])
+def test_sixteen_bit_file_with_alpha_end_to_end(
+    upscaler: Upscaler, tmp_path: Path, photo: NDArray[np.uint8], gray: bool
+) -> None:
+    pixels = photo[:, :, :1] if gray else photo
+    alpha = np.linspace(0, 1, 40, dtype=np.float32)[:, None].repeat(56, axis=1)
+    write(Picture(pixels.astype(np.float32) / 255, alpha, bit_depth=16), tmp_path / "in.png")
+    write(upscaler.upscale(tmp_path / "in.png"), tmp_path / "out.png")
+    result = read(tmp_path / "out.png")
+    assert (result.height, result.width, result.gray, result.bit_depth) == (160, 224, gray, 16)
+    assert result.alpha is not None
+    centre = (np.arange(160) + 0.5) / 4 - 0.5
+    np.testing.assert_allclose(result.alpha[8:-8, 100], (centre / 39)[8:-8], atol=1e-3)
+    assert len(np.unique(quantise(result.pixels, 16))) > 256
+
+
+def test_hidden_colours_do_not_matter(upscaler: Upscaler) -> None:
+    """Whatever a file holds under transparent pixels, the result is the same: no fringe can come of it."""
+    shape = np.hypot(*np.mgrid[-20:20, -28:28]) < 13
+    rgba = np.dstack([made_photo(40, 56), shape * np.uint8(255)]).astype(np.uint8)
+    dark, light = rgba.copy(), rgba.copy()
+    dark[~shape, :3], light[~shape, :3] = 0, 255
+    assert (upscaler.upscale(dark) == upscaler.upscale(light)).all()
+
+
+def test_a_uniform_shape_has_no_fringe(upscaler: Upscaler) -> None:
+    shape = np.hypot(*np.mgrid[-20:20, -28:28]) < 13
+    rgba = np.zeros((40, 56, 4), np.uint8)
+    rgba[shape] = (200, 120, 60, 255)
+    uniform = np.broadcast_to(np.uint8([200, 120, 60]), (40, 56, 3))
+    result = upscaler.upscale(rgba)
+    adaptation = upscaler.adapt([uniform])
+    expected = upscaler.upscale(np.ascontiguousarray(uniform), support=adaptation)
+    seen = result[:, :, 3] > 0
+    assert np.abs(result[seen][:, :3].astype(int) - expected[seen]).max() <= 1
+
+
+def test_opaque_alpha_changes_nothing(upscaler: Upscaler, photo: NDArray[np.uint8]) -> None:
+    result = upscaler.upscale(np.dstack([photo, np.full(photo.shape[:2], 255, np.uint8)]))
+    assert (result[:, :, :3] == upscaler.upscale(photo)).all() and (result[:, :, 3] == 255).all()
+
+
+def test_fully_transparent(upscaler: Upscaler, photo: NDArray[np.uint8]) -> None:
+    result = upscaler.upscale(np.dstack([photo, np.zeros(photo.shape[:2], np.uint8)]))
+    assert (result[:, :, 3] == 0).all()
+
+
+def test_adapting_once_equals_adapting_each_time(upscaler: Upscaler, photo: NDArray[np.uint8]) -> None:
+    adaptation = upscaler.adapt([photo])
+    assert adaptation.condition.shape[0] == 1 and adaptation.model == "tiny"
+    assert (upscaler.upscale(photo, support=adaptation) == upscaler.upscale(photo)).all()
+
+
+def test_the_support_set_matters(upscaler: Upscaler, photo: NDArray[np.uint8]) -> None:
+    other = upscaler.adapt([255 - made_photo(60, 60, seed=3) // 4])
+    assert (upscaler.upscale(photo, support=other) != upscaler.upscale(photo)).any()
+
+
+def test_support_from_paths_arrays_and_pictures_is_the_same(
+    upscaler: Upscaler, photo: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    Image.fromarray(photo).save(tmp_path / "a.png")
+    kinds: list[Any] = [photo, tmp_path / "a.png", str(tmp_path / "a.png"), read(tmp_path / "a.png")]
+    conditions = [upscaler.adapt([kind]).condition for kind in kinds]
+    assert all((condition == conditions[0]).all() for condition in conditions)
+
+
+def test_support_images_share_the_patches(upscaler: Upscaler, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[NDArray[np.float32]] = []
+    original = upscaler.engine.condition
+    monkeypatch.setattr(
+        upscaler.engine, "condition", lambda support: (seen.append(support), original(support))[1]
+    )
+    flats = [np.full((30, 30, 3), 25 * i, np.uint8) for i in range(1, 10)]
+    for count, expected in ((1, 6), (4, 6), (9, 6)):
+        upscaler.adapt(flats[:count])
+        patches = seen.pop()
+        assert patches.shape == (expected, 3, 12, 12)
+        assert len(np.unique(patches)) == min(count, 6)
+
+
+def test_fixed_count_is_filled_from_what_there_is(
+    make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upscaler = Upscaler(make_model(fixed_count=6), device="cpu")
+    seen: list[NDArray[np.float32]] = []
+    original = upscaler.engine.condition
+    monkeypatch.setattr(
+        upscaler.engine, "condition", lambda support: (seen.append(support), original(support))[1]
+    )
+    upscaler.adapt([made_photo(13, 13)])  # four positions for six patches
+    assert len(seen[0]) == 6 and len(np.unique(seen[0], axis=0)) == 4
+
+
+def test_model_that_does_not_adapt(make_model: MakeModel, photo: NDArray[np.uint8]) -> None:
+    upscaler = Upscaler(make_model(adaptive=False, scale=2), device="cpu")
+    assert upscaler.upscale(photo).shape == (80, 112, 3)
+    with pytest.raises(InputError, match="does not adapt"):
+        upscaler.adapt([photo])
+
+
+def test_adaptation_of_another_model(make_model: MakeModel, photo: NDArray[np.uint8]) -> None:
+    one, two = (Upscaler(make_model(name), device="cpu") for name in ("one", "two"))
+    with pytest.raises(InputError, match="model one, not for two"):
+        two.upscale(photo, support=one.adapt([photo]))
+
+
+def test_same_bytes_twice(make_model: MakeModel, photo: NDArray[np.uint8], tmp_path: Path) -> None:
+    Image.fromarray(photo).save(tmp_path / "in.png")
+    for name in ("a.png", "b.png"):
+        write(Upscaler(make_model(), device="cpu", tile=16).upscale(tmp_path / "in.png"), tmp_path / name)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_tiles_are_announced(make_model: MakeModel, photo: NDArray[np.uint8]) -> None:
+    steps: list[tuple[int, int]] = []
+    upscaler = Upscaler(make_model(), device="cpu", tile=20)
+    upscaler.upscale(photo, on_tile=lambda done, total: steps.append((done, total)))
+    assert steps == [(i + 1, len(steps)) for i in range(len(steps))] and len(steps) > 2
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "fault"),
+    [
+        ({"tile": 0}, InputError, "tile 0"),
+        ({"tile": "tiny"}, InputError, "tile 'tiny'"),
+        ({"threads": 0}, InputError, "threads 0"),
+        ({"device": "tpu"}, InputError, "device 'tpu'"),
+        ({"model": "no-such-model"}, ModelError, "no model named 'no-such-model'"),
+    ],
+)
+def test_bad_options(
+    make_model: MakeModel, options: dict[str, Any], error: type[Exception], fault: str
+) -> None:
+    with pytest.raises(error, match=fault):
+        Upscaler(**{"model": make_model(), **options})
+
+
+def test_public_face(make_model: MakeModel, photo: NDArray[np.uint8]) -> None:
+    folder = make_model()
+    result = blindsr.upscale(photo, model=folder, tile=16, device="cpu")
+    assert (result == blindsr.Upscaler(blindsr.load_model(folder)).upscale(photo)).mean() > 0.99
+    assert set(blindsr.__all__) <= set(dir(blindsr))
+    for name in blindsr.__all__:
+        assert getattr(blindsr, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'upscaled'"):
+        _ = blindsr.upscaled  # type: ignore[attr-defined]
+
+
+class TestSelectSupport:
+    """Which patches tell the degradation."""
+
+    @settings(max_examples=60, deadline=None)
+    @given(
+        height=st.integers(1, 120),
+        width=st.integers(1, 120),
+        count=st.integers(1, 24),
+        patch=st.integers(1, 40),
+    )
+    def test_count_and_shape(self, height: int, width: int, count: int, patch: int) -> None:
+        pixels = np.random.default_rng(0).random((height, width, 3), np.float32)
+        support = select_support(pixels, count, patch)
+        positions = max(1, height - patch + 1) * max(1, width - patch + 1)
+        assert support.shape[1:] == (3, patch, patch) and 1 <= len(support) <= min(count, positions)
+        if height >= 2 * patch and width >= 2 * patch and patch >= 8:
+            assert len(support) == count
+        assert support.flags.c_contiguous and support.dtype == np.float32
+        assert (support == select_support(pixels, count, patch)).all()
+
+    def test_patches_are_of_the_image_and_differ(self) -> None:
+        y, x = np.mgrid[0:100, 0:140].astype(np.float32)
+        support = select_support(np.stack([y, x, y * 0], axis=2), 20, 32)
+        corners = support[:, :2, 0, 0]
+        assert len(np.unique(corners, axis=0)) == 20
+        assert (support[:, 0] - corners[:, :1, None] == np.arange(32)[:, None]).all()
+
+    def test_evenly_spread(self) -> None:
+        y, x = np.mgrid[0:200, 0:200].astype(np.float32)
+        support = select_support(np.stack([y, x, y * 0], axis=2), 16, 32)
+        quarters = (support[:, 0, 16, 16] > 100).astype(int) * 2 + (support[:, 1, 16, 16] > 100)
+        assert np.bincount(quarters, minlength=4).tolist() == [4, 4, 4, 4]
+
+    def test_content_is_preferred_within_a_cell(self) -> None:
+        pixels = np.full((96, 96, 3), 0.5, np.float32)
+        pixels[:, 48:] = np.random.default_rng(0).random((96, 48, 3), np.float32)
+        (patch,) = select_support(pixels, 1, 32)
+        assert patch.std() > 0.15
+
+    def test_small_image_is_reflected(self) -> None:
+        pixels = np.random.default_rng(0).random((8, 8, 3), np.float32)
+        support = select_support(pixels, 20, 32)
+        assert support.shape == (1, 3, 32, 32)
+        np.testing.assert_array_equal(support[0, :, 12:20, 12:20], pixels.transpose(2, 0, 1))
+        np.testing.assert_array_equal(support[0, :, 11, 12:20], pixels[1].T)
