@@ -177,10 +177,8 @@ def main(
     print(f"{model}, {size}x{size} LR, {threads} threads, median of {rounds} rounds in turn\n")
     for rows, unit in ((ONE, 1), (FOLDER, count)):
         first = times[next(iter(rows))][1:]
-        print(
         heading = "one photo" if unit == 1 else f"a folder of {count}"
         print(f"| {heading} | ms a photo | speed-up |\n|---|---|---|")
-        )
         for name in rows:
             seconds = times[name][1:]  # the first round is the warm-up
             ratio = median(b / s for b, s in zip(first, seconds, strict=True))
@@ -189,13 +187,13 @@ def main(
 
 
 if __name__ == "__main__":
-        heading = "one photo" if unit == 1 else f"a folder of {count}"
-        print(f"| {heading} | ms a photo | speed-up |\n|---|---|---|")
-        for name in rows:
-            seconds = times[name][1:]  # the first round is the warm-up
-            ratio = median(b / s for b, s in zip(first, seconds, strict=True))
-            print(f"| {name} | {1000 * median(seconds) / unit:.0f} | {ratio:.2f} |")
-        print()
+    heading = "one photo" if unit == 1 else f"a folder of {count}"
+    print(f"| {heading} | ms a photo | speed-up |\n|---|---|---|")
+    for name in rows:
+        seconds = times[name][1:]  # the first round is the warm-up
+        ratio = median(b / s for b, s in zip(first, seconds, strict=True))
+        print(f"| {name} | {1000 * median(seconds) / unit:.0f} | {ratio:.2f} |")
+    print()
 
 
 if __name__ == "__main__":
