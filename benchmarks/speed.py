@@ -187,14 +187,4 @@ def main(
 
 
 if __name__ == "__main__":
-    heading = "one photo" if unit == 1 else f"a folder of {count}"
-    print(f"| {heading} | ms a photo | speed-up |\n|---|---|---|")
-    for name in rows:
-        seconds = times[name][1:]  # the first round is the warm-up
-        ratio = median(b / s for b, s in zip(first, seconds, strict=True))
-        print(f"| {name} | {1000 * median(seconds) / unit:.0f} | {ratio:.2f} |")
-    print()
-
-
-if __name__ == "__main__":
     typer.run(main)
