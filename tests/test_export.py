@@ -1,0 +1,96 @@
+"""Export: the folder is a model, its graphs give what the network gives, a wrong graph is caught."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from blindsr import export
+from blindsr.errors import ModelError
+from blindsr.export import export_checkpoint
+from blindsr.model import load_model
+from blindsr.network import build_network
+from blindsr.network.checkpoint import FORMAT
+from blindsr.upscaler import Upscaler
+
+DIRECT = {"name": "srresnet", "scale": 4, "channels": 8, "blocks": 2, "tail": "direct", "skip": True}
+PATCHES = {"name": "patches", "size": 16, "width": 4}
+
+
+def save(path: Path, basenet: dict[str, Any], condition: dict[str, Any] | None, pixel_range: float = 1.0) -> Any:
+    torch.manual_seed(0)
+    spec = {"basenet": basenet, "condition": condition, "pixel_range": pixel_range}
+    network = build_network(spec)
+    torch.save({"format": FORMAT, "network": spec, "state": network.state_dict()}, path)
+    return network.eval()
+
+
+def check(network: Any, folder: Path) -> None:
+    """A photo restored through the folder is the photo restored by the network, in PyTorch."""
+    pixels = np.random.default_rng(0).random((37, 50, 3)).astype(np.float32)
+    upscaler = Upscaler(folder, device="cpu", tile=24)
+    modulation = None
+    if upscaler.model.adaptive:
+        modulation = torch.from_numpy(upscaler.adapt([pixels]).modulation)
+    lr = torch.from_numpy(pixels.transpose(2, 0, 1)[None].copy())
+    with torch.no_grad():
+        sr = network(lr * network.pixel_range, modulation) / network.pixel_range
+    expected = sr[0].clamp(0, 1).permute(1, 2, 0).numpy()
+    np.testing.assert_allclose(upscaler.upscale(pixels), expected, atol=1e-4)
+
+
+def test_an_adaptive_network_becomes_a_model(tmp_path: Path) -> None:
+    network = save(tmp_path / "a.ckpt", DIRECT, PATCHES)
+    folder = export_checkpoint(tmp_path / "a.ckpt", tmp_path / "small", card={"description": "small"})
+    model = load_model(folder)
+    assert (model.name, model.description, model.scale, model.halo) == ("small", "small", 4, 6)
+    assert model.support is not None
+    assert not model.support.fixed_count
+    assert (model.modulation_size, model.condition_size) == (32, 16)
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "base.onnx", "card.json", "condition.onnx", "weights.safetensors"
+    ]  # fmt: skip
+    check(network, folder)
+    engine, sizes = Upscaler(folder, device="cpu").engine, []
+    for patches in (1, 7):  # any number of them, of any size
+        condition, _ = engine.condition(np.zeros((patches, 3, 16 + patches, 24), np.float32))
+        sizes.append(condition.shape)
+    assert sizes == [(1, 16), (1, 16)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("basenet", "condition", "pixel_range"),
+    [
+        (DIRECT | {"scale": 3}, None, 1.0),
+        ({"name": "srresnet", "scale": 4, "channels": 8, "blocks": 1}, {"name": "stacked", "support": 3}, 255.0),
+        ({"name": "srresnet", "scale": 2, "channels": 8, "blocks": 1}, PATCHES, 1.0),
+        ({"name": "vdsr", "scale": 2, "channels": 8, "depth": 4}, PATCHES, 1.0),
+        ({"name": "idn", "scale": 3, "channels": 16, "distilled": 4, "blocks": 1}, PATCHES, 1.0),
+    ],
+    ids=lambda v: v.get("name", "") if isinstance(v, dict) else str(v),
+)
+def test_every_kind_of_network_exports(
+    tmp_path: Path, basenet: dict[str, Any], condition: dict[str, Any] | None, pixel_range: float
+) -> None:
+    network = save(tmp_path / "a.ckpt", basenet, condition, pixel_range)
+    check(network, export_checkpoint(tmp_path / "a.ckpt", tmp_path / "model"))
+
+
+def test_a_graph_that_is_not_the_network_is_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(tmp_path / "a.ckpt", DIRECT, None)
+    monkeypatch.setattr(export, "TOLERANCE", -1.0)  # any difference is now too much
+    with pytest.raises(ModelError, match="differ from the network"):
+        export_checkpoint(tmp_path / "a.ckpt", tmp_path / "model")
+    assert not (tmp_path / "model" / "card.json").exists()
+
+
+def test_what_is_no_checkpoint_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.ckpt").write_text("no")
+    with pytest.raises(ModelError, match=r"a\.ckpt"):
+        export_checkpoint(tmp_path / "a.ckpt", tmp_path / "model")
+    assert not (tmp_path / "model").exists()
