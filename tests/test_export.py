@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from blindsr import export
-from blindsr.errors import ModelError
-from blindsr.export import export_checkpoint
+from blindsr.errors import InputError, ModelError
+from blindsr.export import export_checkpoint, read_entries
 from blindsr.model import load_model
 from blindsr.network import build_network
 from blindsr.network.checkpoint import FORMAT
@@ -21,7 +21,9 @@ DIRECT = {"name": "srresnet", "scale": 4, "channels": 8, "blocks": 2, "tail": "d
 PATCHES = {"name": "patches", "size": 16, "width": 4}
 
 
-def save(path: Path, basenet: dict[str, Any], condition: dict[str, Any] | None, pixel_range: float = 1.0) -> Any:
+def save(
+    path: Path, basenet: dict[str, Any], condition: dict[str, Any] | None, pixel_range: float = 1.0
+) -> Any:
     torch.manual_seed(0)
     spec = {"basenet": basenet, "condition": condition, "pixel_range": pixel_range}
     network = build_network(spec)
@@ -67,7 +69,11 @@ def test_an_adaptive_network_becomes_a_model(tmp_path: Path) -> None:
     ("basenet", "condition", "pixel_range"),
     [
         (DIRECT | {"scale": 3}, None, 1.0),
-        ({"name": "srresnet", "scale": 4, "channels": 8, "blocks": 1}, {"name": "stacked", "support": 3}, 255.0),
+        (
+            {"name": "srresnet", "scale": 4, "channels": 8, "blocks": 1},
+            {"name": "stacked", "support": 3},
+            255.0,
+        ),
         ({"name": "srresnet", "scale": 2, "channels": 8, "blocks": 1}, PATCHES, 1.0),
         ({"name": "vdsr", "scale": 2, "channels": 8, "depth": 4}, PATCHES, 1.0),
         ({"name": "idn", "scale": 3, "channels": 16, "distilled": 4, "blocks": 1}, PATCHES, 1.0),
@@ -87,6 +93,20 @@ def test_a_graph_that_is_not_the_network_is_no_model(tmp_path: Path, monkeypatch
     with pytest.raises(ModelError, match="differ from the network"):
         export_checkpoint(tmp_path / "a.ckpt", tmp_path / "model")
     assert not (tmp_path / "model" / "card.json").exists()
+
+
+def test_entries_written_by_hand(tmp_path: Path) -> None:
+    path = tmp_path / "card.json"
+    path.write_text('{"description": "é", "metrics": {"psnr": 1}}', encoding="utf-8")
+    assert read_entries(path) == {"description": "é", "metrics": {"psnr": 1}}
+    for text, message in (
+        ("[1]", "not a JSON object"),
+        ("{", "not JSON"),
+        ('{"halo": 3}', "'halo' is not for"),
+    ):
+        path.write_text(text)
+        with pytest.raises(InputError, match=message):
+            read_entries(path)
 
 
 def test_what_is_no_checkpoint_leaves_nothing(tmp_path: Path) -> None:

@@ -177,11 +177,15 @@ def export(
     checkpoint: Annotated[Path, typer.Argument(help="A checkpoint of ours, or an official CMDSR one.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the model that is made.")],
     name: Annotated[str | None, typer.Option(help="Its name; the folder's if not given.")] = None,
+    card: Annotated[
+        Path | None,
+        typer.Option(help="JSON file of more entries for the model card: description, licence, ..."),
+    ] = None,
 ) -> None:
     """Turn a checkpoint into a model that runs without PyTorch."""
     with _extra("export", "train"):
-        from blindsr.export import export_checkpoint
-    folder = export_checkpoint(checkpoint, out, name)
+        from blindsr.export import export_checkpoint, read_entries
+    folder = export_checkpoint(checkpoint, out, name, None if card is None else read_entries(card))
     typer.echo(str(folder))
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from blindsr.engine.openvino import OpenVINOEngine
-from blindsr.errors import MissingExtraError, ModelError
+from blindsr.errors import InputError, MissingExtraError, ModelError
 from blindsr.files import atomic_path
 from blindsr.model import load_model
 from blindsr.network import CMDSR
@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 SUPPORT_PATCH = 32  # side of a support patch at test time, LR pixels (arXiv 2104.03926, section IV)
 SUPPORT_COUNT = 20  # patches in a support set at test time
+WRITTEN_BY_HAND = ("description", "licence", "provenance", "metrics")
 TOLERANCE = 1e-4  # greatest difference between graph and network, relative to the output's largest value
 
 
@@ -111,7 +112,6 @@ def export_checkpoint(
         "files": {key: {"path": file.name, "sha256": _sha256(file)} for key, file in files.items()},
         "network": spec,
         "licence": "MIT",
-        "provenance": _provenance(checkpoint),
         "metrics": {},
     }
     if network.condition_net is not None:
@@ -119,6 +119,7 @@ def export_checkpoint(
         content["modulation_size"] = sum(network.basenet.modulated)
         content["condition_size"] = network.condition_net.size
     content.update(card or {})
+    content["provenance"] = content.get("provenance", {}) | _provenance(checkpoint)
     with atomic_path(out / "card.json") as temporary:
         temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     difference = _verify(network, out)
@@ -127,6 +128,26 @@ def export_checkpoint(
         (out / "card.json").unlink()
         raise ModelError(f"{out}: the exported graphs differ from the network by {difference:.1e} (relative)")
     return out
+
+
+def read_entries(path: Path) -> dict[str, Any]:
+    """Entries for a model card that a person wrote: a JSON object of "description", "licence" and the like.
+
+    Raises:
+        InputError: The file cannot be read, is not a JSON object, or names an entry that the export decides.
+    """
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON ({error})") from None
+    if not isinstance(entries, dict):
+        raise InputError(f"{path}: not a JSON object")
+    for key in entries:
+        if key not in WRITTEN_BY_HAND:
+            raise InputError(f"{path}: {key!r} is not for you to say; there are {', '.join(WRITTEN_BY_HAND)}")
+    return entries
 
 
 def _export(

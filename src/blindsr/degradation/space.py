@@ -26,6 +26,8 @@ class DegradationSpace:
         kernel_sizes: sides of the blur kernel in HR pixels, equally likely.
         noise_probability: share of tasks with noise.
         noise: range of the Gaussian noise's standard deviation in levels of 255.
+        noise_skew: exponent of the uniform number that becomes a place in the noise range; above 1, weak
+            noise is more frequent than strong noise.
         noise_step: distance of the noise levels that occur, from the range's lower end; 0 is continuous.
         poisson_probability: share of the noisy tasks with shot noise.
         poisson: range of the shot noise's standard deviation at white in levels of 255.
@@ -48,6 +50,7 @@ class DegradationSpace:
     kernel_sizes: tuple[int, ...] = (15,)
     noise_probability: float = 1.0
     noise: tuple[float, float] = (0.0, 50.0)
+    noise_skew: float = 1.0
     noise_step: float = 0.0
     poisson_probability: float = 0.0
     poisson: tuple[float, float] = (0.0, 50.0)
@@ -74,6 +77,8 @@ class DegradationSpace:
                 raise InputError(f"degradation space: {field.name} must be a range low, high, got {value!r}")
             if field.name.endswith("_probability") and not 0 <= value <= 1:
                 raise InputError(f"degradation space: {field.name} must lie in [0, 1], got {value!r}")
+            if field.name == "noise_skew" and not value > 0:
+                raise InputError(f"degradation space: noise_skew must be above 0, got {value!r}")
             if field.name.endswith("_step") and not value >= 0:
                 raise InputError(f"degradation space: {field.name} must be 0 or more, got {value!r}")
         if not self.kernel_sizes:
@@ -124,7 +129,7 @@ class DegradationSpace:
                 angle = rng.random() * math.pi
         gray, noise_scale = False, 1.0
         if rng.random() < self.noise_probability:
-            noise = _uniform(rng, self.noise, self.noise_step)
+            noise = _uniform(rng, self.noise, self.noise_step, self.noise_skew)
             if rng.random() < self.poisson_probability:
                 poisson = _uniform(rng, self.poisson, 0.0)
                 noise = 0.0 if rng.random() < self.poisson_alone_probability else noise
@@ -151,11 +156,11 @@ class DegradationSpace:
 _RANGES = ("sigma", "noise", "poisson", "noise_scale", "jpeg")
 
 
-def _uniform(rng: np.random.Generator, bounds: tuple[float, float], step: float) -> float:
+def _uniform(rng: np.random.Generator, bounds: tuple[float, float], step: float, skew: float = 1.0) -> float:
     """Draw from a range: continuously, or from its steps."""
     low, high = bounds
     if step == 0:
-        return float(rng.uniform(low, high))
+        return float(low + (high - low) * rng.random() ** skew)
     count = math.floor((high - low) / step + 1e-9) + 1
     return round(low + step * int(rng.integers(count)), 9)
 
@@ -169,11 +174,12 @@ REAL = DegradationSpace(
     blur_probability=0.95,
     anisotropic_probability=0.2,
     kernel_sizes=(7, 11, 15, 21),
-    noise_probability=0.65,
+    noise_probability=0.6,
+    noise_skew=2.0,
     poisson_probability=0.2,
     gray_probability=0.15,
     coloured_probability=0.3,
-    jpeg_probability=0.5,
+    jpeg_probability=0.35,
 )
 
 #: The spaces that a configuration can name.

@@ -11,7 +11,7 @@ from torch import Tensor
 from blindsr.dataset import PhotoCache, TaskBatch, TaskDataset
 from blindsr.degradation import SPACES, DegradationSpace, degrade
 from blindsr.errors import ConfigError, InputError
-from blindsr.loss import task_contrastive
+from blindsr.loss import structural_dissimilarity, task_contrastive
 from blindsr.network import CMDSR, build_network
 from blindsr.training.config import TrainConfig
 
@@ -19,10 +19,11 @@ from blindsr.training.config import TrainConfig
 class CMDSRRecipe:
     """One step of CMDSR.
 
-    Every step updates the BaseNet and the modulations by L1 on photos of both support sets, each restored
-    under the condition of its own set. Every `loss.condition_every`-th step also updates the ConditionNet,
-    by the task contrastive loss and a share of the same L1. The paper restores the two halves one after the
-    other; here they are one batch, whose gradient is the mean of both.
+    Every step updates the BaseNet and the modulations by L1 (and 1 - SSIM, if the configuration gives it a
+    weight) on photos of both support sets, each restored under the condition of its own set. Every
+    `loss.condition_every`-th step also updates the ConditionNet, by the task contrastive loss and a share of
+    the same. The paper restores the two halves one after the other; here they are one batch, whose gradient
+    is the mean of both.
     """
 
     def __init__(self, config: TrainConfig) -> None:
@@ -77,8 +78,13 @@ class CMDSRRecipe:
                 # The ConditionNet gets its share of the L1 gradient, BaseNet and modulations all of it.
                 fed = _scale_gradient(conditions, loss.condition_pixel)
         sr = network.restore_tasks(lr[:, :m], fed)
-        terms = {"pixel": (sr - hr[:, :m]).abs().mean() * (255.0 / self.network.pixel_range)}
+        hr = hr[:, :m]
+        terms = {"pixel": (sr - hr).abs().mean() * (255.0 / self.network.pixel_range)}
         total = terms["pixel"]
+        if loss.structural:
+            images = (image.flatten(0, 1) / self.network.pixel_range for image in (sr, hr))
+            terms["structural"] = structural_dissimilarity(*images)
+            total = total + loss.structural * terms["structural"]
         if learn_condition and conditions is not None:
             first, second = conditions.float().chunk(2)  # (T, C) each
             negatives = torch.from_numpy(batch.negatives).to(fabric.device)

@@ -68,12 +68,14 @@ class OptimiserSection(Section):
 class LossSection(Section):
     """Weights of the criteria. Pixel differences are in levels of 255, whatever the network's range."""
 
+    structural: float = Field(0.0, ge=0)
+    """Weight of 1 - SSIM beside the L1 loss, which has weight 1."""
     condition_every: int = Field(10, ge=1)
     """The ConditionNet is updated every so many steps ..."""
     contrastive: float = Field(1.0, ge=0)
     """... with this weight of the task contrastive loss ..."""
     condition_pixel: float = Field(0.1, ge=0)
-    """... and this of the L1 loss."""
+    """... and this of what the BaseNet is trained by."""
 
 
 class ValidationSection(Section):

@@ -1,0 +1,69 @@
+"""The shipped models restore: better than bicubic, worse when misled, without a colour cast."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from skimage.data import astronaut, chelsea
+
+from blindsr.degradation import Degradation, degrade_image, resize
+from blindsr.evaluation.metrics import psnr
+from blindsr.model import SHIPPED, load_model
+from blindsr.upscaler import Upscaler
+
+NAMES = sorted(folder.name for folder in SHIPPED.iterdir() if folder.is_dir())
+TASKS = ("blur=0.4", "blur=2.6", "blur=1.3,noise=15", "blur=2.6,noise=30", "blur=0.8,noise=5,jpeg=50")
+
+
+@pytest.fixture(scope="module")
+def photos() -> list[NDArray[np.float32]]:
+    """Two HR photos, 192 x 192, that no model was trained on."""
+    crops = astronaut()[:192, 128:320], chelsea()[60:252, 120:312]
+    return [np.asarray(crop, np.float32) / 255 for crop in crops]
+
+
+def test_there_are_shipped_models() -> None:
+    assert "cmdsr-x4" in NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_restores_better_than_bicubic(name: str, photos: list[NDArray[np.float32]]) -> None:
+    upscaler = Upscaler(name, device="cpu", threads=1)
+    scale = upscaler.model.scale
+    for text in TASKS:
+        gains = []
+        for seed, hr in enumerate(photos):
+            lr = degrade_image(hr, Degradation.parse(text, scale=scale), seed)
+            sr = upscaler.upscale(lr)
+            bicubic = resize(lr.transpose(2, 0, 1)[None], hr.shape[:2])[0].transpose(1, 2, 0)
+            gains.append(psnr(sr, hr, border=scale) - psnr(bicubic, hr, border=scale))
+            cast = (sr - lr.repeat(scale, 0).repeat(scale, 1)).mean((0, 1))
+            assert np.abs(cast).max() < 2 / 255, f"{text}: colours drift by {cast * 255}"
+        assert np.mean(gains) > 0, text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_support_set_of_another_task_misleads(name: str, photos: list[NDArray[np.float32]]) -> None:
+    upscaler = Upscaler(name, device="cpu", threads=1)
+    if not upscaler.model.adaptive:
+        pytest.skip(f"{name} does not adapt")
+    scale = upscaler.model.scale
+    tasks = [Degradation.parse(text, scale=scale) for text in ("blur=0.4", "blur=2.6,noise=30")]
+    losses = []
+    for own, other in (tasks, tasks[::-1]):
+        for seed, hr in enumerate(photos):
+            lr = degrade_image(hr, own, seed)
+            misled = upscaler.upscale(lr, support=upscaler.adapt([degrade_image(hr, other, seed)]))
+            losses.append(psnr(upscaler.upscale(lr), hr, border=scale) - psnr(misled, hr, border=scale))
+    assert np.mean(losses) > 0.1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_card_tells_where_the_weights_come_from(name: str) -> None:
+    model = load_model(name)
+    assert model.description
+    assert model.provenance.get("steps")
+    assert model.provenance.get("hardware")
+    assert model.provenance.get("photos")
+    assert model.metrics
