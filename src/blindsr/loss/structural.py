@@ -41,7 +41,8 @@ def structural_dissimilarity(x: Tensor, y: Tensor) -> Tensor:
         luminance = (2 * mean_a * mean_b + C1) / (mean_a**2 + mean_b**2 + C1)
         variances = aa - mean_a**2 + bb - mean_b**2
         structure = (2 * (ab - mean_a * mean_b) + C2) / (variances + C2)
-        return 1 - (luminance * structure).mean()
+        similarity: Tensor = (luminance * structure).mean()
+        return 1 - similarity
 
 
 def _window(side: int, device: torch.device) -> Tensor:
