@@ -96,6 +96,7 @@ def whole(
     files: list[Path],
     threads: int,
     *,
+    suffix: str = ".jpg",
     fold: bool = False,
     shared: bool = False,
     one: bool = False,
@@ -106,6 +107,7 @@ def whole(
         model: Name or folder of a model.
         files: The photos.
         threads: CPU threads.
+        suffix: Of the files written; a JPEG photo becomes a JPEG file if nothing else is asked for.
         fold: Compile the modulation into the graph instead of feeding it.
         shared: Adapt once to all of them instead of to each.
         one: One photo a call, the next one each time, so that nothing is left over from the call before.
@@ -121,7 +123,7 @@ def whole(
 
     def work() -> None:
         for file in next(turns):
-            write(upscaler.upscale(file, adaptation), file.with_name(f"{file.stem}_sr.png"))
+            write(upscaler.upscale(file, adaptation), file.with_name(f"{file.stem}_sr{suffix}"))
 
     return work
 
@@ -131,6 +133,7 @@ ONE: dict[str, Callable[[str, list[Path], int], Work]] = {
     "PyTorch channels_last, network alone": torch_channels_last,
     "blindsr, network alone": network_alone,
     "blindsr, whole upscale, modulation fed": partial(whole, one=True),
+    "blindsr, whole upscale to PNG, modulation fed": partial(whole, one=True, suffix=".png"),
     "blindsr, whole upscale, modulation folded": partial(whole, one=True, fold=True),
 }
 FOLDER: dict[str, Callable[[str, list[Path], int], Work]] = {

@@ -9,7 +9,7 @@ import torch
 
 from blindsr.errors import ConfigError
 from blindsr.network import BASENETS, CMDSR, CONDITION_NETS, build_network
-from blindsr.network.basenet import ModulatedConv2d
+from blindsr.network.basenet import BicubicUpscale, ModulatedConv2d
 
 SMALL: dict[str, dict[str, Any]] = {
     "srresnet": {"channels": 8, "blocks": 2},
@@ -48,6 +48,17 @@ def test_a_batch_of_tasks_equals_its_tasks_one_by_one(basenet: dict[str, Any]) -
     for t in range(3):
         alone = network(lr[t], network.modulation(network.condition(support[t])))
         torch.testing.assert_close(together[t], alone, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("basenet", VARIANTS, ids=str)
+def test_scaling_weights_is_the_same_for_one_condition(basenet: dict[str, Any]) -> None:
+    network = make(basenet)
+    lr, modulation = torch.rand(2, 3, 9, 8), 1 + torch.randn(1, sum(network.basenet.modulated)) / 3
+    scaled_inputs = network(lr, modulation)
+    for module in network.modules():
+        if isinstance(module, ModulatedConv2d):
+            module.scales_weight = True
+    torch.testing.assert_close(network(lr, modulation), scaled_inputs, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("basenet", VARIANTS, ids=str)
@@ -98,6 +109,13 @@ def test_input_scaling_is_the_paper_weight_modulation() -> None:
     gradients = [torch.autograd.grad((y - target).square().sum(), leaves) for y in (ours, paper)]
     for one, other in zip(*gradients, strict=True):
         torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_bicubic_skip_is_bicubic_interpolation(scale: int) -> None:
+    x = torch.rand(2, 3, 7, 9)
+    expected = torch.nn.functional.interpolate(x, scale_factor=float(scale), mode="bicubic")
+    torch.testing.assert_close(BicubicUpscale(scale)(x), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_patch_condition_ignores_order_and_takes_any_number() -> None:

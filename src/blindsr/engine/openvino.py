@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +20,8 @@ from blindsr.model import Model
 __all__ = ["CompiledGraph", "OpenVINOEngine", "compile_graph", "import_openvino"]
 
 log = logging.getLogger(__name__)
+
+_SR = ("sr",)
 
 
 class CompiledGraph:
@@ -95,8 +97,9 @@ class OpenVINOEngine:
                 feed["modulation"] = modulation
         assert self._base is not None
         (sr,) = self._base(feed)
-        # The division makes the copy that is needed anyway.
-        restored: NDArray[np.float32] = sr / np.float32(self._model.pixel_range)
+        restored: NDArray[np.float32] = sr.transpose(0, 3, 1, 2)
+        if self._model.pixel_range != 1:
+            restored = restored / np.float32(self._model.pixel_range)
         return restored
 
     def _to_graph(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -108,7 +111,9 @@ class OpenVINOEngine:
 
     def _compile(self, role: str, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> CompiledGraph:
         """Compile one of the model's graphs and check the names of its ends."""
-        graph = compile_graph(self._model.file(role), self._threads)
+        graph = compile_graph(
+            self._model.file(role), self._threads, interleaved=_SR if role == "base" else ()
+        )
         for kind, ends, wanted in (("inputs", graph.inputs, inputs), ("outputs", graph.outputs, outputs)):
             if len(ends) != len(wanted) or any(w not in names for names, w in zip(ends, wanted, strict=True)):
                 found = [" = ".join(sorted(names)) for names in ends]
@@ -120,7 +125,8 @@ class OpenVINOEngine:
         if self._folded_with != modulation.tobytes():
             path = self._model.file("base")
             # Every condition is another graph: caching them all would only fill the disk.
-            self._base = compile_graph(path, self._threads, cache=False, constants={"modulation": modulation})
+            constants = {"modulation": modulation}
+            self._base = compile_graph(path, self._threads, cache=False, constants=constants, interleaved=_SR)
             self._folded_with = modulation.tobytes()
 
 
@@ -129,6 +135,7 @@ def compile_graph(
     threads: int | None = None,
     cache: bool = True,
     constants: Mapping[str, NDArray[np.float32]] | None = None,
+    interleaved: Sequence[str] = (),
 ) -> CompiledGraph:
     """Read an ONNX graph and compile it for the CPU.
 
@@ -137,6 +144,8 @@ def compile_graph(
         threads: CPU threads; None for all cores.
         cache: Keep the compiled graph in the user's cache folder, which makes the next start quicker.
         constants: Inputs to replace by these values.
+        interleaved: Outputs (N, C, H, W) that are to come as (N, H, W, C): the engine turns them on all its
+            threads, NumPy on one.
 
     Raises:
         ModelError: The file is no graph that OpenVINO can read and compile.
@@ -155,6 +164,12 @@ def compile_graph(
                 target.replace_source_output(constant.output(0))
             graph.remove_parameter(parameter)
             graph.validate_nodes_and_infer_types()
+        if interleaved:
+            steps = openvino.preprocess.PrePostProcessor(graph)
+            for name in interleaved:
+                steps.output(name).model().set_layout(openvino.Layout("NCHW"))
+                steps.output(name).tensor().set_layout(openvino.Layout("NHWC"))
+            graph = steps.build()
         folder = _cache_folder() if cache else None
         if folder is not None:
             try:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
 from blindsr.errors import ConfigError
-from blindsr.network.basenet import BaseNet, ModulatedConv2d, bicubic_upscale, conv3x3
+from blindsr.network.basenet import BaseNet, BicubicUpscale, ModulatedConv2d, conv3x3
 
 SLOPE = 0.05  # of the leaky ReLU, section 3.1 of the paper
 
@@ -67,6 +67,7 @@ class IDN(BaseNet):
                 f"not {channels} and {distilled}"
             )
         self.scale = scale
+        self.skip = BicubicUpscale(scale)
         self.head1, self.head2 = conv3x3(3, channels), conv3x3(channels, channels)
         self.blocks = nn.ModuleList(DistillationBlock(channels, distilled) for _ in range(blocks))
         self.modulated = tuple(c for block in self.blocks for c in self._block(block).modulated)
@@ -94,4 +95,5 @@ class IDN(BaseNet):
         for i, block in enumerate(self.blocks):
             features = block(features, scales[6 * i : 6 * i + 6])
         residual: Tensor = self.upsample(features)
-        return residual + bicubic_upscale(x, self.scale)
+        skip: Tensor = self.skip(x)
+        return residual + skip

@@ -7,7 +7,7 @@ import math
 from torch import Tensor, nn
 
 from blindsr.errors import ConfigError
-from blindsr.network.basenet import BaseNet, ModulatedConv2d, bicubic_upscale, conv3x3, scale_residual
+from blindsr.network.basenet import BaseNet, BicubicUpscale, ModulatedConv2d, conv3x3, scale_residual
 
 
 class ModulatedBlock(nn.Module):
@@ -48,7 +48,8 @@ class SRResNet(BaseNet):
             raise ConfigError(f"scale must be 2, 3 or 4, not {scale}")
         if tail not in ("shuffle", "direct"):
             raise ConfigError(f"tail must be 'shuffle' or 'direct', not {tail!r}")
-        self.scale, self.skip = scale, skip
+        self.scale = scale
+        self.skip = BicubicUpscale(scale) if skip else None
         self.modulated = (channels,) * (2 * blocks)
         self.input_conv = conv3x3(3, channels)
         self.backbone = nn.ModuleList(ModulatedBlock(channels) for _ in range(blocks))
@@ -87,4 +88,6 @@ class SRResNet(BaseNet):
             features = block(features, scales[2 * i], scales[2 * i + 1])
         features = self.upsampler(features + first)
         output: Tensor = self.output_conv(features)  # (N, 3, sH, sW)
-        return output + bicubic_upscale(x, self.scale) if self.skip else output
+        if self.skip is not None:
+            output = output + self.skip(x)
+        return output

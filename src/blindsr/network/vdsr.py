@@ -7,7 +7,7 @@ import math
 from torch import Tensor, nn
 
 from blindsr.errors import ConfigError
-from blindsr.network.basenet import BaseNet, ModulatedConv2d, bicubic_upscale, conv3x3
+from blindsr.network.basenet import BaseNet, BicubicUpscale, ModulatedConv2d, conv3x3
 
 
 class VDSR(BaseNet):
@@ -29,6 +29,7 @@ class VDSR(BaseNet):
         if scale not in (2, 3, 4) or depth < 3:
             raise ConfigError(f"VDSR needs scale 2, 3 or 4 and depth >= 3, not {scale} and {depth}")
         self.scale = scale
+        self.enlarge = BicubicUpscale(scale)
         self.modulated = (channels,) * (depth - 2)
         # Every convolution reaches one HR pixel; the bicubic kernel reaches two LR pixels and a bit more.
         self.halo = math.ceil(depth / scale) + 3
@@ -44,7 +45,7 @@ class VDSR(BaseNet):
 
     def forward(self, x: Tensor, modulation: Tensor | None = None) -> Tensor:
         """See `BaseNet.forward`."""
-        x = bicubic_upscale(x, self.scale)  # (N, 3, sH, sW)
+        x = self.enlarge(x)  # (N, 3, sH, sW)
         features = self.input_conv(x).relu_()
         for convolution, scale in zip(self.backbone, self.split(modulation), strict=True):
             features = convolution(features, scale).relu_()
