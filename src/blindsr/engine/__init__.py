@@ -42,8 +42,7 @@ class Engine(Protocol):
             modulation: (1, M); None for a model that does not adapt.
 
         Returns:
-            SR image, (1, 3, scale * H, scale * W); not clipped. It may lie in the engine's memory: it holds
-            until the next call.
+            SR image, (1, 3, scale * H, scale * W); not clipped.
         """
         ...
 
