@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from skimage.data import astronaut, chelsea
+from skimage.data import astronaut, coffee
 
 from blindsr.degradation import Degradation, degrade_image, resize
 from blindsr.evaluation.metrics import psnr
@@ -18,8 +18,11 @@ TASKS = ("blur=0.4", "blur=2.6", "blur=1.3,noise=15", "blur=2.6,noise=30", "blur
 
 @pytest.fixture(scope="module")
 def photos() -> list[NDArray[np.float32]]:
-    """Two HR photos, 192 x 192, that no model was trained on."""
-    crops = astronaut()[:192, 128:320], chelsea()[60:252, 120:312]
+    """Two HR photos, 192 x 192, that no model was trained on.
+
+    Sharp ones: of a photo that was soft before it was degraded a blind network restores more than there was.
+    """
+    crops = astronaut()[:192, 128:320], coffee()[100:292, 150:342]
     return [np.asarray(crop, np.float32) / 255 for crop in crops]
 
 
@@ -38,7 +41,7 @@ def test_restores_better_than_bicubic(name: str, photos: list[NDArray[np.float32
             sr = upscaler.upscale(lr)
             bicubic = resize(lr.transpose(2, 0, 1)[None], hr.shape[:2])[0].transpose(1, 2, 0)
             gains.append(psnr(sr, hr, border=scale) - psnr(bicubic, hr, border=scale))
-            cast = (sr - lr.repeat(scale, 0).repeat(scale, 1)).mean((0, 1))
+            cast = (sr - hr).mean((0, 1))
             assert np.abs(cast).max() < 2 / 255, f"{text}: colours drift by {cast * 255}"
         assert np.mean(gains) > 0, text
 
