@@ -3,8 +3,8 @@
     python benchmarks/condition_nets.py --photos data/train --steps 1500
 
 Trains the shipped configuration with each (and without any), on the same batches for the same number of
-steps, in processes of one thread side by side, and prints what each reaches on the photos held out. The stacked net
-gets as many patches as the configuration's support sets hold, because it can take no other number.
+steps, in processes of one thread side by side, and prints what each reaches on the photos held out. The
+stacked net gets as many patches as the configuration's support sets hold: it can take no other number.
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ def main(
     arguments = [(name, photos, steps, out) for name in kind or list(KINDS)]
     with multiprocessing.get_context("spawn").Pool(processes, maxtasksperchild=1) as pool:
         for name, table, seconds, size in pool.starmap(run, arguments, chunksize=1):
-            print(
-                f"\n{name}: {steps} steps in {seconds / 60:.0f} min, ConditionNet of {size} parameters\n{table}"
-            )
+            minutes = seconds / 60
+            print(f"\n{name}: {steps} steps in {minutes:.0f} min, {size} parameters in the ConditionNet")
+            print(table)
 
 
 if __name__ == "__main__":
