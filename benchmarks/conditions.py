@@ -17,9 +17,8 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from blindsr.dataset.photos import list_images
 from blindsr.degradation import Degradation, degrade_image, modcrop
-from blindsr.picture import read
+from blindsr.picture import find_pictures, read
 from blindsr.upscaler import Upscaler
 
 PHOTOS = Path(__file__).parents[2] / "shared" / "data" / "Set14" / "x4" / "HR"
@@ -99,7 +98,7 @@ def main(
 ) -> None:
     """Draw the picture and print the numbers."""
     upscaler = Upscaler(model, device="cpu")
-    hr = [read(file).pixels for file in list_images(photos)]
+    hr = [read(file).pixels for file in find_pictures(photos)]
     hr = [modcrop(np.repeat(p, 3, 2) if p.shape[2] == 1 else p, upscaler.model.scale) for p in hr]
     conditions, tasks, sources = collect(upscaler, hr)
     points, shares = principal_components(conditions)

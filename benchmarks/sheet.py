@@ -19,9 +19,8 @@ from peers import FOLDER as PEER_FOLDER
 from peers import PEERS, NcnnUpscaler
 from PIL import Image, ImageDraw, ImageFont
 
-from blindsr.dataset.photos import list_images
 from blindsr.degradation import resize
-from blindsr.picture import read
+from blindsr.picture import find_pictures, read
 from blindsr.upscaler import Upscaler
 
 Pixels = NDArray[np.float32]
@@ -94,7 +93,7 @@ def main(
     upscalers = {name: Upscaler(name, device="cpu") for name in model or ["cmdsr-x4"]}
     peers = {PEERS[name].title: NcnnUpscaler(PEERS[name], PEER_FOLDER) for name in peer or []}
     corners = dict(entry.split("=", 1) for entry in crop or [])
-    files = [file for entry in photos for file in (list_images(entry) if entry.is_dir() else [entry])]
+    files = [file for entry in photos for file in (find_pictures(entry) if entry.is_dir() else [entry])]
     rows = [labels(["LR", "bicubic", *peers, *(u.model.name for u in upscalers.values())], panel)]
     for file in files:
         photo = read(file).pixels

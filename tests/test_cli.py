@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import blindsr
 from blindsr import __version__, cli
 
 from .conftest import MakeModel, made_photo
@@ -203,6 +204,7 @@ def test_missing_pytorch_names_the_extra(
 ) -> None:
     for name in [name for name in sys.modules if re.match(r"(torch|blindsr\.(training|export))(\.|$)", name)]:
         monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delattr(blindsr, "training", raising=False)  # else "from blindsr import" finds it there
     monkeypatch.setitem(sys.modules, "torch", None)
     code, _, error = run(*arguments)
     assert code == 2 and 'pip install "blindsr[train]"' in error and len(error.splitlines()) == 1

@@ -254,18 +254,9 @@ def _plan(inputs: Sequence[Path], out: Path | None, scale: int) -> list[_Task]:
 
 def _photos_in(place: Path) -> list[Path]:
     """All photos in a folder and below it, in order; a file is itself."""
-    from blindsr.picture import READABLE
+    from blindsr.picture import find_pictures
 
-    if not place.is_dir():
-        return [place]
-    photos = sorted(
-        path
-        for path in place.rglob("*")
-        if path.suffix.lower() in READABLE and not path.name.startswith(".") and path.is_file()
-    )
-    if not photos:
-        raise InputError(f"{place}: no photos in this folder ({', '.join(READABLE)})")
-    return photos
+    return find_pictures(place) if place.is_dir() else [place]
 
 
 def _upscale_one(upscaler: Upscaler, task: _Task, adaptation: Adaptation | None, progress: Progress) -> None:

@@ -22,7 +22,6 @@ from blindsr.errors import InputError, MissingExtraError, ModelError
 from blindsr.files import atomic_path
 from blindsr.model import load_model
 from blindsr.network import CMDSR
-from blindsr.network.basenet import ModulatedConv2d
 from blindsr.network.checkpoint import load_network, read_tensors
 
 log = logging.getLogger(__name__)
@@ -75,7 +74,8 @@ def export_checkpoint(
     except ImportError as error:
         raise MissingExtraError("export", "train", str(error.name)) from None
     network, spec = load_network(checkpoint)
-    graph_network = _under_one_condition(network)
+    restorer = copy.deepcopy(network)
+    restorer.modulate_weights()
     out.mkdir(parents=True, exist_ok=True)
     height, width = 24, 20
     lr = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0)) * network.pixel_range
@@ -98,9 +98,9 @@ def export_checkpoint(
         )
         with torch.no_grad():
             _, modulation = graph(support)
-        _export(graph_network, (lr, modulation), ["lr", "modulation"], ["sr"], [lr_axes, None], files["base"])
+        _export(restorer, (lr, modulation), ["lr", "modulation"], ["sr"], [lr_axes, None], files["base"])
     else:
-        _export(graph_network, (lr,), ["lr"], ["sr"], [lr_axes], files["base"])
+        _export(restorer, (lr,), ["lr"], ["sr"], [lr_axes], files["base"])
     files["weights"] = out / "weights.safetensors"
     with atomic_path(files["weights"]) as temporary:
         save_file({k: v.contiguous() for k, v in network.state_dict().items()}, temporary)
@@ -151,15 +151,6 @@ def read_entries(path: Path) -> dict[str, Any]:
         if key not in WRITTEN_BY_HAND:
             raise InputError(f"{path}: {key!r} is not for you to say; there are {', '.join(WRITTEN_BY_HAND)}")
     return entries
-
-
-def _under_one_condition(network: CMDSR) -> CMDSR:
-    """A copy whose modulation scales weights: as fast as if the modulation were compiled into the graph."""
-    network = copy.deepcopy(network)
-    for module in network.modules():
-        if isinstance(module, ModulatedConv2d):
-            module.scales_weight = True
-    return network
 
 
 def _export(

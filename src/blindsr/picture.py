@@ -75,6 +75,24 @@ class Picture:
         return int(self.pixels.shape[2]) == 1
 
 
+def find_pictures(folder: Path) -> list[Path]:
+    """The picture files in a folder and below it, sorted by their path; hidden ones are left out.
+
+    Raises:
+        InputError: The folder is not there, or holds no picture.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder")
+    found = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in READABLE and not path.name.startswith(".") and path.is_file()
+    )
+    if not found:
+        raise InputError(f"{folder}: no photos in this folder ({', '.join(READABLE)})")
+    return found
+
+
 def quantise(pixels: NDArray[np.float32], bit_depth: int) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """[0, 1] -> whole levels of 8 or 16 bit: clipped, halves rounded up."""
     top = (1 << bit_depth) - 1

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from blindsr.dataset import PhotoCache, TaskDataset, list_images
+from blindsr.dataset import PhotoCache, TaskDataset
 from blindsr.degradation import REAL
+from blindsr.picture import find_pictures
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def photos(tmp_path: Path) -> PhotoCache:
     for i in range(4):
         y, x = np.mgrid[:60, :80].astype(np.uint8)
         Image.fromarray(np.stack([np.full_like(x, 50 * i), x, y], 2)).save(tmp_path / "photos" / f"{i}.png")
-    return PhotoCache(list_images(tmp_path / "photos"), tmp_path / "cache")
+    return PhotoCache(find_pictures(tmp_path / "photos"), tmp_path / "cache")
 
 
 def make(photos: PhotoCache, **changes: object) -> TaskDataset:

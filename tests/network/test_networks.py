@@ -55,9 +55,7 @@ def test_scaling_weights_is_the_same_for_one_condition(basenet: dict[str, Any]) 
     network = make(basenet)
     lr, modulation = torch.rand(2, 3, 9, 8), 1 + torch.randn(1, sum(network.basenet.modulated)) / 3
     scaled_inputs = network(lr, modulation)
-    for module in network.modules():
-        if isinstance(module, ModulatedConv2d):
-            module.scales_weight = True
+    network.modulate_weights()
     torch.testing.assert_close(network(lr, modulation), scaled_inputs, rtol=1e-4, atol=1e-5)
 
 

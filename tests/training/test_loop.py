@@ -13,9 +13,10 @@ import pytest
 import torch
 from lightning.fabric import Fabric
 
-from blindsr.dataset import PhotoCache, list_images
+from blindsr.dataset import PhotoCache
 from blindsr.errors import ConfigError, ModelError
 from blindsr.network.checkpoint import load_network, read_tensors
+from blindsr.picture import find_pictures
 from blindsr.training import Progress, load_config, train
 from blindsr.training.cmdsr import CMDSRRecipe
 from blindsr.training.loop import TrainingError
@@ -96,7 +97,7 @@ def test_the_pixel_loss_reaches_the_condition_net_with_its_weight(config_file: P
         config = load_config(config_file, [f"loss.condition_pixel={weight}", "loss.contrastive=0"])
         torch.manual_seed(0)
         recipe = CMDSRRecipe(config)
-        dataset = recipe.dataset(PhotoCache(list_images(config.data.photos), config.data.cache), 0)
+        dataset = recipe.dataset(PhotoCache(find_pictures(config.data.photos), config.data.cache), 0)
         recipe.losses(recipe.network, dataset[0], Fabric(accelerator="cpu"))["total"].backward()
         gradients.append(
             {

@@ -1,6 +1,6 @@
 """Training images: folders of photos and the tasks made of them."""
 
-from blindsr.dataset.photos import PhotoCache, list_images
+from blindsr.dataset.photos import PhotoCache
 from blindsr.dataset.tasks import TaskBatch, TaskDataset
 
-__all__ = ["PhotoCache", "TaskBatch", "TaskDataset", "list_images"]
+__all__ = ["PhotoCache", "TaskBatch", "TaskDataset"]

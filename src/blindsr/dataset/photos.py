@@ -16,22 +16,6 @@ from blindsr.files import atomic_path
 
 log = logging.getLogger(__name__)
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"}
-
-
-def list_images(folder: Path) -> list[Path]:
-    """The image files below a folder, sorted by their path.
-
-    Raises:
-        InputError: The folder does not exist or holds no image.
-    """
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder of images")
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-    if not files:
-        raise InputError(f"{folder}: no image in it ({', '.join(sorted(SUFFIXES))})")
-    return files
-
 
 class PhotoCache:
     """Photos as 8-bit RGB arrays in one file on disk, shared by all processes through the page cache.

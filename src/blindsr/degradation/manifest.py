@@ -14,7 +14,7 @@ import numpy as np
 from blindsr.degradation.pipeline import Degradation, degrade_image, modcrop
 from blindsr.errors import InputError
 from blindsr.files import atomic_path
-from blindsr.picture import READABLE, Picture, read, write
+from blindsr.picture import Picture, find_pictures, read, write
 
 log = logging.getLogger(__name__)
 
@@ -92,17 +92,11 @@ def _photos(source: Path, out: Path) -> tuple[Path, list[Path]]:
     """Return the folder that names are relative to, and the photos."""
     if source.is_file():
         return source.parent, [source]
-    if not source.is_dir():
-        raise InputError(f"{source}: no such file or folder")
+    # A second run must not take the first one's results for photos.
     inside = out.resolve()
-    files = [
-        file
-        for file in sorted(source.rglob("*"))
-        # A second run must not take the first one's results for photos.
-        if file.suffix.lower() in READABLE and file.is_file() and inside not in file.resolve().parents
-    ]
+    files = [file for file in find_pictures(source) if inside not in file.resolve().parents]
     if not files:
-        raise InputError(f"{source}: no photo in it ({', '.join(READABLE)})")
+        raise InputError(f"{source}: its only photos are those in {out}")
     return source, files
 
 

@@ -35,6 +35,7 @@ class TorchEngine:
         if threads is not None:
             torch.set_num_threads(threads)
         network = _load_network(model).to(self._device)
+        network.modulate_weights()
         # Module.to takes the format, its type stubs do not say so.
         self._network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 

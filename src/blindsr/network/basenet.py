@@ -17,7 +17,7 @@ class ModulatedConv2d(nn.Conv2d):
     """
 
     scales_weight: bool = False
-    """For inference under one condition: scale the weight instead, which is far smaller than the image."""
+    """See `CMDSR.modulate_weights`."""
 
     def forward(self, x: Tensor, scale: Tensor | None = None) -> Tensor:
         """Convolve.

@@ -19,11 +19,12 @@ from lightning.fabric.strategies import DDPStrategy
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from blindsr.dataset import PhotoCache, TaskDataset, list_images
+from blindsr.dataset import PhotoCache, TaskDataset
 from blindsr.errors import BlindSRError, ConfigError, ModelError
 from blindsr.files import atomic_path
 from blindsr.network import CMDSR
 from blindsr.network.checkpoint import FORMAT, read_tensors
+from blindsr.picture import find_pictures
 from blindsr.training.cmdsr import CMDSRRecipe
 from blindsr.training.config import TrainConfig
 from blindsr.training.ema import WeightAverage
@@ -96,7 +97,7 @@ def train(
     torch.manual_seed(config.seed)
     recipe = RECIPES[config.recipe](config)
 
-    held_out, files = split_holdout(list_images(config.data.photos), config.data.holdout)
+    held_out, files = split_holdout(find_pictures(config.data.photos), config.data.holdout)
     smallest = (config.data.patch + config.data.margin) * config.data.scale
     with fabric.rank_zero_first():
         photos = PhotoCache(files, config.data.cache, smallest)
