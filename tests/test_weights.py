@@ -70,3 +70,12 @@ def test_the_card_tells_where_the_weights_come_from(name: str) -> None:
     assert model.provenance.get("hardware")
     assert model.provenance.get("photos")
     assert model.metrics
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_tiles_leave_no_seam(name: str, photos: list[NDArray[np.float32]]) -> None:
+    lr = photos[0][:101, :83]
+    whole = Upscaler(name, device="cpu", tile=1000).upscale(lr)
+    for tile in (16, 37, 64):
+        tiled = Upscaler(name, device="cpu", tile=tile).upscale(lr)
+        assert np.abs(tiled - whole).max() < 1 / 255
