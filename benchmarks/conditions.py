@@ -5,8 +5,8 @@
 Every photo is degraded under every blur and noise of a grid, and the model reads a condition from each. The
 picture is their first two principal components, coloured by blur and by noise, and those of the tasks without
 noise alone. The numbers: how far apart two photos of one task are against photos of different tasks, and how
-well blur and noise can be read off the condition of a photo by linear regression on the conditions of all other
-photos (leave one photo out).
+well blur and noise can be read off the condition of a photo by linear regression on the conditions of all
+other photos (leave one photo out).
 """
 
 from __future__ import annotations
