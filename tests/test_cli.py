@@ -68,6 +68,27 @@ def test_out_file(run: Run, make_model: MakeModel, tmp_path: Path) -> None:
     assert code == 0 and size(tmp_path / "new" / "b.jpg") == (32, 24)
 
 
+@pytest.mark.parametrize(
+    ("options", "name", "expected"),
+    [
+        (["--scale", "2.5"], "a_x2.5.png", (40, 30)),
+        (["--scale", "5"], "a_x5.png", (80, 60)),
+        (["--width", "20"], "a_20w.png", (20, 15)),
+        (["--height", "120"], "a_120h.png", (160, 120)),
+        (["--fit", "3840x24"], "a_3840x24.png", (32, 24)),
+    ],
+)
+def test_a_size_of_ones_own(
+    run: Run, make_model: MakeModel, tmp_path: Path, options: list[str], name: str, expected: tuple[int, int]
+) -> None:
+    save(tmp_path / "photos" / "a.png")
+    for _ in range(2):  # a folder's earlier results are not photos
+        code, _, error = run("upscale", tmp_path / "photos", "--model", make_model(), *options)
+        assert code == 0, error
+    assert files(tmp_path / "photos") == {"a.png", name}
+    assert size(tmp_path / "photos" / name) == expected
+
+
 def test_out_folder_keeps_the_structure(run: Run, make_model: MakeModel, tmp_path: Path) -> None:
     photos, out = tmp_path / "photos", tmp_path / "v1.0"
     for name in ("a.png", "sub/b.jpg", "sub/deep/c.tif"):
@@ -154,6 +175,9 @@ def test_tiles_and_threads(run: Run, make_model: MakeModel, tmp_path: Path) -> N
         (["upscale", "a.png", "b.png", "-o", "c.png"], "give a folder"),
         (["upscale", "empty"], "no photos"),
         (["upscale", "a.png", "--support", "empty"], "no photos"),
+        (["upscale", "a.png", "--scale", "2", "--fit", "9x9"], "--scale and --fit: give only one"),
+        (["upscale", "a.png", "--width", "0"], "width 0: a size must be above 0"),
+        (["upscale", "a.png", "--fit", "4k"], "fit '4k': give the box"),
         (["enlarge"], "enlarge"),
     ],
 )
