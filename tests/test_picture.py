@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -266,6 +267,47 @@ def test_colours_survive_where_their_profile_cannot(tmp_path: Path) -> None:
     write(Picture(photo.astype(np.float32) / 255, icc=bytes(swapped)), tmp_path / "swapped.bmp")
     turned = levels(read(tmp_path / "swapped.bmp")).astype(int)
     assert np.abs(turned - photo[:, :, [1, 0, 2]]).mean() < 2
+
+
+def linear_gray_profile() -> bytes:
+    """The least ICC profile of gray samples in linear light (ICC.1:2001-04, 6.3.4)."""
+    white = b"XYZ \0\0\0\0" + struct.pack(">3i", 63190, 65536, 54061)
+    curve = b"curv\0\0\0\0" + struct.pack(">I", 0)  # no entry: the identity
+    text = b"text\0\0\0\0" + b"none\0\0\0\0"
+    name = b"desc\0\0\0\0" + struct.pack(">I", 5) + b"gray\0" + bytes(78) + bytes(1)
+    tags, body, start = b"", b"", 128 + 4 + 4 * 12
+    for tag, content in ((b"wtpt", white), (b"kTRC", curve), (b"cprt", text), (b"desc", name)):
+        tags += tag + struct.pack(">2I", start + len(body), len(content))
+        body += content
+    header = struct.pack(">I4sI4s4s4s", start + len(body), b"", 0x02100000, b"mntr", b"GRAY", b"XYZ ")
+    header = (header + struct.pack(">6H", 2024, 1, 1, 0, 0, 0) + b"acsp").ljust(68, b"\0")
+    header = (header + struct.pack(">3i", 63190, 65536, 54061)).ljust(128, b"\0")
+    return header + struct.pack(">I", 4) + tags + body
+
+
+@pytest.mark.parametrize("suffix", picture_module.WRITABLE)
+def test_gray_with_a_profile_of_its_own(tmp_path: Path, suffix: str) -> None:
+    """Kept where gray can be, else applied: half the light is a level of 188 in sRGB."""
+    profile = linear_gray_profile()
+    write(Picture(np.full((16, 16, 1), 0.5, np.float32), icc=profile), tmp_path / f"a{suffix}")
+    picture = read(tmp_path / f"a{suffix}")
+    assert picture.gray
+    applied = suffix in (".webp", ".avif", ".bmp")
+    assert picture.icc == (None if applied else profile)
+    assert levels(picture).mean() == pytest.approx(188 if applied else 128, abs=2)
+
+
+def test_a_large_bitmap_is_refused_in_our_own_words(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    Image.fromarray(made_photo(9, 13)).save(tmp_path / "a.bmp")
+    content = bytearray((tmp_path / "a.bmp").read_bytes())
+    struct.pack_into("<2i", content, 18, 13000, 11000)
+    (tmp_path / "a.bmp").write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.bmp: 13000x11000 is more than the 128 Mpixel"):
+        read(tmp_path / "a.bmp")
+    assert not recwarn.list
+    (tmp_path / "a.bmp").write_bytes(b"BM")
+    with pytest.raises(InputError, match="damaged BMP header"):
+        read(tmp_path / "a.bmp")
 
 
 def test_float_tiff_as_it_stands(tmp_path: Path) -> None:

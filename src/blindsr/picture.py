@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -304,10 +305,13 @@ def _read_heic(path: Path, encoded: bytes) -> Picture:
 
 def _read_bmp(path: Path, encoded: bytes) -> Picture:
     """BMP by Pillow: libvips reads none."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(io.BytesIO(encoded), formats=["BMP"]) as image:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit is ours
+            opened = Image.open(io.BytesIO(encoded), formats=["BMP"])
+        with opened as image:
             _check_size(path, *image.size)
             if image.mode not in ("L", "RGB", "RGBA"):
                 image.load()
@@ -316,6 +320,8 @@ def _read_bmp(path: Path, encoded: bytes) -> Picture:
             else:
                 levels = np.asarray(image)
             dpi = image.info.get("dpi")
+    except UnidentifiedImageError as error:  # its text names no file but an object in memory
+        raise InputError(f"{path}: not a readable picture (damaged BMP header)") from error
     # Pillow raises what its parsers meet; SyntaxError and struct.error are among them.
     except (OSError, ValueError, SyntaxError, struct.error, Image.DecompressionBombError) as error:
         raise InputError(f"{path}: not a readable picture ({_reason(error)})") from error
@@ -431,6 +437,8 @@ def _encode(picture: Picture, format_: Format, depth: int) -> tuple[Any, str]:
             # No place for this profile: the colours take the one that is assumed where there is none.
             image = image.icc_transform("srgb", embedded=True, depth=16 if sixteen else 8)
             icc = None
+            if picture.gray and format_.gray:
+                image = image[0]
     for name, value in (("exif-data", exif), ("xmp-data", xmp)):
         if value is not None:
             image.set_type(pyvips.GValue.blob_type, name, value)
