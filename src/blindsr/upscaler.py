@@ -379,9 +379,9 @@ def _resize(pixels: NDArray[np.float32], height: int, width: int) -> NDArray[np.
 
     In the values as they are stored, not in linear light: the network takes a degraded photo for a shrunk one
     in these values, so shrinking its result back gives the photo's own brightness. Shrinking is by libvips
-    with Lanczos: on fine waves its error is a fifth to a half of the antialiased bicubic's, in half the time
-    and a quarter of the memory. Enlarging is ours: the same libvips shifts an enlarged picture by a part of a
-    pixel.
+    with Lanczos: on waves its error is 0.2 to 0.6 of the antialiased bicubic's, in 0.6 of the time and a
+    quarter of the memory (x4 to x2.5). Enlarging is ours: the same libvips shifts an enlarged picture by a
+    part of a pixel.
     """
     if pixels.shape[:2] == (height, width):
         return pixels
