@@ -68,6 +68,57 @@ def test_out_file(run: Run, make_model: MakeModel, tmp_path: Path) -> None:
     assert code == 0 and size(tmp_path / "new" / "b.jpg") == (32, 24)
 
 
+@pytest.mark.parametrize(
+    ("options", "name", "expected"),
+    [
+        (["--scale", "2.5"], "a_x2.5.png", (40, 30)),
+        (["--scale", "5"], "a_x5.png", (80, 60)),
+        (["--width", "20"], "a_20w.png", (20, 15)),
+        (["--height", "120"], "a_120h.png", (160, 120)),
+        (["--fit", "3840x24"], "a_3840x24.png", (32, 24)),
+    ],
+)
+def test_a_size_of_ones_own(
+    run: Run, make_model: MakeModel, tmp_path: Path, options: list[str], name: str, expected: tuple[int, int]
+) -> None:
+    save(tmp_path / "photos" / "a.png")
+    for _ in range(2):  # a folder's earlier results are not photos
+        code, _, error = run("upscale", tmp_path / "photos", "--model", make_model(), *options)
+        assert code == 0, error
+    assert files(tmp_path / "photos") == {"a.png", name}
+    assert size(tmp_path / "photos" / name) == expected
+
+
+def test_format_and_quality(run: Run, make_model: MakeModel, tmp_path: Path) -> None:
+    photos, model = tmp_path / "photos", make_model()
+    for name in ("a.png", "b.JPEG", "c.bmp", "d.gif"):
+        save(photos / name)
+    code, _, error = run("upscale", photos, "-o", tmp_path / "jpeg", "-f", "jpeg", "--model", model)
+    assert code == 0, error
+    assert files(tmp_path / "jpeg") == {"a_x4.jpg", "b_x4.JPEG", "c_x4.jpg", "d_x4.jpg"}
+    code, _, error = run("upscale", photos, "-o", tmp_path / "own", "--model", model)
+    assert code == 0, error
+    assert files(tmp_path / "own") == {"a_x4.png", "b_x4.JPEG", "c_x4.bmp", "d_x4.png"}
+    sizes = []
+    for name in ("jpeg", "webp", "avif"):
+        for quality in ("20", "95"):
+            out = tmp_path / quality
+            code, _, error = run(
+                "upscale", photos / "a.png", "-o", out, "-f", name, "--quality", quality, "--model", model
+            )
+            assert code == 0, error
+            (result,) = out.glob(f"a_x4.{name[:2]}*" if name != "jpeg" else "a_x4.jpg")
+            sizes.append(result.stat().st_size)
+    assert sizes[0] < sizes[1] and sizes[2] < sizes[3] and sizes[4] < sizes[5]
+
+
+def test_quality_needs_a_lossy_format(run: Run, make_model: MakeModel, tmp_path: Path) -> None:
+    photos = save(tmp_path / "a.png"), save(tmp_path / "b.jpg")
+    code, _, error = run("upscale", *photos, "--quality", "80", "--model", make_model())
+    assert code == 3 and "a.png: .png files lose nothing" in error
+    assert (tmp_path / "b_x4.jpg").exists() and not (tmp_path / "a_x4.png").exists()
+
+
 def test_out_folder_keeps_the_structure(run: Run, make_model: MakeModel, tmp_path: Path) -> None:
     photos, out = tmp_path / "photos", tmp_path / "v1.0"
     for name in ("a.png", "sub/b.jpg", "sub/deep/c.tif"):
@@ -154,6 +205,13 @@ def test_tiles_and_threads(run: Run, make_model: MakeModel, tmp_path: Path) -> N
         (["upscale", "a.png", "b.png", "-o", "c.png"], "give a folder"),
         (["upscale", "empty"], "no photos"),
         (["upscale", "a.png", "--support", "empty"], "no photos"),
+        (["upscale", "a.png", "--scale", "2", "--fit", "9x9"], "--scale and --fit: give only one"),
+        (["upscale", "a.png", "--width", "0"], "width 0: a size must be above 0"),
+        (["upscale", "a.png", "--fit", "4k"], "fit '4k': give the box"),
+        (["upscale", "a.png", "-f", "gif"], "format 'gif': give one of png, jpeg"),
+        (["upscale", "a.png", "-f", "tiff", "--quality", "80"], "tiff loses nothing"),
+        (["upscale", "a.png", "-f", "jpeg", "-o", "b.webp"], "contradict each other"),
+        (["upscale", "a.png", "-f", "jpeg", "--quality", "0"], "quality"),
         (["enlarge"], "enlarge"),
     ],
 )

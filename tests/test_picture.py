@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import io
+import struct
+import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -12,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from blindsr import picture as picture_module
-from blindsr.errors import InputError
+from blindsr.errors import InputError, MissingExtraError
 from blindsr.picture import Picture, quantise, read, write
 
 from .conftest import made_photo
@@ -86,11 +91,11 @@ def test_orientation_is_applied_once(tmp_path: Path, orientation: int, suffix: s
         image = Image.open(source).convert("RGB").transpose(Image.Transpose(transposed[orientation]))
         upright = np.asarray(image)
     picture = read(source)
-    assert picture.pixels.shape == upright.shape
+    assert picture.pixels.shape[:2] == upright.shape[:2]
     assert np.abs(picture.pixels * 255 - upright).max() < 3
     write(picture, target)
     again = read(target)
-    assert again.pixels.shape == upright.shape
+    assert again.pixels.shape == picture.pixels.shape
     assert Image.open(target).getexif().get(0x0112, 1) == 1
 
 
@@ -185,7 +190,7 @@ def test_too_large_is_refused_before_decoding(tmp_path: Path, monkeypatch: pytes
 def test_write_says_what_is_wrong(tmp_path: Path) -> None:
     picture = Picture(np.zeros((2, 2, 3), np.float32))
     for path, fault in (
-        (tmp_path / "a.bmp", "cannot write this format; use .png"),
+        (tmp_path / "a.gif", "cannot write this format; use .png"),
         (tmp_path / "a", "cannot write this format"),
         (tmp_path / "absent" / "a.png", "cannot be written"),
     ):
@@ -220,3 +225,208 @@ def test_same_picture_same_bytes(tmp_path: Path) -> None:
         for name in ("a", "b"):
             write(picture, tmp_path / f"{name}{suffix}")
         assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
+
+
+def test_avif_keeps_its_bit_depth(tmp_path: Path) -> None:
+    photo = made_photo(32, 48).astype(np.float32) / 255
+    photo[:16] = 1
+    for bits, expected in ((8, 8), (10, 10), (12, 12), (16, 12)):
+        write(Picture(photo, alpha=photo[:, :, 0], bit_depth=bits, icc=ICC), tmp_path / "a.avif", 100)
+        again = read(tmp_path / "a.avif")
+        assert again.bit_depth == expected and again.icc == ICC
+        assert again.alpha is not None and np.abs(again.alpha - photo[:, :, 0]).mean() < 0.02
+        assert np.abs(again.pixels - photo).mean() < 0.02
+        assert again.pixels.max() == 1, "white is white, however many bits it has"
+        write(again, tmp_path / "b.png")
+        assert read(tmp_path / "b.png").bit_depth == (8 if expected == 8 else 16)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB"])
+def test_bmp(tmp_path: Path, mode: str) -> None:
+    image = Image.fromarray(made_photo(9, 13)).convert(mode)
+    image.save(tmp_path / "in.bmp", dpi=(300, 300))
+    picture = read(tmp_path / "in.bmp")
+    assert picture.gray == (mode in ("1", "L")) and picture.bit_depth == 8
+    assert picture.dpi == pytest.approx((300, 300), rel=1e-3)
+    expected = np.asarray(image.convert("L" if picture.gray else "RGB")).reshape(9, 13, -1)
+    assert (levels(picture) == expected).all()
+    write(picture, tmp_path / "out.bmp")
+    again = read(tmp_path / "out.bmp")
+    assert (levels(again) == expected).all() and again.dpi == pytest.approx((300, 300), rel=1e-3)
+
+
+def test_colours_survive_where_their_profile_cannot(tmp_path: Path) -> None:
+    """BMP holds no profile, and WebP and AVIF none of gray: the picture must look the same without it."""
+    photo = made_photo(32, 32)
+    write(Picture(photo.astype(np.float32) / 255, icc=ICC), tmp_path / "same.bmp")
+    again = read(tmp_path / "same.bmp")
+    assert again.icc is None and np.abs(levels(again).astype(int) - photo).max() <= 2
+    swapped = bytearray(ICC)  # the profile of a space whose red is sRGB's green
+    red, green = swapped.index(b"rXYZ"), swapped.index(b"gXYZ")
+    swapped[red : red + 4], swapped[green : green + 4] = b"gXYZ", b"rXYZ"
+    write(Picture(photo.astype(np.float32) / 255, icc=bytes(swapped)), tmp_path / "swapped.bmp")
+    turned = levels(read(tmp_path / "swapped.bmp")).astype(int)
+    assert np.abs(turned - photo[:, :, [1, 0, 2]]).mean() < 2
+
+
+def linear_gray_profile() -> bytes:
+    """The least ICC profile of gray samples in linear light (ICC.1:2001-04, 6.3.4)."""
+    white = b"XYZ \0\0\0\0" + struct.pack(">3i", 63190, 65536, 54061)
+    curve = b"curv\0\0\0\0" + struct.pack(">I", 0)  # no entry: the identity
+    text = b"text\0\0\0\0" + b"none\0\0\0\0"
+    name = b"desc\0\0\0\0" + struct.pack(">I", 5) + b"gray\0" + bytes(78) + bytes(1)
+    tags, body, start = b"", b"", 128 + 4 + 4 * 12
+    for tag, content in ((b"wtpt", white), (b"kTRC", curve), (b"cprt", text), (b"desc", name)):
+        tags += tag + struct.pack(">2I", start + len(body), len(content))
+        body += content
+    header = struct.pack(">I4sI4s4s4s", start + len(body), b"", 0x02100000, b"mntr", b"GRAY", b"XYZ ")
+    header = (header + struct.pack(">6H", 2024, 1, 1, 0, 0, 0) + b"acsp").ljust(68, b"\0")
+    header = (header + struct.pack(">3i", 63190, 65536, 54061)).ljust(128, b"\0")
+    return header + struct.pack(">I", 4) + tags + body
+
+
+@pytest.mark.parametrize("suffix", picture_module.WRITABLE)
+def test_gray_with_a_profile_of_its_own(tmp_path: Path, suffix: str) -> None:
+    """Kept where gray can be, else applied: half the light is a level of 188 in sRGB."""
+    profile = linear_gray_profile()
+    write(Picture(np.full((16, 16, 1), 0.5, np.float32), icc=profile), tmp_path / f"a{suffix}")
+    picture = read(tmp_path / f"a{suffix}")
+    assert picture.gray
+    applied = suffix in (".webp", ".avif", ".bmp")
+    assert picture.icc == (None if applied else profile)
+    assert levels(picture).mean() == pytest.approx(188 if applied else 128, abs=2)
+
+
+def test_a_large_bitmap_is_refused_in_our_own_words(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    Image.fromarray(made_photo(9, 13)).save(tmp_path / "a.bmp")
+    content = bytearray((tmp_path / "a.bmp").read_bytes())
+    struct.pack_into("<2i", content, 18, 13000, 11000)
+    (tmp_path / "a.bmp").write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.bmp: 13000x11000 is more than the 128 Mpixel"):
+        read(tmp_path / "a.bmp")
+    assert not recwarn.list
+    (tmp_path / "a.bmp").write_bytes(b"BM")
+    with pytest.raises(InputError, match="damaged BMP header"):
+        read(tmp_path / "a.bmp")
+
+
+def test_float_tiff_as_it_stands(tmp_path: Path) -> None:
+    import pyvips
+
+    rgba = np.random.default_rng(0).random((9, 13, 4), dtype=np.float32)
+    for channels, interpretation in ((1, "b-w"), (3, "scrgb"), (4, "scrgb")):
+        stored = np.ascontiguousarray(rgba[:, :, :channels])
+        image = pyvips.Image.new_from_memory(stored, 13, 9, channels, "float")
+        image.copy(interpretation=interpretation).tiffsave(str(tmp_path / "a.tif"))
+        picture = read(tmp_path / "a.tif")
+        assert picture.bit_depth == 16 and picture.gray == (channels == 1)
+        np.testing.assert_array_equal(picture.pixels, stored[:, :, :3])
+        if channels == 4:
+            np.testing.assert_array_equal(picture.alpha, stored[:, :, 3])
+    Image.fromarray(rgba[:, :, 0] * 255).save(tmp_path / "levels.tif")
+    with pytest.raises(InputError, match=r"levels\.tif: its samples leave 0\.\.1"):
+        read(tmp_path / "levels.tif")
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png", ".avif"])
+def test_animations_are_refused_and_still_ones_read(tmp_path: Path, suffix: str) -> None:
+    frames = [Image.fromarray(made_photo(16, 16, seed)) for seed in range(3)]
+    path = tmp_path / f"a{suffix}"
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    with pytest.raises(InputError, match=rf"a\{suffix}: an animation"):
+        read(path)
+    frames[0].save(path)
+    assert read(path).pixels.shape == (16, 16, 3)
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".avif"])
+def test_gray_stays_gray_in_formats_without_it(tmp_path: Path, suffix: str) -> None:
+    Image.fromarray(made_photo(20, 30)[:, :, 0]).save(tmp_path / f"a{suffix}", quality=95)
+    assert read(tmp_path / f"a{suffix}").gray
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".avif"])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_exif_tells_the_new_size_and_has_no_thumbnail(tmp_path: Path, suffix: str, order: str) -> None:
+    block = exif(6)
+    block.endian = order
+    for tag, value in ((0x0100, 56), (0x0101, 40)):
+        block[tag] = value
+    block.get_ifd(0x8769).update({0xA002: 56, 0xA003: 40})
+    block.get_ifd(1).update({0x0201: 900, 0x0202: 10})  # where a thumbnail would lie
+    Image.fromarray(made_photo(40, 56)).save(tmp_path / "in.jpg", exif=block)
+    picture = read(tmp_path / "in.jpg")
+    larger = np.zeros((4 * picture.height, 4 * picture.width, 3), np.float32)
+    write(replace(picture, pixels=larger), tmp_path / f"out{suffix}")
+    with Image.open(tmp_path / f"out{suffix}") as image:
+        kept = image.getexif()
+    assert (kept[0x0100], kept[0x0101]) == (160, 224)
+    inner = kept.get_ifd(0x8769)
+    assert (inner[0xA002], inner[0xA003]) == (160, 224)
+    assert kept[0x010F] == "Some Camera" and kept.get(0x0112, 1) == 1 and not kept.get_ifd(1)
+
+
+@pytest.mark.parametrize("suffix", picture_module.WRITABLE)
+@pytest.mark.parametrize("with_exif", [False, True])
+def test_resolution_in_every_format(tmp_path: Path, suffix: str, with_exif: bool) -> None:
+    Image.fromarray(made_photo(16, 16)).save(tmp_path / "a.jpg", exif=exif() if with_exif else b"")
+    picture = replace(read(tmp_path / "a.jpg"), dpi=(300.0, 150.0))
+    write(picture, tmp_path / f"b{suffix}")
+    assert read(tmp_path / f"b{suffix}").dpi == pytest.approx((300, 150), rel=1e-3)
+
+
+def test_quality(tmp_path: Path) -> None:
+    picture = Picture(made_photo(64, 64).astype(np.float32) / 255)
+    for suffix in (".jpg", ".webp", ".avif"):
+        sizes = []
+        for quality in (10, 60, 100):
+            write(picture, tmp_path / f"a{suffix}", quality)
+            sizes.append((tmp_path / f"a{suffix}").stat().st_size)
+        assert sizes == sorted(set(sizes))
+        with pytest.raises(InputError, match="give 1 to 100"):
+            write(picture, tmp_path / f"a{suffix}", 101)
+    for suffix in (".png", ".tif", ".bmp"):
+        with pytest.raises(InputError, match="take no quality"):
+            write(picture, tmp_path / f"a{suffix}", 90)
+
+
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
+
+
+def test_heic_without_its_reader_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    (tmp_path / "a.heic").write_bytes(HEIC)
+    with pytest.raises(MissingExtraError, match=r'a\.heic: .*pip install "blindsr\[heic\]"'):
+        read(tmp_path / "a.heic")
+
+
+@pytest.mark.parametrize("bits", [8, 10])
+def test_heic_through_its_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bits: int) -> None:
+    """A stand-in for the reader: what it gives is taken over."""
+    photo = made_photo(6, 8)
+    stored = photo if bits == 8 else (photo.astype(np.uint16) << 8 & 0xFFC0)
+
+    class Heif:
+        size = (8, 6)
+        info: ClassVar[dict[str, Any]] = {"bit_depth": bits, "icc_profile": ICC, "exif": exif(6).tobytes()}
+
+        def __array__(self, dtype: object = None, copy: object = None) -> np.ndarray:
+            return stored
+
+    def open_heif(file: io.BytesIO, **options: bool) -> Heif:
+        if file.read() != HEIC:
+            raise ValueError("no such box")
+        assert options == {"convert_hdr_to_8bit": False, "hdr_to_16bit": True}
+        return Heif()
+
+    monkeypatch.setitem(sys.modules, "pillow_heif", SimpleNamespace(open_heif=open_heif))
+    (tmp_path / "a.heic").write_bytes(HEIC)
+    picture = read(tmp_path / "a.heic")
+    assert picture.bit_depth == bits and picture.icc == ICC and picture.alpha is None
+    white = 255 if bits == 8 else 1023 << 6
+    np.testing.assert_allclose(picture.pixels, stored / white, atol=1e-6)
+    write(picture, tmp_path / "a.jpg")
+    assert Image.open(tmp_path / "a.jpg").getexif()[0x0112] == 1, "the reader has turned it"
+    (tmp_path / "bad.heic").write_bytes(HEIC + b"junk")
+    with pytest.raises(InputError, match=r"bad\.heic: not a readable picture \(no such box\)"):
+        read(tmp_path / "bad.heic")

@@ -15,6 +15,7 @@ from PIL import Image
 import blindsr
 from blindsr.errors import InputError, ModelError
 from blindsr.picture import Picture, quantise, read, write
+from blindsr.sizing import OutputSize
 from blindsr.upscaler import Upscaler, select_support
 
 from .conftest import MakeModel, made_photo
@@ -117,6 +118,63 @@ def test_sixteen_bit_file_with_alpha_end_to_end(
     centre = (np.arange(160) + 0.5) / 4 - 0.5
     np.testing.assert_allclose(result.alpha[8:-8, 100], (centre / 39)[8:-8], atol=1e-3)
     assert len(np.unique(quantise(result.pixels, 16))) > 256
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        (OutputSize(scale=2.5), (100, 140)),
+        (OutputSize(width=70), (50, 70)),
+        (OutputSize(height=240), (240, 336)),
+        (OutputSize(fit=(300, 120)), (120, 168)),
+        (OutputSize(scale=0.3), (12, 17)),
+        (OutputSize(scale=4), (160, 224)),
+    ],
+)
+def test_any_output_size(
+    upscaler: Upscaler, photo: NDArray[np.uint8], size: OutputSize, expected: tuple[int, int]
+) -> None:
+    """The restored picture, resized: it lies where it lay, and takes its alpha along."""
+    ramp = np.linspace(0, 1, 56, dtype=np.float32)[None, :].repeat(40, axis=0)
+    picture = Picture(photo.astype(np.float32) / 255, alpha=ramp, bit_depth=16)
+    full, result = upscaler.upscale(picture), upscaler.upscale(picture, size=size)
+    assert result.pixels.shape == (*expected, 3) and result.pixels.dtype == np.float32
+    assert result.alpha is not None and result.alpha.shape == expected
+    assert result.pixels.min() >= 0 and result.pixels.max() <= 1
+    # Position: alpha is linear, so away from the borders its value tells where a pixel lies.
+    across = ((np.arange(expected[1]) + 0.5) * 56 / expected[1] - 0.5) / 55
+    inner = slice(expected[1] // 5, -expected[1] // 5)
+    np.testing.assert_allclose(result.alpha[expected[0] // 2, inner], across[inner], atol=1e-3)
+    # Content: the mean over each quarter is that of the restored picture.
+    for rows, columns in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        quarters = [
+            pixels[
+                rows * len(pixels) // 2 : (rows + 1) * len(pixels) // 2,
+                columns * pixels.shape[1] // 2 : (columns + 1) * pixels.shape[1] // 2,
+            ].mean()
+            for pixels in (full.pixels, result.pixels)
+        ]
+        assert quarters[0] == pytest.approx(quarters[1], abs=0.02)
+
+
+def test_resizing_never_goes_through_eight_bit(upscaler: Upscaler) -> None:
+    gray = np.linspace(0.4, 0.6, 40, dtype=np.float32)[None, :, None].repeat(20, axis=0)
+    for scale in (2.5, 6):
+        result = upscaler.upscale(gray, size=OutputSize(scale=scale))
+        assert len(np.unique(result)) > 1000
+
+
+def test_too_large_a_size_names_the_file(upscaler: Upscaler, tmp_path: Path) -> None:
+    Image.fromarray(made_photo(8, 8)).save(tmp_path / "a.png")
+    with pytest.raises(InputError, match=r"a\.png: .*ask for less"):
+        upscaler.upscale(tmp_path / "a.png", size=OutputSize(scale=1e6))
+
+
+def test_a_size_for_arrays(upscaler: Upscaler, photo: NDArray[np.uint8]) -> None:
+    rgba = np.dstack([photo, photo[:, :, 0]])
+    result = upscaler.upscale(rgba, size=OutputSize(scale=1.5))
+    assert result.shape == (60, 84, 4) and result.dtype == np.uint8
+    assert (upscaler.upscale(rgba, size=OutputSize(scale=4)) == upscaler.upscale(rgba)).all()
 
 
 def test_hidden_colours_do_not_matter(upscaler: Upscaler) -> None:

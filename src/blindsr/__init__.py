@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from blindsr.errors import BlindSRError, ConfigError, InputError, MissingExtraError, ModelError
     from blindsr.model import Model, available_models, load_model
     from blindsr.picture import Picture
+    from blindsr.sizing import OutputSize
     from blindsr.upscaler import Adaptation, Upscaler, upscale
 
 __version__ = "0.1.0"
@@ -22,6 +23,7 @@ _HOMES = {
     "MissingExtraError": "blindsr.errors",
     "Model": "blindsr.model",
     "ModelError": "blindsr.errors",
+    "OutputSize": "blindsr.sizing",
     "Picture": "blindsr.picture",
     "Upscaler": "blindsr.upscaler",
     "available_models": "blindsr.model",
@@ -37,6 +39,7 @@ __all__ = [
     "MissingExtraError",
     "Model",
     "ModelError",
+    "OutputSize",
     "Picture",
     "Upscaler",
     "__version__",

@@ -18,6 +18,7 @@ from blindsr.errors import BlindSRError, InputError, MissingExtraError
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from blindsr.sizing import OutputSize
     from blindsr.upscaler import Adaptation, Upscaler
 
 EXIT_SOME_FAILED = 3
@@ -71,9 +72,31 @@ def upscale(
     model: Annotated[
         str | None, typer.Option(metavar="NAME|PATH", help='A model; "blindsr models" lists them.')
     ] = None,
+    scale: Annotated[
+        float | None,
+        typer.Option(metavar="X", help="Times as large, such as 2.5; else as the model makes it."),
+    ] = None,
+    width: Annotated[
+        int | None, typer.Option(help="Width of the result in pixels; the height follows.")
+    ] = None,
+    height: Annotated[
+        int | None, typer.Option(help="Height of the result in pixels; the width follows.")
+    ] = None,
+    fit: Annotated[
+        str | None, typer.Option(metavar="WxH", help="Box that the result must fit, such as 3840x2160.")
+    ] = None,
     support: Annotated[
         Path | None,
         typer.Option(help="Photos of the same degradation to adapt to, instead of to each photo itself."),
+    ] = None,
+    format_: Annotated[
+        str | None,
+        typer.Option(
+            "-f", "--format", metavar="NAME", help="png, jpeg, webp, tiff, avif or bmp; else the photo's own."
+        ),
+    ] = None,
+    quality: Annotated[
+        int | None, typer.Option(min=1, max=100, help="Quality of a JPEG, WebP or AVIF result.")
     ] = None,
     tile: Annotated[
         str, typer.Option(metavar="auto|N", help="Side of a tile in pixels; less takes less memory.")
@@ -85,9 +108,11 @@ def upscale(
     from blindsr.model import DEFAULT_MODEL
     from blindsr.upscaler import Upscaler
 
+    size = _size(scale, width, height, fit)
+    _check_format(format_, quality, out)
     tile_side = int(tile) if tile.isdecimal() else tile
     upscaler = Upscaler(DEFAULT_MODEL if model is None else model, device, tile_side, threads)
-    tasks = _plan(inputs, out, upscaler.model.scale)
+    tasks = _plan(inputs, out, f"x{upscaler.model.scale}" if size is None else size.label, format_, quality)
     adaptation = None if support is None else upscaler.adapt(_photos_in(support))
     failed = 0
     with _progress() as progress:
@@ -95,7 +120,7 @@ def upscale(
         for task in tasks:
             progress.update(photos, description=_escape(task.source.name))
             try:
-                _upscale_one(upscaler, task, adaptation, progress)
+                _upscale_one(upscaler, task, adaptation, size, quality, progress)
                 _say(progress.console, f"{_escape(str(task.source))} -> {_escape(str(task.target))}")
             except BlindSRError as error:
                 failed += 1
@@ -210,10 +235,49 @@ class _Task:
     fault: str = ""
 
 
-def _plan(inputs: Sequence[Path], out: Path | None, scale: int) -> list[_Task]:
-    """Decide which photos are read and where each result goes; none replaces a photo or another result."""
-    from blindsr.picture import READABLE, WRITABLE
+def _size(scale: float | None, width: int | None, height: int | None, fit: str | None) -> OutputSize | None:
+    """The size asked for, None for the model's own; two of the options contradict each other."""
+    given = {"--scale": scale, "--width": width, "--height": height, "--fit": fit}
+    names = [name for name, value in given.items() if value is not None]
+    if not names:
+        return None
+    if len(names) > 1:
+        raise InputError(f"{' and '.join(names)}: give only one of {', '.join(given)}")
+    from blindsr.sizing import OutputSize
 
+    return OutputSize(scale, width, height) if fit is None else OutputSize.parse_fit(fit)
+
+
+def _check_format(name: str | None, quality: int | None, out: Path | None) -> None:
+    """Refuse a format that cannot be, before anything is read."""
+    from blindsr.picture import FORMATS, WRITABLE
+
+    if name is None:
+        return
+    if name not in FORMATS:
+        raise InputError(f"format {name!r}: give one of {', '.join(FORMATS)}")
+    if quality is not None and not FORMATS[name].lossy:
+        raise InputError(f"--quality: {name} loses nothing, so it takes no quality; leave it out")
+    others = set(WRITABLE) - set(FORMATS[name].suffixes)
+    if out is not None and not out.is_dir() and out.suffix.lower() in others:
+        raise InputError(f"-o {out} and --format {name} contradict each other; give one of them")
+
+
+def _plan(
+    inputs: Sequence[Path],
+    out: Path | None,
+    label: str,
+    format_: str | None = None,
+    quality: int | None = None,
+) -> list[_Task]:
+    """Decide which photos are read and where each result goes; none replaces a photo or another result.
+
+    A result beside its photo or in a folder is named after the photo and, by the label, its size.
+    """
+    from blindsr.picture import FORMATS, READABLE, WRITABLE
+
+    suffixes = WRITABLE if format_ is None else FORMATS[format_].suffixes
+    lossy = tuple(suffix for one in FORMATS.values() if one.lossy for suffix in one.suffixes)
     found: list[tuple[Path, Path, bool]] = []  # photo, folder below the input, named itself
     for entry in inputs:
         if entry.is_dir():
@@ -222,8 +286,8 @@ def _plan(inputs: Sequence[Path], out: Path | None, scale: int) -> list[_Task]:
             found.append((entry, Path(), True))
 
     def target(photo: Path, below: Path) -> Path:
-        suffix = photo.suffix if photo.suffix.lower() in WRITABLE else ".png"
-        return (photo.parent if out is None else out / below) / f"{photo.stem}_x{scale}{suffix}"
+        suffix = photo.suffix if photo.suffix.lower() in suffixes else suffixes[0]
+        return (photo.parent if out is None else out / below) / f"{photo.stem}_{label}{suffix}"
 
     if out is not None and out.suffix.lower() in (*READABLE, *WRITABLE) and not out.is_dir():
         if len(found) != 1 or not found[0][2]:
@@ -247,6 +311,8 @@ def _plan(inputs: Sequence[Path], out: Path | None, scale: int) -> list[_Task]:
             fault = f"its result would overwrite the photo {task.target}; give another -o"
         elif place in taken:
             fault = f"its result would overwrite that of {taken[place]}; give another -o"
+        elif quality is not None and place.suffix.lower() not in lossy:
+            fault = f"{task.target.suffix} files lose nothing, so they take no --quality; give --format"
         taken.setdefault(place, task.source)
         checked.append(_Task(task.source, task.target, fault))
     return checked
@@ -259,7 +325,14 @@ def _photos_in(place: Path) -> list[Path]:
     return find_pictures(place) if place.is_dir() else [place]
 
 
-def _upscale_one(upscaler: Upscaler, task: _Task, adaptation: Adaptation | None, progress: Progress) -> None:
+def _upscale_one(
+    upscaler: Upscaler,
+    task: _Task,
+    adaptation: Adaptation | None,
+    size: OutputSize | None,
+    quality: int | None,
+    progress: Progress,
+) -> None:
     """Read, restore, write; several tiles get a bar of their own."""
     from blindsr.picture import write
 
@@ -271,12 +344,12 @@ def _upscale_one(upscaler: Upscaler, task: _Task, adaptation: Adaptation | None,
         progress.update(bar, completed=done, total=total, visible=total > 1)
 
     try:
-        picture = upscaler.upscale(task.source, adaptation, on_tile=show)
+        picture = upscaler.upscale(task.source, adaptation, on_tile=show, size=size)
         try:
             task.target.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"{task.target.parent}: cannot be made ({error.strerror})") from error
-        write(picture, task.target)
+        write(picture, task.target, quality)
     finally:
         progress.remove_task(bar)
 

@@ -14,6 +14,7 @@ from blindsr.engine import choose_engine
 from blindsr.errors import InputError
 from blindsr.model import DEFAULT_MODEL, Model, SupportSpec, load_model
 from blindsr.picture import Picture, quantise, read
+from blindsr.sizing import OutputSize
 from blindsr.tiling import plan_tiles
 
 __all__ = ["Adaptation", "Upscaler", "select_support", "upscale"]
@@ -93,11 +94,16 @@ class Upscaler:
         image: str | Path | Picture,
         support: Adaptation | None = None,
         on_tile: OnTile | None = None,
+        size: OutputSize | None = None,
     ) -> Picture: ...
 
     @overload
     def upscale(
-        self, image: NDArray[Any], support: Adaptation | None = None, on_tile: OnTile | None = None
+        self,
+        image: NDArray[Any],
+        support: Adaptation | None = None,
+        on_tile: OnTile | None = None,
+        size: OutputSize | None = None,
     ) -> NDArray[Any]: ...
 
     def upscale(
@@ -105,6 +111,7 @@ class Upscaler:
         image: str | Path | Picture | NDArray[Any],
         support: Adaptation | None = None,
         on_tile: OnTile | None = None,
+        size: OutputSize | None = None,
     ) -> Picture | NDArray[Any]:
         """Restore one image.
 
@@ -113,15 +120,25 @@ class Upscaler:
                 uint8, uint16, or floating point in [0, 1].
             support: An adaptation to use; None adapts the model to the image itself.
             on_tile: Called after each tile, for a progress bar.
+            size: Size of the result; None makes its sides the model's scale times as long. Any other size is
+                made from that by resizing in floating point.
 
         Returns:
-            A `Picture` for a path or a `Picture`; for an array, an array of the same dtype and channels. Its
-            sides are the model's scale times as long.
+            A `Picture` for a path or a `Picture`; for an array, an array of the same dtype and channels.
 
         Raises:
-            InputError: The image cannot be read, or the adaptation belongs to another model.
+            InputError: The image cannot be read, the adaptation belongs to another model, or the size is
+                impossible.
         """
         picture = _as_picture(image)
+        scale = self.model.scale
+        height, width = picture.height * scale, picture.width * scale
+        if size is not None:
+            try:
+                height, width = size.of(picture.height, picture.width)
+            except InputError as error:
+                named = f"{image}: " if isinstance(image, (str, Path)) else ""
+                raise InputError(f"{named}{error}") from error
         colours = _colours(picture)
         modulation = None
         if support is not None and support.model != self.model.name:
@@ -131,7 +148,9 @@ class Upscaler:
         restored = self._restore(colours, modulation, on_tile)
         if picture.gray:
             restored = restored.mean(axis=2, keepdims=True)
-        alpha = None if picture.alpha is None else _enlarge(picture.alpha, self.model.scale)
+        restored = _resize(restored, height, width)
+        # Alpha is a shape, not a degraded photo, so there is nothing to restore: it goes its own way.
+        alpha = None if picture.alpha is None else _resize(picture.alpha[:, :, None], height, width)[:, :, 0]
         if isinstance(image, np.ndarray):
             return _as_array(restored, alpha, image)
         return replace(picture, pixels=restored, alpha=alpha)
@@ -170,6 +189,7 @@ def upscale(
     device: str = ...,
     tile: int | str = ...,
     threads: int | None = ...,
+    size: OutputSize | None = ...,
 ) -> Picture: ...
 
 
@@ -181,6 +201,7 @@ def upscale(
     device: str = ...,
     tile: int | str = ...,
     threads: int | None = ...,
+    size: OutputSize | None = ...,
 ) -> NDArray[Any]: ...
 
 
@@ -191,17 +212,19 @@ def upscale(
     device: str = "auto",
     tile: int | str = "auto",
     threads: int | None = None,
+    size: OutputSize | None = None,
 ) -> Picture | NDArray[Any]:
     """Restore one image with a model that adapts itself to it; for several images keep an `Upscaler`.
 
     Args:
         image: As in `Upscaler.upscale`.
         model: As in `Upscaler`, like the options after it.
+        size: As in `Upscaler.upscale`.
 
     Returns:
         A `Picture`, or an array like the one given.
     """
-    return Upscaler(model, device=device, tile=tile, threads=threads).upscale(image)
+    return Upscaler(model, device=device, tile=tile, threads=threads).upscale(image, size=size)
 
 
 def select_support(pixels: NDArray[np.float32], count: int, patch: int) -> NDArray[np.float32]:
@@ -351,12 +374,35 @@ def _fill_transparent(pixels: NDArray[np.float32], alpha: NDArray[np.float32]) -
     return np.where(hidden[:, :, None], finer, pixels)
 
 
-def _enlarge(alpha: NDArray[np.float32], scale: int) -> NDArray[np.float32]:
-    """Alpha by bicubic interpolation: it is a shape, not a degraded photo, so there is nothing to restore."""
-    height, width = alpha.shape
-    if alpha.min() == alpha.max():
-        return np.full((height * scale, width * scale), alpha[0, 0], np.float32)
-    from blindsr.degradation import resize  # only pictures with alpha need it
+def _resize(pixels: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    """(H, W, C) -> (height, width, C), clipped to [0, 1].
 
-    enlarged: NDArray[np.float32] = resize(alpha[None, None], scale=scale)[0, 0].clip(0, 1)
-    return enlarged
+    In the values as they are stored, not in linear light: the network takes a degraded photo for a shrunk one
+    in these values, so shrinking its result back gives the photo's own brightness. Shrinking is by libvips
+    with Lanczos: on waves its error is 0.2 to 0.6 of the antialiased bicubic's, in 0.6 of the time and a
+    quarter of the memory (x4 to x2.5). Enlarging is ours: the same libvips shifts an enlarged picture by a
+    part of a pixel.
+    """
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    first = pixels[:1, :1]
+    if (pixels == first).all():  # most often an opaque alpha
+        return np.broadcast_to(first, (height, width, pixels.shape[2])).copy()
+    if height > pixels.shape[0] or width > pixels.shape[1]:
+        from blindsr.degradation.resize import enlarge  # few pictures need it
+
+        resized = enlarge(pixels, height, width)
+    else:
+        resized = _shrink(pixels, height, width)
+    return np.clip(resized, 0, 1, out=resized)
+
+
+def _shrink(pixels: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    """(H, W, C) -> (height, width, C), by libvips with Lanczos, antialiased."""
+    import pyvips
+
+    rows, columns, channels = pixels.shape
+    image = pyvips.Image.new_from_memory(np.ascontiguousarray(pixels), columns, rows, channels, "float")
+    image = image.resize(width / columns, vscale=height / rows, kernel="lanczos3")
+    shrunk: NDArray[np.float32] = np.frombuffer(image.write_to_memory(), np.float32)
+    return shrunk.reshape(height, width, channels).copy()  # the buffer cannot be written to

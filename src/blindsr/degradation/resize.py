@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from blindsr.degradation.backend import Array, apply_separable, check_batch, full_precision
 from blindsr.errors import InputError
 
+# How many numbers a band of rows may hold while a picture is enlarged (1 MiB: it stays in the cache).
+_BAND = 2**18
+
 
 def resize(x: Array, size: tuple[int, int] | None = None, *, scale: float | None = None) -> Array:
     """Resize a batch with the bicubic kernel of Keys (a = -0.5), as MATLAB's `imresize` does.
@@ -45,6 +48,50 @@ def resize(x: Array, size: tuple[int, int] | None = None, *, scale: float | None
         down, across = resize_matrix(height, size[0]), resize_matrix(width, size[1])
     with full_precision(x):
         return apply_separable(x, down[None], across[None])
+
+
+def enlarge(picture: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    """Resize one large picture as `resize` does, in bands of rows: a large result costs no more than itself.
+
+    `resize` multiplies by matrices, which is quick for the small images of a training batch and works on
+    tensors; a matrix for thousands of pixels would hold more than the picture.
+
+    Args:
+        picture: (H, W, C), float32 in [0, 1].
+        height: rows wanted.
+        width: columns wanted; shrinking works too, but takes time in proportion to its factor.
+
+    Returns:
+        Picture, (height, width, C); values may leave [0, 1] by the kernel's overshoot.
+
+    Raises:
+        InputError: a side is not positive.
+    """
+    if height < 1 or width < 1:
+        raise InputError(f"cannot resize to {height}x{width} pixels: both must be at least 1")
+    rows, columns, channels = picture.shape
+    result = np.empty((height, width, channels), np.float32)
+    down, across = (
+        _contributions(rows, height, height / rows),
+        _contributions(columns, width, width / columns),
+    )
+    band = max(1, _BAND // (max(width, columns) * channels))
+    for start in range(0, height, band):
+        out = slice(start, start + band)
+        lines = _combine(picture, down[0][out], down[1][out])
+        result[out] = _combine(lines.transpose(1, 0, 2), *across).transpose(1, 0, 2)
+    return result
+
+
+def _combine(
+    lines: NDArray[np.float32], positions: NDArray[np.int64], weights: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Return weighted sums along the first axis: (n, ...) and (out, taps) make (out, ...)."""
+    factors = weights.astype(np.float32)[:, :, None, None]
+    total = lines[positions[:, 0]] * factors[:, 0]
+    for tap in range(1, positions.shape[1]):
+        total += lines[positions[:, tap]] * factors[:, tap]
+    return total
 
 
 def imresize(picture: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
