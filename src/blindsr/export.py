@@ -9,6 +9,7 @@ import io
 import json
 import logging
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from blindsr.network.checkpoint import load_network, read_tensors
 
 log = logging.getLogger(__name__)
 
-SUPPORT_PATCH = 32  # side of a support patch at test time, LR pixels (arXiv 2104.03926, section IV)
+PAPER_PATCH = 32  # side of a support patch at test time, LR pixels (arXiv 2104.03926, section IV)
 SUPPORT_COUNT = 20  # patches in a support set at test time
 WRITTEN_BY_HAND = ("description", "licence", "provenance", "metrics")
 TOLERANCE = 1e-4  # greatest difference between graph and network, relative to the output's largest value
@@ -74,6 +75,8 @@ def export_checkpoint(
     except ImportError as error:
         raise MissingExtraError("export", "train", str(error.name)) from None
     network, spec = load_network(checkpoint)
+    content = read_tensors(checkpoint)
+    patch = support_patch(content)
     restorer = copy.deepcopy(network)
     restorer.modulate_weights()
     out.mkdir(parents=True, exist_ok=True)
@@ -84,9 +87,7 @@ def export_checkpoint(
     if network.condition_net is not None:
         fixed = network.condition_net.support
         count = fixed or SUPPORT_COUNT
-        support = torch.rand(
-            count, 3, SUPPORT_PATCH, SUPPORT_PATCH, generator=torch.Generator().manual_seed(1)
-        )
+        support = torch.rand(count, 3, patch, patch, generator=torch.Generator().manual_seed(1))
         support = support * network.pixel_range
         support_axes = {2: torch.export.Dim("patch_height", min=2), 3: torch.export.Dim("patch_width", min=2)}
         if fixed is None:
@@ -104,7 +105,7 @@ def export_checkpoint(
     files["weights"] = out / "weights.safetensors"
     with atomic_path(files["weights"]) as temporary:
         save_file({k: v.contiguous() for k, v in network.state_dict().items()}, temporary)
-    content: dict[str, Any] = {
+    entries: dict[str, Any] = {
         "name": name or out.name,
         "description": "",
         "scale": network.basenet.scale,
@@ -118,19 +119,29 @@ def export_checkpoint(
         "metrics": {},
     }
     if network.condition_net is not None:
-        content["support"] = {"patch": SUPPORT_PATCH, "count": count, "fixed_count": fixed is not None}
-        content["modulation_size"] = sum(network.basenet.modulated)
-        content["condition_size"] = network.condition_net.size
-    content.update(card or {})
-    content["provenance"] = content.get("provenance", {}) | _provenance(checkpoint)
+        entries["support"] = {"patch": patch, "count": count, "fixed_count": fixed is not None}
+        entries["modulation_size"] = sum(network.basenet.modulated)
+        entries["condition_size"] = network.condition_net.size
+    entries.update(card or {})
+    entries["provenance"] = entries.get("provenance", {}) | _provenance(checkpoint, content)
     with atomic_path(out / "card.json") as temporary:
-        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(entries, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     difference = _verify(network, out)
     log.info("%s: the graphs differ from the network by %.1e (relative)", out, difference)
     if not difference <= TOLERANCE:
         (out / "card.json").unlink()
         raise ModelError(f"{out}: the exported graphs differ from the network by {difference:.1e} (relative)")
     return out
+
+
+def support_patch(checkpoint: Mapping[str, Any]) -> int:
+    """Side of the support patches that a checkpoint's ConditionNet wants, LR pixels.
+
+    That of its training, where the checkpoint tells: the zeros around a patch enter its features, and a patch
+    of another size has another share of them (docs/results.md has what a mismatch costs).
+    """
+    patch: int = checkpoint.get("config", {}).get("data", {}).get("patch", PAPER_PATCH)
+    return patch
 
 
 def read_entries(path: Path) -> dict[str, Any]:
@@ -206,8 +217,7 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _provenance(checkpoint: Path) -> dict[str, Any]:
-    content = read_tensors(checkpoint)
+def _provenance(checkpoint: Path, content: Mapping[str, Any]) -> dict[str, Any]:
     if "config" not in content:
         return {"source": checkpoint.name}
     return {"trained_with": "blindsr", "steps": content["step"], "config": content["config"]}

@@ -34,7 +34,7 @@ class Validation:
         scale, section = config.data.scale, config.validation
         side = section.crop - section.crop % scale
         self.scale = scale
-        self.support, self.patch = config.data.support, 32
+        self.support, self.patch = config.data.support, config.data.patch
         self.cells = [(text, Degradation.parse(text, scale=scale)) for text in section.degradations]
         self.crops: list[NDArray[np.float32]] = []
         for i in range(len(photos)):
