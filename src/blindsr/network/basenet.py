@@ -81,8 +81,7 @@ class BicubicUpscale(nn.Module):
     """Bicubic interpolation by a whole factor: (N, 3, H, W) -> (N, 3, scale H, scale W).
 
     Keys' kernel with a = -0.75 and repeated edges, as `torch.nn.functional.interpolate` has it. Written as a
-    convolution and a pixel shuffle, because inference engines run those several times faster than their cubic
-    resize, which would take a fifth of a small network's time.
+    convolution and a pixel shuffle, because inference engines run those much faster than their cubic resize.
 
     Args:
         scale: Magnification, 2 to 4.

@@ -1,0 +1,43 @@
+"""Which side a support patch should have: a trained network on the photos held out, over several sides.
+
+python benchmarks/support_patch.py runs/cmdsr-x4/step-00013000.ckpt --photos data/train
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from blindsr.dataset import PhotoCache
+from blindsr.network.checkpoint import load_network, read_tensors
+from blindsr.picture import find_pictures
+from blindsr.training.config import parse_config
+from blindsr.training.loop import split_holdout
+from blindsr.training.validation import Validation
+
+SIDES = (16, 20, 24, 28, 32, 48)
+
+
+def main(
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint of a training run.")],
+    photos: Annotated[Path, typer.Option(help="Its folder of photos.")] = Path("data/train"),
+    support: Annotated[int, typer.Option(help="Patches in a support set.")] = 20,
+) -> None:
+    """Print the mean over the validation's degradations for each side."""
+    config = parse_config(read_tensors(checkpoint)["config"], str(checkpoint))
+    network, _ = load_network(checkpoint)
+    held_out, _ = split_holdout(find_pictures(photos), config.data.holdout)
+    validation = Validation(config, PhotoCache(held_out, config.data.cache))
+    validation.support = support
+    print(f"trained on patches of {config.data.patch}; columns: PSNR, SSIM, PSNR of bicubic")
+    for side in SIDES:
+        validation.patch = side
+        table = validation.run(network, torch.device("cpu"), 0, None, Path())
+        print(f"{side:3d}  {table.splitlines()[-1]}")
+
+
+if __name__ == "__main__":
+    typer.run(main)
