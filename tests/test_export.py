@@ -56,6 +56,8 @@ def test_an_adaptive_network_becomes_a_model(tmp_path: Path) -> None:
     assert sorted(p.name for p in folder.iterdir()) == [
         "base.onnx", "card.json", "condition.onnx", "weights.safetensors"
     ]  # fmt: skip
+    for file in folder.iterdir():
+        assert str(Path(export.__file__).parent).encode() not in file.read_bytes()  # nothing of this machine
     check(network, folder)
     engine, sizes = Upscaler(folder, device="cpu").engine, []
     for patches in (1, 7):  # any number of them, of any size

@@ -181,8 +181,19 @@ def _export(
             dynamic_shapes=axes, opset_version=18, verbose=False,
         )  # fmt: skip
     assert program is not None
+    model = program.model_proto
+    # The exporter notes where in the source each node comes from, with this machine's paths.
+    for part in (
+        *model.graph.node,
+        *model.graph.value_info,
+        *model.graph.input,
+        *model.graph.output,
+        model.graph,
+    ):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
     with atomic_path(path) as temporary:
-        program.save(str(temporary), external_data=False)
+        temporary.write_bytes(model.SerializeToString(deterministic=True))
 
 
 def _verify(network: CMDSR, folder: Path) -> float:
