@@ -12,7 +12,7 @@ import torch
 import typer
 
 from blindsr.dataset import PhotoCache
-from blindsr.network.checkpoint import load_network, read_tensors
+from blindsr.network.checkpoint import network_of, read_tensors
 from blindsr.picture import find_pictures
 from blindsr.training.config import parse_config
 from blindsr.training.loop import split_holdout
@@ -27,8 +27,9 @@ def main(
     support: Annotated[int, typer.Option(help="Patches in a support set.")] = 20,
 ) -> None:
     """Print the mean over the validation's degradations for each side."""
-    config = parse_config(read_tensors(checkpoint)["config"], str(checkpoint))
-    network, _ = load_network(checkpoint)
+    content = read_tensors(checkpoint)
+    config = parse_config(content["config"], str(checkpoint))
+    network, _ = network_of(content, checkpoint)
     held_out, _ = split_holdout(find_pictures(photos), config.data.holdout)
     validation = Validation(config, PhotoCache(held_out, config.data.cache))
     validation.support = support

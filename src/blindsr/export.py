@@ -23,7 +23,7 @@ from blindsr.errors import InputError, MissingExtraError, ModelError
 from blindsr.files import atomic_path
 from blindsr.model import load_model
 from blindsr.network import CMDSR
-from blindsr.network.checkpoint import load_network, read_tensors
+from blindsr.network.checkpoint import network_of, read_tensors
 
 log = logging.getLogger(__name__)
 
@@ -74,8 +74,8 @@ def export_checkpoint(
         from safetensors.torch import save_file
     except ImportError as error:
         raise MissingExtraError("export", "train", str(error.name)) from None
-    network, spec = load_network(checkpoint)
     content = read_tensors(checkpoint)
+    network, spec = network_of(content, checkpoint)
     patch = support_patch(content)
     restorer = copy.deepcopy(network)
     restorer.modulate_weights()

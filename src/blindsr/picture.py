@@ -180,8 +180,9 @@ def read(path: str | Path) -> Picture:
         encoded = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    animation = InputError(f"{path}: an animation; only still pictures are read, so save the frame you want")
     if _animated(encoded):
-        raise InputError(f"{path}: an animation; only still pictures are read, so save the frame you want")
+        raise animation
     if encoded[:2] == b"BM":
         return _read_bmp(path, encoded)
     if encoded[4:8] == b"ftyp" and any(brand in encoded[8:48] for brand in _HEVC_BRANDS):
@@ -199,9 +200,7 @@ def read(path: str | Path) -> Picture:
             and "n-pages" in image.get_fields()
             and image.get("n-pages") > 1
         ):
-            raise InputError(
-                f"{path}: an animation; only still pictures are read, so save the frame you want"
-            )
+            raise animation
         _check_size(path, image.width, image.height)
         return _decode(image, path)
     except pyvips.Error as error:

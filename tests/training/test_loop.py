@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -63,7 +62,7 @@ def test_ctrl_c_leaves_a_checkpoint_to_go_on_from(config_file: Path, tmp_path: P
 
     def interrupt(progress: Progress) -> None:
         if progress.step == 2:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
     handler = signal.getsignal(signal.SIGINT)
     last = train(load_config(config_file), tmp_path / "cut", report=interrupt)

@@ -62,7 +62,11 @@ def load_network(path: Path) -> tuple[CMDSR, dict[str, Any]]:
     Raises:
         ModelError: The file is not such a checkpoint; the message says what is wrong with it.
     """
-    content = read_tensors(path)
+    return network_of(read_tensors(path), path)
+
+
+def network_of(content: Mapping[str, Any], path: Path) -> tuple[CMDSR, dict[str, Any]]:
+    """As `load_network`, of a checkpoint that was read already; `path` is for messages."""
     if content.get("format") == FORMAT:
         spec, state = content["network"], content.get("ema") or content["state"]
     else:
