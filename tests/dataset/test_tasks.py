@@ -10,6 +10,7 @@ from PIL import Image
 
 from blindsr.dataset import PhotoCache, TaskDataset
 from blindsr.degradation import REAL
+from blindsr.errors import InputError
 from blindsr.picture import find_pictures
 
 
@@ -86,3 +87,36 @@ def test_negatives_are_a_derangement_and_offsets_stay_in_the_margin(photos: Phot
             assert all(batch.negatives != np.arange(tasks))
             assert batch.offset.min() >= 0
             assert batch.offset.max() <= 2
+
+
+def test_neighbours_differ_in_one_factor_alone_and_are_each_others_negative(photos: PhotoCache) -> None:
+    dataset = make(photos, tasks=4, neighbours=1.0)
+    factors = {
+        "blur": ("sigma_x", "sigma_y", "angle", "kernel_size"),
+        "noise": ("noise", "poisson", "gray_noise", "noise_scale"),
+        "jpeg": ("jpeg",),
+    }
+    seen = set()
+    for step in range(12):
+        batch = dataset[step]
+        np.testing.assert_array_equal(batch.negatives, [1, 0, 3, 2])
+        for first, second in (batch.degradations[:2], batch.degradations[2:]):
+            changed = {
+                factor
+                for factor, fields in factors.items()
+                if any(getattr(first, name) != getattr(second, name) for name in fields)
+            }
+            assert len(changed) == 1
+            seen |= changed
+    assert seen == set(factors)
+
+
+def test_only_a_share_of_the_batches_is_paired(photos: PhotoCache) -> None:
+    dataset = make(photos, tasks=4, neighbours=0.5)
+    paired = [bool((dataset[step].negatives == [1, 0, 3, 2]).all()) for step in range(40)]
+    assert 8 < sum(paired) < 32
+
+
+def test_pairs_need_an_even_number_of_tasks(photos: PhotoCache) -> None:
+    with pytest.raises(InputError, match="even number"):
+        make(photos, tasks=3, neighbours=0.5)

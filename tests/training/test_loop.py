@@ -141,6 +141,23 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_batch(
     assert not list((tmp_path / "run").glob("*.ckpt"))
 
 
+def test_a_run_can_start_from_the_weights_of_another(config_file: Path, tmp_path: Path) -> None:
+    _, first = run(config_file, tmp_path / "first")
+    checkpoint = tmp_path / "first" / "step-00000006.ckpt"
+    _, second = run(
+        config_file, tmp_path / "second", "steps=1", f"init={checkpoint}", "optimiser.warmup=10000",
+        "optimiser.lr=1e-9", "condition_optimiser.lr=1e-9",
+    )  # fmt: skip
+    for name, weight in second["state"].items():
+        torch.testing.assert_close(weight, first["ema"][name], atol=1e-6, rtol=0)
+    with pytest.raises(ConfigError, match="its network is"):
+        run(config_file, tmp_path / "third", f"init={checkpoint}", "network.basenet.channels=8")
+    with pytest.raises(ConfigError, match="its network is"):  # a shipped model's name
+        run(config_file, tmp_path / "third", "init=cmdsr-x4")
+    with pytest.raises(ModelError):
+        run(config_file, tmp_path / "third", "init=nothing-of-that-name")
+
+
 def test_without_a_condition_net(config_file: Path, tmp_path: Path) -> None:
     reports, _ = run(config_file, tmp_path / "run", "network.condition=null")
     assert set(reports[0].losses) == {"total", "pixel"}

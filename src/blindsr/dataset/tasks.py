@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 
 from blindsr.dataset.photos import PhotoCache
 from blindsr.degradation import Degradation, DegradationSpace
+from blindsr.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,9 @@ class TaskDataset(Dataset[TaskBatch]):
         rank: Of this process, so that each draws other batches.
         single_photo: Share of support sets cut from one photo (as they are when one photo is restored)
             instead of from n photos.
+        neighbours: Share of batches whose tasks come in pairs that differ in one factor alone, each the
+            other's negative. Two tasks drawn at random mostly differ in noise, so without such pairs the
+            conditions need not tell one blur from another.
     """
 
     def __init__(
@@ -71,17 +75,27 @@ class TaskDataset(Dataset[TaskBatch]):
         seed: int = 0,
         rank: int = 0,
         single_photo: float = 0.5,
+        neighbours: float = 0.0,
     ) -> None:
+        if neighbours and tasks % 2:
+            raise InputError(
+                f"neighbours {neighbours}: tasks in pairs need an even number of them, not {tasks}"
+            )
         self.photos, self.space, self.steps, self.seed, self.rank = photos, space, steps, seed, rank
         self.tasks, self.support, self.patch, self.margin = tasks, support, patch, margin
-        self.single_photo = single_photo
+        self.single_photo, self.neighbours = single_photo, neighbours
 
     def __len__(self) -> int:
         return self.steps
 
     def __getitem__(self, step: int) -> TaskBatch:
         rng = np.random.default_rng([self.seed, self.rank, step])
-        degradations = tuple(self.space.sample(rng) for _ in range(self.tasks))
+        paired = bool(self.neighbours) and rng.random() < self.neighbours
+        if paired:
+            firsts = [self.space.sample(rng) for _ in range(self.tasks // 2)]
+            degradations = tuple(d for first in firsts for d in (first, self.space.neighbour(first, rng)))
+        else:
+            degradations = tuple(self.space.sample(rng) for _ in range(self.tasks))
         size = (self.patch + self.margin) * self.space.scale
         hr = np.empty((self.tasks, 2 * self.support, 3, size, size), np.uint8)
         for task in hr:
@@ -92,8 +106,10 @@ class TaskDataset(Dataset[TaskBatch]):
                     patch[...] = self._crop(int(photo), size, rng)
         seeds = tuple(int(s) for s in rng.integers(2**31, size=self.tasks))
         offset = rng.integers(self.margin + 1, size=(self.tasks, 2))
-        # A cyclic shift is a derangement for every shift but 0.
-        negatives = (np.arange(self.tasks) + rng.integers(1, max(self.tasks, 2))) % self.tasks
+        if paired:
+            negatives = np.arange(self.tasks) ^ 1
+        else:  # a cyclic shift is a derangement for every shift but 0
+            negatives = (np.arange(self.tasks) + rng.integers(1, max(self.tasks, 2))) % self.tasks
         return TaskBatch(step, hr, degradations, seeds, offset, negatives)
 
     def _crop(self, photo: int, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -152,6 +152,27 @@ class DegradationSpace:
             jpeg=quality,
         )
 
+    def neighbour(self, task: Degradation, rng: np.random.Generator) -> Degradation:
+        """Draw a task that differs from this one in one factor alone: its blur, its noise or its JPEG.
+
+        Blur is drawn as often as the other two together: it is the hardest to see. Where the space has
+        nothing else to offer for the factor (or for any), the task may come back unchanged.
+
+        Args:
+            task: one of this space.
+            rng: source of all randomness; the same state gives the same task.
+        """
+        factor = _FACTORS[int(rng.integers(len(_FACTORS)))]
+        for _ in range(20):
+            other = self.sample(rng)
+            drawn = dataclasses.replace(task, **{name: getattr(other, name) for name in factor})
+            if drawn != task:
+                return drawn
+        return task
+
+
+_BLUR = ("sigma_x", "sigma_y", "angle", "kernel_size")
+_FACTORS = (_BLUR, _BLUR, ("noise", "poisson", "gray_noise", "noise_scale"), ("jpeg",))
 
 _RANGES = ("sigma", "noise", "poisson", "noise_scale", "jpeg")
 

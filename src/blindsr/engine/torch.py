@@ -13,7 +13,7 @@ from blindsr.errors import ConfigError, InputError, ModelError
 from blindsr.model import Model
 from blindsr.network import CMDSR, build_network
 
-__all__ = ["TorchEngine"]
+__all__ = ["TorchEngine", "load_weights"]
 
 
 class TorchEngine:
@@ -34,7 +34,7 @@ class TorchEngine:
         self._device = _find_device(device)
         if threads is not None:
             torch.set_num_threads(threads)
-        network = _load_network(model).to(self._device)
+        network = load_weights(model).to(self._device)
         network.modulate_weights()
         # Module.to takes the format, its type stubs do not say so.
         self._network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -73,7 +73,7 @@ def _find_device(name: str) -> torch.device:
     return device
 
 
-def _load_network(model: Model) -> CMDSR:
+def load_weights(model: Model) -> CMDSR:
     """Build the network that the card describes and load its weights."""
     path = model.file("weights")
     try:

@@ -45,7 +45,7 @@ class CMDSRRecipe:
         return TaskDataset(
             photos, degradation_space(self.config), tasks=data.tasks, support=data.support, patch=data.patch,
             margin=data.margin, steps=self.config.steps, seed=self.config.seed, rank=rank,
-            single_photo=data.single_photo,
+            single_photo=data.single_photo, neighbours=data.neighbours,
         )  # fmt: skip
 
     def updated(self, step: int) -> list[str]:

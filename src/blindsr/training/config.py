@@ -43,6 +43,9 @@ class DataSection(Section):
     """LR pixels of each patch that are cut off after the degradation."""
     single_photo: float = Field(0.5, ge=0, le=1)
     """Share of support sets cut from one photo."""
+    neighbours: float = Field(0.0, ge=0, le=1)
+    """Share of batches whose tasks come in pairs that differ in one factor alone (blur, noise or JPEG), each
+    the other's negative."""
     workers: int = Field(0, ge=0)
     """Processes that cut patches; 0: the training process itself."""
 
@@ -100,6 +103,8 @@ class TrainConfig(Section):
     recipe: Literal["cmdsr"] = "cmdsr"
     seed: int = 0
     steps: int = Field(1_000_000, ge=1)
+    init: str | None = None
+    """Weights to start from: a checkpoint, or a model's name or folder; None: random ones."""
     network: dict[str, Any]
     """Hyper-parameters for `blindsr.network.build_network`."""
     data: DataSection

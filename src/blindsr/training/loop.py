@@ -20,10 +20,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from blindsr.dataset import PhotoCache, TaskDataset
+from blindsr.engine.torch import load_weights
 from blindsr.errors import BlindSRError, ConfigError, ModelError
 from blindsr.files import atomic_path
+from blindsr.model import load_model
 from blindsr.network import CMDSR
-from blindsr.network.checkpoint import FORMAT, read_tensors
+from blindsr.network.checkpoint import FORMAT, load_network, read_tensors
 from blindsr.picture import find_pictures
 from blindsr.training.cmdsr import CMDSRRecipe
 from blindsr.training.config import TrainConfig
@@ -103,6 +105,8 @@ def train(
         photos = PhotoCache(files, config.data.cache, smallest)
         validation = Validation(config, PhotoCache(held_out, config.data.cache)) if held_out else None
 
+    if config.init is not None and resume is None:
+        recipe.network.load_state_dict(initial_weights(config))
     bare = recipe.network.to(fabric.device)
     if config.channels_last:
         bare = bare.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -187,6 +191,27 @@ def train(
     if writer is not None:
         writer.close()
     return last
+
+
+def initial_weights(config: TrainConfig) -> dict[str, Tensor]:
+    """The weights that `config.init` names.
+
+    Raises:
+        ModelError: They cannot be found or read.
+        ConfigError: They are another network's.
+    """
+    assert config.init is not None
+    path = Path(config.init)
+    if path.is_file():
+        network, spec = load_network(path)
+    else:
+        model = load_model(config.init)
+        network, spec = load_weights(model), dict(model.network)
+    if spec != config.network:
+        raise ConfigError(
+            f"init {config.init}: its network is {spec}, the configuration says {config.network}"
+        )
+    return network.state_dict()
 
 
 def split_holdout(files: list[Path], holdout: int) -> tuple[list[Path], list[Path]]:
