@@ -15,6 +15,7 @@ from PIL import Image
 
 import blindsr
 from blindsr import __version__, cli
+from blindsr.cli.screen import EXIT_SOME_FAILED
 
 from .conftest import MakeModel, made_photo
 
@@ -141,7 +142,7 @@ def test_one_bad_file_does_not_end_the_batch(run: Run, make_model: MakeModel, tm
     save(photos / "a.png"), save(photos / "z.png")
     (photos / "bad.png").write_bytes((photos / "a.png").read_bytes()[:200])
     code, _, error = run("upscale", photos, tmp_path / "absent.jpg", "--model", make_model())
-    assert code == cli.EXIT_SOME_FAILED == 3
+    assert code == EXIT_SOME_FAILED == 3
     assert files(photos) == {"a.png", "a_x4.png", "z.png", "z_x4.png", "bad.png"}
     faults = [line for line in error.splitlines() if line.startswith("error: ")]
     assert len(faults) == 2 and "bad.png" in faults[0] and "absent.jpg" in faults[1]

@@ -1,19 +1,16 @@
-"""The command line: parse, call, show. What it does lives elsewhere."""
+"""`blindsr upscale`: restore and enlarge photos."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from blindsr import __version__
-from blindsr.errors import BlindSRError, InputError, MissingExtraError
+from blindsr.cli.screen import EXIT_SOME_FAILED, complain, escape, progress_bars, say
+from blindsr.errors import BlindSRError, InputError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -21,48 +18,7 @@ if TYPE_CHECKING:
     from blindsr.sizing import OutputSize
     from blindsr.upscaler import Adaptation, Upscaler
 
-EXIT_SOME_FAILED = 3
-EXIT_USAGE = 2
 
-app = typer.Typer(
-    help="Blind image super-resolution: reads a photo's degradation and adapts itself to it.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-
-
-def main() -> None:
-    """Run the command line; an error that the user can act on is one line, not a traceback."""
-    try:
-        app(prog_name="blindsr")
-    except BlindSRError as error:
-        _complain(error)
-        sys.exit(EXIT_USAGE)
-
-
-def _complain(error: BlindSRError) -> None:
-    """The error as one line on stderr."""
-    text = " ".join(str(error).splitlines())
-    _say(Console(stderr=True), f"[bold red]error:[/] {_escape(text)}")
-
-
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"blindsr {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
-    ] = False,
-) -> None:
-    """Options of the program itself."""
-
-
-@app.command()
 def upscale(
     inputs: Annotated[list[Path], typer.Argument(metavar="INPUT", help="Photos, or folders of them.")],
     out: Annotated[
@@ -115,115 +71,19 @@ def upscale(
     tasks = _plan(inputs, out, f"x{upscaler.model.scale}" if size is None else size.label, format_, quality)
     adaptation = None if support is None else upscaler.adapt(_photos_in(support))
     failed = 0
-    with _progress() as progress:
+    with progress_bars() as progress:
         photos = progress.add_task("", total=len(tasks))
         for task in tasks:
-            progress.update(photos, description=_escape(task.source.name))
+            progress.update(photos, description=escape(task.source.name))
             try:
                 _upscale_one(upscaler, task, adaptation, size, quality, progress)
-                _say(progress.console, f"{_escape(str(task.source))} -> {_escape(str(task.target))}")
+                say(progress.console, f"{escape(str(task.source))} -> {escape(str(task.target))}")
             except BlindSRError as error:
                 failed += 1
-                _complain(error)
+                complain(error)
             progress.advance(photos)
     if failed:
         raise typer.Exit(EXIT_SOME_FAILED)
-
-
-@app.command()
-def models() -> None:
-    """List the models that can be called by name."""
-    from rich.table import Table
-
-    from blindsr.model import CARD, available_models, read_card
-
-    table = Table("name", "scale", "adapts", "licence", "description", box=None, pad_edge=False)
-    for name, folder in available_models().items():
-        try:
-            model = read_card(folder / CARD, verify=False)
-        except BlindSRError as error:
-            _complain(error)
-            continue
-        adapts = "yes" if model.adaptive else "no"
-        table.add_row(name, f"x{model.scale}", adapts, _escape(model.licence), _escape(model.description))
-    Console().print(table)
-
-
-@app.command()
-def train(
-    config: Annotated[Path, typer.Argument(help="A recipe, such as configs/cmdsr_x4.yaml.")],
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeatable.")
-    ] = None,
-    resume: Annotated[Path | None, typer.Option(help="Go on from this checkpoint.")] = None,
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder for checkpoints and logs.")] = None,
-) -> None:
-    """Train a network."""
-    with _extra("training", "train"):
-        from blindsr import training
-    settings = training.load_config(config, overrides or [])
-    with _progress() as progress:
-        bar = progress.add_task("training", total=None)
-
-        def show(state: training.Progress) -> None:
-            losses = "  ".join(f"{name} {value:.4g}" for name, value in state.losses.items())
-            progress.update(bar, completed=state.step, total=state.steps, description=losses)
-            if not progress.console.is_terminal:
-                speed = f"{state.seconds_per_step:.3g} s/step"
-                _say(progress.console, f"step {state.step}/{state.steps}  {losses}  {speed}")
-            if state.table is not None:
-                _say(progress.console, _escape(state.table))
-
-        last = training.train(settings, out=out, resume=resume, report=show)
-    typer.echo(str(last))
-
-
-@app.command()
-def degrade(
-    source: Annotated[Path, typer.Argument(help="A photo, or a folder of them.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the LR photos.")],
-    degradation: Annotated[
-        str, typer.Option("--degrade", metavar="TEXT", help='Such as "blur=2.6,noise=15,jpeg=60".')
-    ] = "",
-    scale: Annotated[int, typer.Option(min=1, help="How many times smaller the photos become.")] = 4,
-    seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
-) -> None:
-    """Make a test set: LR photos of a known degradation."""
-    from blindsr.degradation import Degradation, degrade_folder
-
-    # A photo that cannot be degraded is logged as it is met.
-    records = degrade_folder(source, out, Degradation.parse(degradation, scale=scale), seed)
-    if any(record.error for record in records):
-        raise typer.Exit(EXIT_SOME_FAILED)
-
-
-@app.command()
-def export(
-    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint of ours, or an official CMDSR one.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the model that is made.")],
-    name: Annotated[str | None, typer.Option(help="Its name; the folder's if not given.")] = None,
-    card: Annotated[
-        Path | None,
-        typer.Option(help="JSON file of more entries for the model card: description, licence, ..."),
-    ] = None,
-) -> None:
-    """Turn a checkpoint into a model that runs without PyTorch."""
-    with _extra("export", "train"):
-        from blindsr.export import export_checkpoint, read_entries
-    folder = export_checkpoint(checkpoint, out, name, None if card is None else read_entries(card))
-    typer.echo(str(folder))
-
-
-@contextmanager
-def _extra(purpose: str, extra: str) -> Iterator[None]:
-    """Turn a missing optional dependency into an error that says what to install."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing == "blindsr":
-            raise
-        raise MissingExtraError(purpose, extra, missing) from error
 
 
 @dataclass(frozen=True)
@@ -352,24 +212,3 @@ def _upscale_one(
         write(picture, task.target, quality)
     finally:
         progress.remove_task(bar)
-
-
-def _progress() -> Progress:
-    """Bars on a terminal, nothing elsewhere."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-
-
-def _say(console: Console, text: str) -> None:
-    """One line as it is: a long name stays whole, and markup in it means nothing."""
-    console.print(text, soft_wrap=True, highlight=False, emoji=False)
-
-
-def _escape(text: str) -> str:
-    """A name that may hold anything, fit for a terminal."""
-    from rich.markup import escape
-
-    return escape(text.encode(errors="replace").decode())

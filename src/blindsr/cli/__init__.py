@@ -1,0 +1,49 @@
+"""The command line: parse, call, show. What it does lives elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from blindsr import __version__
+from blindsr.cli.screen import EXIT_USAGE, complain
+from blindsr.cli.training import degrade, export, models, train
+from blindsr.cli.upscale import upscale
+from blindsr.errors import BlindSRError
+
+app = typer.Typer(
+    help="Blind image super-resolution: reads a photo's degradation and adapts itself to it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Run the command line; an error that the user can act on is one line, not a traceback."""
+    try:
+        app(prog_name="blindsr")
+    except BlindSRError as error:
+        complain(error)
+        sys.exit(EXIT_USAGE)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"blindsr {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Options of the program itself."""
+
+
+for command in (upscale, models, train, degrade, export):
+    app.command()(command)

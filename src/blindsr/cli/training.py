@@ -1,0 +1,92 @@
+"""The commands of those who train and measure: train, export, degrade; and the list of models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from blindsr.cli.screen import EXIT_SOME_FAILED, complain, escape, extra, progress_bars, say
+from blindsr.errors import BlindSRError
+
+
+def models() -> None:
+    """List the models that can be called by name."""
+    from rich.table import Table
+
+    from blindsr.model import CARD, available_models, read_card
+
+    table = Table("name", "scale", "adapts", "licence", "description", box=None, pad_edge=False)
+    for name, folder in available_models().items():
+        try:
+            model = read_card(folder / CARD, verify=False)
+        except BlindSRError as error:
+            complain(error)
+            continue
+        adapts = "yes" if model.adaptive else "no"
+        table.add_row(name, f"x{model.scale}", adapts, escape(model.licence), escape(model.description))
+    Console().print(table)
+
+
+def train(
+    config: Annotated[Path, typer.Argument(help="A recipe, such as configs/cmdsr_x4.yaml.")],
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeatable.")
+    ] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on from this checkpoint.")] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder for checkpoints and logs.")] = None,
+) -> None:
+    """Train a network."""
+    with extra("training", "train"):
+        from blindsr import training
+    settings = training.load_config(config, overrides or [])
+    with progress_bars() as progress:
+        bar = progress.add_task("training", total=None)
+
+        def show(state: training.Progress) -> None:
+            losses = "  ".join(f"{name} {value:.4g}" for name, value in state.losses.items())
+            progress.update(bar, completed=state.step, total=state.steps, description=losses)
+            if not progress.console.is_terminal:
+                speed = f"{state.seconds_per_step:.3g} s/step"
+                say(progress.console, f"step {state.step}/{state.steps}  {losses}  {speed}")
+            if state.table is not None:
+                say(progress.console, escape(state.table))
+
+        last = training.train(settings, out=out, resume=resume, report=show)
+    typer.echo(str(last))
+
+
+def degrade(
+    source: Annotated[Path, typer.Argument(help="A photo, or a folder of them.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the LR photos.")],
+    degradation: Annotated[
+        str, typer.Option("--degrade", metavar="TEXT", help='Such as "blur=2.6,noise=15,jpeg=60".')
+    ] = "",
+    scale: Annotated[int, typer.Option(min=1, help="How many times smaller the photos become.")] = 4,
+    seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
+) -> None:
+    """Make a test set: LR photos of a known degradation."""
+    from blindsr.degradation import Degradation, degrade_folder
+
+    # A photo that cannot be degraded is logged as it is met.
+    records = degrade_folder(source, out, Degradation.parse(degradation, scale=scale), seed)
+    if any(record.error for record in records):
+        raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint of ours, or an official CMDSR one.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the model that is made.")],
+    name: Annotated[str | None, typer.Option(help="Its name; the folder's if not given.")] = None,
+    card: Annotated[
+        Path | None,
+        typer.Option(help="JSON file of more entries for the model card: description, licence, ..."),
+    ] = None,
+) -> None:
+    """Turn a checkpoint into a model that runs without PyTorch."""
+    with extra("export", "train"):
+        from blindsr.export import export_checkpoint, read_entries
+    folder = export_checkpoint(checkpoint, out, name, None if card is None else read_entries(card))
+    typer.echo(str(folder))
