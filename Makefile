@@ -20,11 +20,8 @@ upscale: $(LIGHT)/.ready ## restore a photo x4: make upscale IMAGE=photo.jpg [OU
 	@test -n "$$IMAGE" || { echo "make upscale: say which photo, e.g. make upscale IMAGE=photo.jpg" >&2; exit 2; }
 	@$(LIGHT)/bin/blindsr upscale "$$IMAGE" $${OUT:+-o "$$OUT"} $${MODEL:+--model "$$MODEL"}
 
-# Training's tests have a process of their own: after all the others, with every native library of both halves loaded
-# and its threads running, the training loop was seen to crash now and then.
 test: $(VENV)/.ready-test ## run all tests (first builds .venv: PyTorch and what the tests need)
-	$(VENV)/bin/python -m pytest --ignore tests/training $$PYTEST_ARGS
-	$(VENV)/bin/python -m pytest tests/training $$PYTEST_ARGS
+	$(VENV)/bin/python -m pytest $$PYTEST_ARGS
 
 check: lint types test-fast ## format, lint, types and the fast tests, as before a commit
 
@@ -36,8 +33,7 @@ types: $(VENV)/.ready-dev ## mypy, strict, on src
 	$(VENV)/bin/mypy
 
 test-fast: $(VENV)/.ready-dev
-	$(VENV)/bin/python -m pytest -m "not slow" --ignore tests/training $$PYTEST_ARGS
-	$(VENV)/bin/python -m pytest -m "not slow" tests/training $$PYTEST_ARGS
+	$(VENV)/bin/python -m pytest -m "not slow" $$PYTEST_ARGS
 
 format: $(VENV)/.ready-dev ## format, and mend what ruff can mend
 	$(VENV)/bin/ruff check --fix-only .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -127,3 +128,28 @@ def test_openvinos_telemetry_stays_out() -> None:
     )
     source = Path(__file__).parents[2] / "src"
     assert subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": str(source)}).returncode == 0
+
+
+def test_ctrl_c_after_engines_are_dropped_is_no_crash(make_model: MakeModel) -> None:
+    """In a process of its own: without the shared Core, the signal ends it with a segmentation fault."""
+    code = (
+        "import signal, sys\n"
+        "from blindsr.engine.openvino import OpenVINOEngine\n"
+        "from blindsr.model import load_model\n"
+        "first, second = (OpenVINOEngine(load_model(sys.argv[1])) for _ in range(2))\n"
+        "del first\n"
+        "del second\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a job in the background starts without
+        "try:\n"
+        "    signal.raise_signal(signal.SIGINT)\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted')\n"
+    )
+    source = Path(__file__).parents[2] / "src"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(make_model(adaptive=False))],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(source)},
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "interrupted"), done.stderr

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from threading import Lock
 from types import ModuleType
 from typing import Any
 
@@ -22,6 +23,9 @@ __all__ = ["CompiledGraph", "OpenVINOEngine", "compile_graph", "import_openvino"
 log = logging.getLogger(__name__)
 
 _SR = ("sr",)
+
+_core: Any = None
+_making_core = Lock()
 
 
 class CompiledGraph:
@@ -150,7 +154,7 @@ def compile_graph(
         ModelError: The file is no graph that OpenVINO can read and compile.
     """
     openvino = import_openvino()
-    core = openvino.Core()
+    core = _shared_core()
     options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
     if threads is not None:
         options["INFERENCE_NUM_THREADS"] = str(threads)
@@ -195,6 +199,21 @@ def import_openvino() -> ModuleType:
         return import_module("openvino")
     finally:
         del sys.modules[hidden]
+
+
+def _shared_core() -> Any:  # noqa: ANN401  (OpenVINO has no types)
+    """The process's one Core: it is made on first use and never dropped.
+
+    On Linux a Core's CPU plugin gives the calling thread a stack for signal handlers, and gives back the one
+    before it when the Core and all that it compiled are gone. Of two Cores that end in the order they were
+    made, the second gives back the first one's stack, which is no longer in memory: the next Ctrl-C, or any
+    signal that Python handles, is then a segmentation fault.
+    """
+    global _core
+    with _making_core:  # two threads must not make one each
+        if _core is None:
+            _core = import_openvino().Core()
+        return _core
 
 
 def _cache_folder() -> Path | None:
