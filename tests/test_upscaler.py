@@ -405,7 +405,7 @@ class TestMemory:
             resized = upscaler._plan(picture, 9000, 12000, memory)
             rows = max(tile.core.bottom - tile.core.top for tile in resized)
             area = max(tile.window.area for tile in resized)
-            # The rows in hand: floats, three channels, 12000 columns, 3 rows of the result for one of the photo.
+            # The rows in hand: floats, three channels, 12000 columns, 3 rows for one of the photo.
             assert area * 10_000 + 4 * 3 * 12000 * 3 * rows <= memory.tile
         assert upscaler._plan(picture, 12000, 16000, Memory(1 << 34)) == upscaler._plan(
             picture, 12000, 16000, None
