@@ -50,7 +50,7 @@ def torch_network(model: str, files: list[Path], threads: int, channels_last: bo
     from blindsr.model import load_model
     from blindsr.network import build_network
     from blindsr.picture import read
-    from blindsr.upscaler import select_support
+    from blindsr.support import select_support
 
     torch.set_num_threads(threads)
     card = load_model(model)

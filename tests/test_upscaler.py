@@ -14,9 +14,10 @@ from PIL import Image
 
 import blindsr
 from blindsr.errors import InputError, ModelError
-from blindsr.picture import Picture, quantise, read, write
+from blindsr.memory import SMALLEST, Memory
+from blindsr.picture import Limits, Picture, quantise, read, write
 from blindsr.sizing import OutputSize
-from blindsr.upscaler import Upscaler, select_support
+from blindsr.upscaler import Upscaler
 
 from .conftest import MakeModel, made_photo
 
@@ -310,48 +311,102 @@ def test_public_face(make_model: MakeModel, photo: NDArray[np.uint8]) -> None:
         _ = blindsr.upscaled  # type: ignore[attr-defined]
 
 
-class TestSelectSupport:
-    """Which patches tell the degradation."""
+class TestFromFileToFile:
+    """What is done within a bound on memory is what is done in memory."""
 
-    @settings(max_examples=60, deadline=None)
-    @given(
-        height=st.integers(1, 120),
-        width=st.integers(1, 120),
-        count=st.integers(1, 24),
-        patch=st.integers(1, 40),
+    @pytest.mark.parametrize(
+        "size", [None, OutputSize(scale=2.5), OutputSize(width=300), OutputSize(scale=0.2)]
     )
-    def test_count_and_shape(self, height: int, width: int, count: int, patch: int) -> None:
-        pixels = np.random.default_rng(0).random((height, width, 3), np.float32)
-        support = select_support(pixels, count, patch)
-        positions = max(1, height - patch + 1) * max(1, width - patch + 1)
-        assert support.shape[1:] == (3, patch, patch) and 1 <= len(support) <= min(count, positions)
-        if height >= 2 * patch and width >= 2 * patch and patch >= 8:
-            assert len(support) == count
-        assert support.flags.c_contiguous and support.dtype == np.float32
-        assert (support == select_support(pixels, count, patch)).all()
+    @pytest.mark.parametrize("kind", ["rgb", "gray", "rgba", "shape"])
+    def test_same_bytes(
+        self, make_model: MakeModel, tmp_path: Path, kind: str, size: OutputSize | None
+    ) -> None:
+        photo = made_photo(70, 90)
+        alpha = {"rgba": photo[:, :, 1], "shape": 255 * (photo[:, :, 1] > 120).astype(np.uint8)}.get(kind)
+        array = photo if alpha is None else np.dstack([photo, alpha])
+        Image.fromarray(photo[:, :, 0] if kind == "gray" else array).save(tmp_path / "in.png")
+        upscaler = Upscaler(make_model(), device="cpu", tile=24, memory=Memory(SMALLEST))
+        write(upscaler.upscale(tmp_path / "in.png", size=size), tmp_path / "memory.png")
+        upscaler.upscale_file(tmp_path / "in.png", tmp_path / "file.png", size=size)
+        on_disk = Limits(samples=0, folder=tmp_path)
+        upscaler.limits = lambda target: on_disk  # type: ignore[method-assign]
+        upscaler.upscale_file(tmp_path / "in.png", tmp_path / "disk.png", size=size)
+        expected = (tmp_path / "memory.png").read_bytes()
+        assert (tmp_path / "file.png").read_bytes() == expected
+        assert (tmp_path / "disk.png").read_bytes() == expected
+        assert len(list(tmp_path.glob("*"))) == 5  # three results, the photo, the models
 
-    def test_patches_are_of_the_image_and_differ(self) -> None:
-        y, x = np.mgrid[0:100, 0:140].astype(np.float32)
-        support = select_support(np.stack([y, x, y * 0], axis=2), 20, 32)
-        corners = support[:, :2, 0, 0]
-        assert len(np.unique(corners, axis=0)) == 20
-        assert (support[:, 0] - corners[:, :1, None] == np.arange(32)[:, None]).all()
+    def test_what_the_target_holds_decides(
+        self, upscaler: Upscaler, tmp_path: Path, photo: NDArray[np.uint8]
+    ) -> None:
+        rgba = np.dstack([photo, photo[:, :, 0]])
+        Image.fromarray(rgba).save(tmp_path / "in.png")
+        for name in ("out.jpg", "out.tif", "out.webp"):
+            upscaler.upscale_file(tmp_path / "in.png", tmp_path / name)
+            result = read(tmp_path / name)
+            assert (result.height, result.width) == (160, 224)
+            assert (result.alpha is None) == (name == "out.jpg")
 
-    def test_evenly_spread(self) -> None:
-        y, x = np.mgrid[0:200, 0:200].astype(np.float32)
-        support = select_support(np.stack([y, x, y * 0], axis=2), 16, 32)
-        quarters = (support[:, 0, 16, 16] > 100).astype(int) * 2 + (support[:, 1, 16, 16] > 100)
-        assert np.bincount(quarters, minlength=4).tolist() == [4, 4, 4, 4]
+    def test_a_result_that_cannot_be_is_refused_before_the_network_runs(
+        self, upscaler: Upscaler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        Image.fromarray(made_photo(2, 5000)).save(tmp_path / "in.png")
+        monkeypatch.setattr(upscaler.engine, "upscale", None)
+        with pytest.raises(InputError, match="at most 16383 pixels a side"):
+            upscaler.upscale_file(tmp_path / "in.png", tmp_path / "out.webp")
+        with pytest.raises(InputError, match="more than the"):
+            upscaler.max_pixels = 9999
+            upscaler.upscale_file(tmp_path / "in.png", tmp_path / "out.png")
+        assert not (tmp_path / "out.webp").exists()
 
-    def test_content_is_preferred_within_a_cell(self) -> None:
-        pixels = np.full((96, 96, 3), 0.5, np.float32)
-        pixels[:, 48:] = np.random.default_rng(0).random((96, 48, 3), np.float32)
-        (patch,) = select_support(pixels, 1, 32)
-        assert patch.std() > 0.15
 
-    def test_small_image_is_reflected(self) -> None:
-        pixels = np.random.default_rng(0).random((8, 8, 3), np.float32)
-        support = select_support(pixels, 20, 32)
-        assert support.shape == (1, 3, 32, 32)
-        np.testing.assert_array_equal(support[0, :, 12:20, 12:20], pixels.transpose(2, 0, 1))
-        np.testing.assert_array_equal(support[0, :, 11, 12:20], pixels[1].T)
+class TestMemory:
+    """Tiles obey the memory, and too large ones are made smaller."""
+
+    def test_tiles_shrink_until_there_is_memory_enough(
+        self, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        photo = made_photo(300, 400)
+        upscaler = Upscaler(make_model(), device="cpu")
+        expected = upscaler.upscale(photo)
+        whole = upscaler.engine.upscale
+
+        def scarce(lr: NDArray[np.float32], modulation: NDArray[np.float32] | None) -> NDArray[np.float32]:
+            if lr.size > 3 * 40_000:
+                raise MemoryError("bad_alloc")
+            return whole(lr, modulation)
+
+        monkeypatch.setattr(upscaler.engine, "upscale", scarce)
+        caplog.set_level("WARNING", "blindsr")
+        steps: list[tuple[int, int]] = []
+        result = upscaler.upscale(photo, on_tile=lambda done, total: steps.append((done, total)))
+        assert np.abs(result.astype(int) - expected).max() <= 1
+        assert steps[-1][0] == steps[-1][1] > 1
+        assert [record.message.count("tiles half as large") for record in caplog.records] == [1, 1]
+        upscaler.upscale(photo)
+        assert len(caplog.records) == 2, "the next photo begins with tiles that fit"
+
+    def test_memory_that_suffices_for_nothing(
+        self, upscaler: Upscaler, monkeypatch: pytest.MonkeyPatch, photo: NDArray[np.uint8]
+    ) -> None:
+        def none(lr: NDArray[np.float32], modulation: NDArray[np.float32] | None) -> NDArray[np.float32]:
+            raise MemoryError
+
+        monkeypatch.setattr(upscaler.engine, "upscale", none)
+        with pytest.raises(InputError, match="not enough memory even for small tiles"):
+            upscaler.upscale(photo)
+
+    def test_tiles_fit_their_share(self, make_model: MakeModel) -> None:
+        picture = Picture(np.zeros((3000, 4000, 1), np.float32))
+        upscaler = Upscaler(make_model(tile_memory=10_000), device="cpu")
+        for memory in (Memory(SMALLEST), Memory(1 << 30), Memory(1 << 34)):
+            tiles = upscaler._plan(picture, 12000, 16000, memory)
+            assert max(tile.window.area for tile in tiles) * 10_000 <= memory.tile
+            resized = upscaler._plan(picture, 9000, 12000, memory)
+            rows = max(tile.core.bottom - tile.core.top for tile in resized)
+            area = max(tile.window.area for tile in resized)
+            # The rows in hand: floats, three channels, 12000 columns, 3 rows for one of the photo.
+            assert area * 10_000 + 4 * 3 * 12000 * 3 * rows <= memory.tile
+        assert upscaler._plan(picture, 12000, 16000, Memory(1 << 34)) == upscaler._plan(
+            picture, 12000, 16000, None
+        )

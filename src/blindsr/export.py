@@ -8,6 +8,8 @@ import hashlib
 import io
 import json
 import logging
+import subprocess
+import sys
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -124,14 +126,56 @@ def export_checkpoint(
         entries["condition_size"] = network.condition_net.size
     entries.update(card or {})
     entries["provenance"] = entries.get("provenance", {}) | _provenance(checkpoint, content)
-    with atomic_path(out / "card.json") as temporary:
-        temporary.write_text(json.dumps(entries, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    _write_card(out, entries)
     difference = _verify(network, out)
     log.info("%s: the graphs differ from the network by %.1e (relative)", out, difference)
     if not difference <= TOLERANCE:
         (out / "card.json").unlink()
         raise ModelError(f"{out}: the exported graphs differ from the network by {difference:.1e} (relative)")
+    tile_memory = measure_tile_memory(out)
+    if tile_memory is not None:
+        _write_card(out, entries | {"tile_memory": tile_memory})
     return out
+
+
+def measure_tile_memory(folder: Path) -> int | None:
+    """Bytes that the engine takes for each LR pixel of a tile, measured in a process of its own.
+
+    Args:
+        folder: A model's folder.
+
+    Returns:
+        The growth of the process's peak memory from a small tile to a large one, rounded up to whole 200
+        bytes; None where the system does not tell the peak.
+    """
+    program = (
+        "import sys, numpy\n"
+        "from blindsr.engine import choose_engine\n"
+        "from blindsr.memory import peak\n"
+        "from blindsr.model import load_model\n"
+        "model = load_model(sys.argv[1])\n"
+        "engine = choose_engine(model, 'cpu')\n"
+        "scales = numpy.ones((1, model.modulation_size), numpy.float32) if model.adaptive else None\n"
+        "for side in map(int, sys.argv[2:]):\n"
+        "    for _ in range(2):\n"
+        "        engine.upscale(numpy.zeros((1, 3, side, side), numpy.float32), scales)\n"
+        "    print(peak())\n"
+    )
+    small, large = 64, 256
+    command = [sys.executable, "-c", program, str(folder.resolve()), str(small), str(large)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        raise ModelError(f"{folder}: the exported model does not run ({ended.stderr.strip()[-200:]})")
+    before, after = ended.stdout.split()
+    if before == "None":
+        return None
+    taken = int(after) - int(before)
+    return max(1, -(-taken // (200 * (large**2 - small**2)))) * 200
+
+
+def _write_card(folder: Path, entries: Mapping[str, Any]) -> None:
+    with atomic_path(folder / "card.json") as temporary:
+        temporary.write_text(json.dumps(entries, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def support_patch(checkpoint: Mapping[str, Any]) -> int:

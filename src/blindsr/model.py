@@ -18,6 +18,9 @@ CARD = "card.json"
 DEFAULT_MODEL = "cmdsr-x4"
 SHIPPED = Path(__file__).parent / "weights"
 
+TILE_MEMORY = 12_000
+"""Bytes for each LR pixel of a tile where a card does not tell: what the published CMDSR takes."""
+
 _FIELDS: dict[str, type | tuple[type, ...]] = {
     "name": str,
     "description": str,
@@ -28,13 +31,22 @@ _FIELDS: dict[str, type | tuple[type, ...]] = {
     "support": (dict, type(None)),
     "modulation_size": (int, type(None)),
     "condition_size": (int, type(None)),
+    "tile_memory": int,
     "files": dict,
     "network": dict,
     "licence": str,
     "provenance": dict,
     "metrics": dict,
 }
-_OPTIONAL = {"support", "modulation_size", "condition_size", "network", "provenance", "metrics"}
+_OPTIONAL = {
+    "support",
+    "modulation_size",
+    "condition_size",
+    "tile_memory",
+    "network",
+    "provenance",
+    "metrics",
+}
 _FILES = ("base", "condition", "weights")
 
 
@@ -67,6 +79,7 @@ class Model:
         support: The support set it wants; None when not adaptive.
         modulation_size: Length of the modulation; 0 when not adaptive.
         condition_size: Length of the condition; 0 when not adaptive.
+        tile_memory: Bytes that the engine takes for each LR pixel of a tile.
         files: Verified paths by role: `base` and `condition` (ONNX graphs), `weights` (safetensors).
         network: Hyper-parameters from which the network is built for the PyTorch engine.
         licence: Licence of the weights.
@@ -88,6 +101,7 @@ class Model:
     network: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    tile_memory: int = TILE_MEMORY
 
     def file(self, role: str) -> Path:
         """Path of one of the model's files.
@@ -178,6 +192,7 @@ def read_card(path: Path, verify: bool = True) -> Model:
         support = _read_support(path, card.get("support"))
         for key in ("modulation_size", "condition_size"):
             _require(path, (card.get(key) or 0) > 0, f"an adaptive model needs a positive {key}")
+    _require(path, card.get("tile_memory", 1) >= 1, "tile_memory must be 1 or more")
     files = {role: _read_file(path, role, entry, verify) for role, entry in sorted(card["files"].items())}
     for role in ("base", "condition") if adaptive else ("base",):
         _require(path, role in files, f"files has no {role!r}")
@@ -196,6 +211,7 @@ def read_card(path: Path, verify: bool = True) -> Model:
         network=card.get("network", {}),
         provenance=card.get("provenance", {}),
         metrics=card.get("metrics", {}),
+        tile_memory=card.get("tile_memory", TILE_MEMORY),
     )
 
 

@@ -7,8 +7,8 @@ from math import floor, isfinite
 
 from blindsr.errors import InputError
 
-MAX_OUTPUT_PIXELS = 1 << 30
-"""Largest result that may be asked for, in pixels: a slip in a number must not fill the memory."""
+MAX_OUTPUT_PIXELS = 1 << 31
+"""Largest result that may be asked for, in pixels: a slip in a number must not fill the disk."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ class OutputSize:
         # Bounded before it is rounded: a huge float has no place among whole pixels.
         if sides[0] * sides[1] > MAX_OUTPUT_PIXELS or max(sides) > MAX_OUTPUT_PIXELS:
             raise InputError(
-                f"{sides[1]:.0f}x{sides[0]:.0f} pixels are more than the {MAX_OUTPUT_PIXELS // 2**20} Mpixel "
-                "a result may have; ask for less"
+                f"{sides[1]:.0f}x{sides[0]:.0f} pixels are more than the {MAX_OUTPUT_PIXELS // 10**6} "
+                "million a result may have; ask for less"
             )
         rows, columns = (max(1, floor(side + 0.5)) for side in sides)
         return rows, columns

@@ -27,6 +27,11 @@ class Box:
         """Index of the rectangle in an array's last two axes."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
+    @property
+    def area(self) -> int:
+        """Pixels in it."""
+        return (self.bottom - self.top) * (self.right - self.left)
+
     def relative_to(self, other: Box) -> Box:
         """The same rectangle, counted from another one's top left corner."""
         return Box(
@@ -52,7 +57,14 @@ class Tile:
     core: Box
 
 
-def plan_tiles(height: int, width: int, tile: int | str, halo: int) -> list[Tile]:
+def plan_tiles(
+    height: int,
+    width: int,
+    tile: int | str,
+    halo: int,
+    most: int = AUTO_PIXELS,
+    most_rows: int | None = None,
+) -> list[Tile]:
     """Cut an image into tiles whose windows are all of one size, row by row.
 
     One size, because an engine prepares itself anew for each shape it meets. Windows overlap by at least
@@ -62,8 +74,11 @@ def plan_tiles(height: int, width: int, tile: int | str, halo: int) -> list[Tile
         height: Image height, LR pixels.
         width: Image width, LR pixels.
         tile: Longest side of a tile without its halo, LR pixels; "auto" takes the grid that computes the
-            fewest pixels among those whose windows hold at most `AUTO_PIXELS`: one tile for a small image.
+            fewest pixels among those whose windows hold at most `most`: one tile for a small image.
         halo: Receptive radius of the network, LR pixels: how far beyond its core a window must reach.
+        most: LR pixels (halo included) that one window may hold. A given tile is made smaller to obey; only
+            windows of three halos a side are always allowed.
+        most_rows: LR rows that a core should not exceed by much; None for any number.
 
     Raises:
         InputError: The tile is neither "auto" nor a positive whole number.
@@ -71,9 +86,11 @@ def plan_tiles(height: int, width: int, tile: int | str, halo: int) -> list[Tile
     if height < 1 or width < 1 or halo < 0:
         raise ValueError(f"no tiles for an image of {width}x{height} with halo {halo}")
     if tile == "auto":
-        rows, columns = _auto_grid(height, width, halo)
+        rows, columns = _auto_grid(height, width, halo, most, most_rows or height)
     elif isinstance(tile, int) and tile >= 1:
         rows, columns = _count(height, tile, halo), _count(width, tile, halo)
+        if _window(height, rows, halo) * _window(width, columns, halo) > _limit(height, width, halo, most):
+            rows, columns = _auto_grid(height, width, halo, most, most_rows or height)
     else:
         raise InputError(f'tile {tile!r}: give "auto" or a whole number of LR pixels, 1 or more')
     return [
@@ -94,12 +111,20 @@ def _window(length: int, count: int, halo: int) -> int:
     return min(length, ceil((length + (count - 1) * 2 * halo) / count))
 
 
-def _auto_grid(height: int, width: int, halo: int) -> tuple[int, int]:
-    """Rows and columns that compute the fewest pixels within `AUTO_PIXELS` per window."""
+def _limit(height: int, width: int, halo: int, most: int) -> int:
+    """Pixels that a window may hold."""
     # A halo so wide that no window fits still needs an answer: then a core as wide as the halo is a fair one.
-    limit = max(AUTO_PIXELS, min(height, 3 * halo) * min(width, 3 * halo))
+    return max(most, min(height, max(16, 3 * halo)) * min(width, max(16, 3 * halo)))
+
+
+def _auto_grid(height: int, width: int, halo: int, most: int, most_rows: int) -> tuple[int, int]:
+    """Rows and columns that compute the fewest pixels within the limit per window."""
+    limit = _limit(height, width, halo, most)
     best: tuple[int, int, int, int] | None = None
-    for rows in range(1, max(1, height - 2 * halo) + 1):
+    most_rows = max(most_rows, halo, 16)
+    for rows in range(
+        min(_count(height, most_rows, halo), max(1, height - 2 * halo)), max(1, height - 2 * halo) + 1
+    ):
         window_height = _window(height, rows, halo)
         # The fewest columns that fit are the best for these rows.
         fitting = limit // window_height

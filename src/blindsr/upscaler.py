@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,17 +13,25 @@ from numpy.typing import NDArray
 
 from blindsr.engine import choose_engine
 from blindsr.errors import InputError
-from blindsr.model import DEFAULT_MODEL, Model, SupportSpec, load_model
-from blindsr.picture import Picture, quantise, read
+from blindsr.memory import Memory
+from blindsr.model import DEFAULT_MODEL, Model, load_model
+from blindsr.picture import MAX_PIXELS, Limits, Photo, Picture, PictureWriter, open_photo, quantise, read
+from blindsr.picture.colours import Colours
 from blindsr.sizing import OutputSize
-from blindsr.tiling import plan_tiles
+from blindsr.stitching import Canvas, Place, Resize, Sink
+from blindsr.support import gather_support, spread
+from blindsr.tiling import AUTO_PIXELS, Tile, plan_tiles
 
-__all__ = ["Adaptation", "Upscaler", "select_support", "upscale"]
+log = logging.getLogger(__name__)
+
+__all__ = ["Adaptation", "Upscaler", "upscale"]
 
 OnTile = Callable[[int, int], None]
 """Called after each tile with the number done and the number in all."""
 
-_CANDIDATES = 3  # per axis of a support cell
+_LEAST_PIXELS = (
+    64 * 64
+)  # of a tile's window: memory that does not suffice for so few will suffice for nothing
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +58,9 @@ class Upscaler:
         tile: Longest side of a tile without its halo, LR pixels, or "auto"; less takes less memory. The
             result does not depend on it.
         threads: CPU threads; None for all cores.
+        memory: Bound on the memory of the process while files are restored; None for a safe share of what is
+            free. Arrays and pictures that are handed over or asked for come on top.
+        max_pixels: Largest photo that is decoded from a file, pixels.
 
     Raises:
         ModelError: The model cannot be found or used.
@@ -62,12 +74,16 @@ class Upscaler:
         device: str = "auto",
         tile: int | str = "auto",
         threads: int | None = None,
+        memory: Memory | None = None,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         if threads is not None and threads < 1:
             raise InputError(f"threads {threads}: give 1 or more")
         plan_tiles(1, 1, tile, 0)  # a bad tile is better refused now than after a model was loaded
         self.model = model if isinstance(model, Model) else load_model(model)
-        self.tile = tile
+        self.tile, self.max_pixels = tile, max_pixels
+        self.memory = memory or Memory.safe_share()
+        self._most_pixels = AUTO_PIXELS
         self.engine = choose_engine(self.model, device, threads)
 
     def adapt(self, images: Sequence[str | Path | NDArray[Any] | Picture]) -> Adaptation:
@@ -85,7 +101,7 @@ class Upscaler:
         if len(images) == 0:
             raise InputError("a support set needs at least one image")
         return self._adapt(
-            [_colours(_as_picture(image)) for image in _spread(images, self.model.support.count)]
+            [Colours(_as_picture(image)) for image in spread(images, self.model.support.count)]
         )
 
     @overload
@@ -131,54 +147,157 @@ class Upscaler:
                 impossible.
         """
         picture = _as_picture(image)
-        scale = self.model.scale
-        height, width = picture.height * scale, picture.width * scale
-        if size is not None:
-            try:
-                height, width = size.of(picture.height, picture.width)
-            except InputError as error:
-                named = f"{image}: " if isinstance(image, (str, Path)) else ""
-                raise InputError(f"{named}{error}") from error
-        colours = _colours(picture)
-        modulation = None
-        if support is not None and support.model != self.model.name:
-            raise InputError(f"this adaptation is for model {support.model}, not for {self.model.name}")
-        if self.model.adaptive:
-            modulation = (support or self._adapt([colours])).modulation
-        restored = self._restore(colours, modulation, on_tile)
-        if picture.gray:
-            restored = restored.mean(axis=2, keepdims=True)
-        restored = _resize(restored, height, width)
-        # Alpha is a shape, not a degraded photo, so there is nothing to restore: it goes its own way.
-        alpha = None if picture.alpha is None else _resize(picture.alpha[:, :, None], height, width)[:, :, 0]
+        height, width = self._output_size(picture, image, size)
+        canvas = Canvas(picture, height, width)
+        self._restore(picture, canvas, support, on_tile, None)
         if isinstance(image, np.ndarray):
-            return _as_array(restored, alpha, image)
-        return replace(picture, pixels=restored, alpha=alpha)
+            return _as_array(canvas.pixels, canvas.alpha, image)
+        return replace(picture, pixels=canvas.pixels, alpha=canvas.alpha)
 
-    def _adapt(self, images: Sequence[NDArray[np.float32]]) -> Adaptation:
-        """(H, W, 3) images of one task -> what the model reads from them."""
+    def restore(
+        self,
+        photo: Photo,
+        target: str | Path,
+        support: Adaptation | None = None,
+        on_tile: OnTile | None = None,
+        size: OutputSize | None = None,
+        quality: int | None = None,
+    ) -> PictureWriter:
+        """Restore a decoded photo of any size within this upscaler's memory.
+
+        Args:
+            photo: As `open_photo` gives it, with `limits`.
+            target: The file that the result is for; what it can hold decides how the result is kept.
+            support: As in `upscale`, like the next two.
+            on_tile: As in `upscale`.
+            size: As in `upscale`.
+            quality: As in `blindsr.picture.write`.
+
+        Returns:
+            The result, to be saved and closed.
+
+        Raises:
+            InputError: As `upscale`, or the target cannot hold the result.
+        """
+        height, width = self._output_size(photo, target, size)
+        writer = PictureWriter(target, photo, height, width, quality, self.limits(target))
+        try:
+            self._restore(photo, writer, support, on_tile, self.memory)
+        except BaseException:
+            writer.close()
+            raise
+        return writer
+
+    def upscale_file(
+        self,
+        source: str | Path,
+        target: str | Path,
+        support: Adaptation | None = None,
+        on_tile: OnTile | None = None,
+        size: OutputSize | None = None,
+        quality: int | None = None,
+    ) -> None:
+        """Restore a photo from file to file within this upscaler's memory, however large it is.
+
+        Args:
+            source: The photo.
+            target: The file to be made; its suffix names the format.
+            support: As in `upscale`, like the next two.
+            on_tile: As in `upscale`.
+            size: As in `upscale`.
+            quality: As in `blindsr.picture.write`.
+
+        Raises:
+            InputError: The photo cannot be read, or the result not written; the message names the file.
+        """
+        with (
+            open_photo(source, self.limits(target)) as photo,
+            self.restore(photo, target, support, on_tile, size, quality) as writer,
+        ):
+            writer.save()
+
+    def limits(self, target: str | Path) -> Limits:
+        """What decoding and encoding may take; temporary files lie beside the target."""
+        return Limits(self.max_pixels, self.memory.samples, self.memory.codec, Path(target).absolute().parent)
+
+    def _output_size(
+        self, picture: Picture | Photo, named: object, size: OutputSize | None
+    ) -> tuple[int, int]:
+        """Height and width of the result."""
+        try:
+            return (size or OutputSize(scale=self.model.scale)).of(picture.height, picture.width)
+        except InputError as error:
+            raise InputError(f"{named}: {error}" if isinstance(named, (str, Path)) else str(error)) from error
+
+    def _adapt(self, images: Sequence[Colours]) -> Adaptation:
+        """Images of one task -> what the model reads from them."""
         assert self.model.support is not None
-        condition, modulation = self.engine.condition(_gather_support(images, self.model.support))
+        condition, modulation = self.engine.condition(gather_support(images, self.model.support))
         return Adaptation(condition, modulation, self.model.name)
 
     def _restore(
-        self, pixels: NDArray[np.float32], modulation: NDArray[np.float32] | None, on_tile: OnTile | None
-    ) -> NDArray[np.float32]:
-        """(H, W, 3) -> (sH, sW, 3), clipped to [0, 1], tile by tile."""
-        height, width, channels = pixels.shape
-        scale = self.model.scale
-        restored = np.empty((height * scale, width * scale, channels), np.float32)
-        lr = pixels.transpose(2, 0, 1)[None]  # (1, 3, H, W)
-        tiles = plan_tiles(height, width, self.tile, self.model.halo)
+        self,
+        picture: Picture | Photo,
+        sink: Sink,
+        support: Adaptation | None,
+        on_tile: OnTile | None,
+        memory: Memory | None,
+    ) -> None:
+        """Restore a picture into a sink, tile by tile; if the memory does not suffice, with smaller tiles."""
+        if support is not None and support.model != self.model.name:
+            raise InputError(f"this adaptation is for model {support.model}, not for {self.model.name}")
+        colours = Colours(picture)
+        modulation = None
+        if self.model.adaptive:
+            modulation = (support or self._adapt([colours])).modulation
+        while True:
+            tiles = self._plan(picture, sink.height, sink.width, memory)
+            try:
+                self._restore_tiles(colours, modulation, tiles, sink, on_tile)
+                return
+            except MemoryError as error:
+                largest = max(tile.window.area for tile in tiles)
+                if largest <= _LEAST_PIXELS:
+                    raise InputError(
+                        "not enough memory even for small tiles; close other programs, or use --device cpu"
+                    ) from error
+                self._most_pixels = largest // 2
+                log.warning("not enough memory for the tiles as planned: going on with tiles half as large")
+
+    def _plan(self, picture: Picture | Photo, height: int, width: int, memory: Memory | None) -> list[Tile]:
+        """Tiles that the memory has room for, beside the rows of a resized result that are in hand."""
+        scale, most, most_rows = self.model.scale, self._most_pixels, None
+        if memory is not None:
+            room = memory.tile
+            if (height, width) != (picture.height * scale, picture.width * scale):
+                # A third for the rows in hand: float32, and a copy while they are handed over.
+                row = 2 * 4 * 3 * width * max(1.0, height / picture.height)
+                most_rows, room = max(1, int(room / 3 / row)), room * 2 // 3
+            most = min(most, room // self.model.tile_memory)
+        return plan_tiles(picture.height, picture.width, self.tile, self.model.halo, most, most_rows)
+
+    def _restore_tiles(
+        self,
+        colours: Colours,
+        modulation: NDArray[np.float32] | None,
+        tiles: Sequence[Tile],
+        sink: Sink,
+        on_tile: OnTile | None,
+    ) -> None:
+        """Restore tile after tile, and hand the sink what is finished."""
+        scale, picture = self.model.scale, colours.picture
+        native = (sink.height, sink.width) == (picture.height * scale, picture.width * scale)
+        finish = Place(colours, sink) if native else Resize(colours, scale, sink)
         for done, tile in enumerate(tiles, 1):
-            rows, columns = tile.window.slices
-            sr = self.engine.upscale(lr[:, :, rows, columns], modulation)
+            lr = colours.window(*tile.window.slices).transpose(2, 0, 1)[None]  # (1, 3, h, w)
+            sr = self.engine.upscale(lr, modulation)
             rows, columns = tile.core.relative_to(tile.window).scaled(scale).slices
-            core = sr[0, :, rows, columns].transpose(1, 2, 0)
-            np.clip(core, 0, 1, out=restored[tile.core.scaled(scale).slices])
+            core = sr[0, :, rows, columns].clip(0, 1)
+            if picture.gray:
+                core = core.mean(axis=0, keepdims=True)
+            finish(core, tile.core.scaled(scale))
             if on_tile is not None:
                 on_tile(done, len(tiles))
-        return restored
 
 
 @overload
@@ -227,86 +346,6 @@ def upscale(
     return Upscaler(model, device=device, tile=tile, threads=threads).upscale(image, size=size)
 
 
-def select_support(pixels: NDArray[np.float32], count: int, patch: int) -> NDArray[np.float32]:
-    """Choose support patches from one image: the same ones every time, evenly spread, with content.
-
-    The image is divided into `count` cells, and each gives one patch, so that every part of the image is
-    heard, flat ones too. Within a cell the patch at the upper quartile of gradient energy is taken: blur
-    shows only where there are edges and noise best where there are none, so neither the flattest nor the
-    busiest patch would tell both; and the network was trained on crops taken anywhere, which the extremes do
-    not resemble.
-
-    Args:
-        pixels: (H, W, 3), [0, 1]. An image smaller than a patch is continued by reflection.
-        count: Patches wanted.
-        patch: Side of a patch, pixels.
-
-    Returns:
-        Support set, (P, 3, patch, patch); P is less than `count` where the image has fewer positions.
-    """
-    missing = [max(0, patch - side) for side in pixels.shape[:2]]
-    if any(missing):
-        pixels = np.pad(
-            pixels, [*((lack // 2, lack - lack // 2) for lack in missing), (0, 0)], mode="reflect"
-        )
-    energy = _gradient_energy(pixels)
-    height, width = (side - patch + 1 for side in pixels.shape[:2])  # positions of a patch's corner
-    rows = min(max(1, round((count * height / width) ** 0.5)), count, height)
-    corners: dict[tuple[int, int], None] = {}  # a dict keeps the order
-    for row, (top, bottom) in enumerate(_cells(height, rows)):
-        columns = (row + 1) * count // rows - row * count // rows  # cells of this row
-        for left, right in _cells(width, min(columns, width)):
-            candidates = [(y, x) for y in _positions(top, bottom) for x in _positions(left, right)]
-            candidates.sort(key=lambda at: (_sum(energy, at, patch), at))
-            corners[candidates[(3 * (len(candidates) - 1) + 2) // 4]] = None
-    patches = [pixels[y : y + patch, x : x + patch] for y, x in corners]
-    return np.ascontiguousarray(np.stack(patches).transpose(0, 3, 1, 2))
-
-
-def _gather_support(images: Sequence[NDArray[np.float32]], spec: SupportSpec) -> NDArray[np.float32]:
-    """The support set that the model wants, shared evenly by the images."""
-    shares = [(i + 1) * spec.count // len(images) - i * spec.count // len(images) for i in range(len(images))]
-    support = np.concatenate(
-        [select_support(image, share, spec.patch) for image, share in zip(images, shares, strict=True)]
-    )
-    if spec.fixed_count and len(support) < spec.count:
-        support = support[np.arange(spec.count) % len(support)]
-    return support
-
-
-def _spread(images: Sequence[Any], most: int) -> list[Any]:
-    """At most so many of the images, taken evenly over the sequence."""
-    count = min(len(images), most)
-    return [images[i * len(images) // count] for i in range(count)]
-
-
-def _cells(length: int, count: int) -> list[tuple[int, int]]:
-    """Divide 0..length into `count` parts, as (start, end)."""
-    return [(i * length // count, (i + 1) * length // count) for i in range(count)]
-
-
-def _positions(start: int, end: int) -> list[int]:
-    """A few positions spread over start..end, without its ends where there is room."""
-    count = min(_CANDIDATES, end - start)
-    return [start + (2 * i + 1) * (end - start) // (2 * count) for i in range(count)]
-
-
-def _gradient_energy(pixels: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Summed-area table of the squared luma gradient, (H + 1, W + 1)."""
-    luma = pixels @ np.array([0.299, 0.587, 0.114], np.float32)
-    energy = np.zeros(luma.shape, np.float64)
-    energy[1:] += np.square(np.diff(luma, axis=0))
-    energy[:, 1:] += np.square(np.diff(luma, axis=1))
-    return np.pad(energy.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
-
-
-def _sum(table: NDArray[np.float64], corner: tuple[int, int], side: int) -> float:
-    """Sum over a square, from a summed-area table."""
-    top, left = corner
-    bottom, right = top + side, left + side
-    return float(table[bottom, right] - table[top, right] - table[bottom, left] + table[top, left])
-
-
 def _as_picture(image: str | Path | Picture | NDArray[Any]) -> Picture:
     """Whatever was given, as a picture."""
     if isinstance(image, Picture):
@@ -339,70 +378,3 @@ def _as_array(
     if like.dtype in (np.uint8, np.uint16):
         return quantise(pixels, 8 * like.dtype.itemsize)
     return pixels.astype(like.dtype, copy=False)
-
-
-def _colours(picture: Picture) -> NDArray[np.float32]:
-    """(H, W, 3) for the network: gray thrice, and no invented colours under transparent pixels."""
-    pixels = picture.pixels
-    if picture.alpha is not None and not picture.alpha.all():
-        pixels = _fill_transparent(pixels, picture.alpha)
-    return np.repeat(pixels, 3, axis=2) if picture.gray else pixels
-
-
-def _fill_transparent(pixels: NDArray[np.float32], alpha: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Continue the visible colours under fully transparent pixels.
-
-    What a file holds there is arbitrary, often black, and the network would spread it over the edge as a
-    fringe. Filled from a pyramid of averages weighted by alpha: each pixel takes the finest scale that sees
-    any colour.
-    """
-    height, width, channels = pixels.shape
-    if not alpha.any():
-        return pixels
-    hidden = alpha == 0
-    if height == 1 and width == 1:
-        return pixels
-    # One level up: sums over 2x2 blocks of the colours, weighted by alpha.
-    padding = ((0, height % 2), (0, width % 2), (0, 0))
-    weighted = np.concatenate([pixels * alpha[:, :, None], alpha[:, :, None]], axis=2)
-    blocks = np.pad(weighted, padding).reshape((height + 1) // 2, 2, (width + 1) // 2, 2, channels + 1)
-    coarse = blocks.sum(axis=(1, 3)) / 4
-    weight = coarse[:, :, channels]
-    colours = coarse[:, :, :channels] / np.where(weight > 0, weight, 1)[:, :, None]
-    filled = _fill_transparent(colours, weight)
-    finer = filled.repeat(2, axis=0).repeat(2, axis=1)[:height, :width]
-    return np.where(hidden[:, :, None], finer, pixels)
-
-
-def _resize(pixels: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
-    """(H, W, C) -> (height, width, C), clipped to [0, 1].
-
-    In the values as they are stored, not in linear light: the network takes a degraded photo for a shrunk one
-    in these values, so shrinking its result back gives the photo's own brightness. Shrinking is by libvips
-    with Lanczos: on waves its error is 0.2 to 0.6 of the antialiased bicubic's, in 0.6 of the time and a
-    quarter of the memory (x4 to x2.5). Enlarging is ours: the same libvips shifts an enlarged picture by a
-    part of a pixel.
-    """
-    if pixels.shape[:2] == (height, width):
-        return pixels
-    first = pixels[:1, :1]
-    if (pixels == first).all():  # most often an opaque alpha
-        return np.broadcast_to(first, (height, width, pixels.shape[2])).copy()
-    if height > pixels.shape[0] or width > pixels.shape[1]:
-        from blindsr.degradation.resize import enlarge  # few pictures need it
-
-        resized = enlarge(pixels, height, width)
-    else:
-        resized = _shrink(pixels, height, width)
-    return np.clip(resized, 0, 1, out=resized)
-
-
-def _shrink(pixels: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
-    """(H, W, C) -> (height, width, C), by libvips with Lanczos, antialiased."""
-    import pyvips
-
-    rows, columns, channels = pixels.shape
-    image = pyvips.Image.new_from_memory(np.ascontiguousarray(pixels), columns, rows, channels, "float")
-    image = image.resize(width / columns, vscale=height / rows, kernel="lanczos3")
-    shrunk: NDArray[np.float32] = np.frombuffer(image.write_to_memory(), np.float32)
-    return shrunk.reshape(height, width, channels).copy()  # the buffer cannot be written to

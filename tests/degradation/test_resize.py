@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from blindsr.degradation import Degradation, degrade_image, imresize, resize
-from blindsr.degradation.resize import enlarge
 from blindsr.errors import InputError
 
 SET5 = Path(__file__).parents[2] / ".." / "shared" / "data" / "Set5"
@@ -66,17 +64,6 @@ def test_constants_stay_and_flips_commute(size: tuple[int, int], batch: NDArray[
     np.testing.assert_allclose(
         resize(batch[..., ::-1, ::-1].copy(), size), result[..., ::-1, ::-1], atol=2e-6
     )
-
-
-@pytest.mark.parametrize("size", [(40, 56), (31, 19), (7, 90), (600, 3)])
-def test_a_picture_in_bands_equals_the_batch(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    picture = np.random.default_rng(0).random((14, 20, 3), dtype=np.float32)
-    expected = resize(picture.transpose(2, 0, 1)[None], size)[0].transpose(1, 2, 0)
-    np.testing.assert_allclose(enlarge(picture, *size), expected, atol=2e-6)
-    monkeypatch.setattr(sys.modules[enlarge.__module__], "_BAND", 700)  # the name is the function's too
-    np.testing.assert_allclose(enlarge(picture, *size), expected, atol=2e-6)
-    with pytest.raises(InputError, match="at least 1"):
-        enlarge(picture, 0, 5)
 
 
 def test_same_size_is_the_identity(batch: NDArray[np.float32]) -> None:

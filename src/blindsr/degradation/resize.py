@@ -7,16 +7,13 @@ later ones mirror. This follows the benchmark files.
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from blindsr.degradation.backend import Array, apply_separable, check_batch, full_precision
 from blindsr.errors import InputError
-
-# How many numbers a band of rows may hold while a picture is enlarged (1 MiB: it stays in the cache).
-_BAND = 2**18
+from blindsr.resampling import contributions
 
 
 def resize(x: Array, size: tuple[int, int] | None = None, *, scale: float | None = None) -> Array:
@@ -48,50 +45,6 @@ def resize(x: Array, size: tuple[int, int] | None = None, *, scale: float | None
         down, across = resize_matrix(height, size[0]), resize_matrix(width, size[1])
     with full_precision(x):
         return apply_separable(x, down[None], across[None])
-
-
-def enlarge(picture: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
-    """Resize one large picture as `resize` does, in bands of rows: a large result costs no more than itself.
-
-    `resize` multiplies by matrices, which is quick for the small images of a training batch and works on
-    tensors; a matrix for thousands of pixels would hold more than the picture.
-
-    Args:
-        picture: (H, W, C), float32 in [0, 1].
-        height: rows wanted.
-        width: columns wanted; shrinking works too, but takes time in proportion to its factor.
-
-    Returns:
-        Picture, (height, width, C); values may leave [0, 1] by the kernel's overshoot.
-
-    Raises:
-        InputError: a side is not positive.
-    """
-    if height < 1 or width < 1:
-        raise InputError(f"cannot resize to {height}x{width} pixels: both must be at least 1")
-    rows, columns, channels = picture.shape
-    result = np.empty((height, width, channels), np.float32)
-    down, across = (
-        _contributions(rows, height, height / rows),
-        _contributions(columns, width, width / columns),
-    )
-    band = max(1, _BAND // (max(width, columns) * channels))
-    for start in range(0, height, band):
-        out = slice(start, start + band)
-        lines = _combine(picture, down[0][out], down[1][out])
-        result[out] = _combine(lines.transpose(1, 0, 2), *across).transpose(1, 0, 2)
-    return result
-
-
-def _combine(
-    lines: NDArray[np.float32], positions: NDArray[np.int64], weights: NDArray[np.float64]
-) -> NDArray[np.float32]:
-    """Return weighted sums along the first axis: (n, ...) and (out, taps) make (out, ...)."""
-    factors = weights.astype(np.float32)[:, :, None, None]
-    total = lines[positions[:, 0]] * factors[:, 0]
-    for tap in range(1, positions.shape[1]):
-        total += lines[positions[:, tap]] * factors[:, tap]
-    return total
 
 
 def imresize(picture: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
@@ -136,32 +89,11 @@ def resize_matrix(length: int, out: int, scale: float | None = None) -> NDArray[
     """
     if length < 1 or out < 1:
         raise InputError(f"cannot resize {length} pixels to {out}: both must be at least 1")
-    positions, weights = _contributions(length, out, out / length if scale is None else scale)
+    positions, weights = contributions(length, out, out / length if scale is None else scale)
     matrix = np.zeros((out, length))
     # At the borders several positions name the same pixel, so their weights must add up.
     np.add.at(matrix, (np.arange(out)[:, None], positions), weights)
     return matrix
-
-
-@lru_cache(maxsize=256)
-def _contributions(length: int, out: int, scale: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return which pixels make each output pixel, and how much: both (out, taps)."""
-    stretch = min(scale, 1.0)
-    support = 4.0 / stretch
-    centre = (np.arange(out) + 0.5) / scale - 0.5
-    first = np.floor(centre - support / 2).astype(np.int64)
-    positions = first[:, None] + np.arange(math.ceil(support) + 2)
-    weights = _cubic(stretch * (centre[:, None] - positions))
-    weights /= weights.sum(axis=1, keepdims=True)
-    return positions.clip(0, length - 1), weights
-
-
-def _cubic(t: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Evaluate the cubic convolution kernel, a = -1/2 (Keys 1981, doi 10.1109/TASSP.1981.1163711, eq. 15)."""
-    t = np.abs(t)
-    near = (1.5 * t - 2.5) * t**2 + 1.0
-    far = ((-0.5 * t + 2.5) * t - 4.0) * t + 2.0
-    return np.where(t <= 1, near, np.where(t <= 2, far, 0.0))
 
 
 def _scaled(length: int, scale: float) -> int:

@@ -43,6 +43,9 @@ class Engine(Protocol):
 
         Returns:
             SR image, (1, 3, scale * H, scale * W); not clipped.
+
+        Raises:
+            MemoryError: There is not enough memory for an image of this size.
         """
         ...
 

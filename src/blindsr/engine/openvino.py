@@ -100,7 +100,12 @@ class OpenVINOEngine:
             else:
                 feed["modulation"] = modulation
         assert self._base is not None
-        (sr,) = self._base(feed)
+        try:
+            (sr,) = self._base(feed)
+        except RuntimeError as error:
+            if "alloc" in str(error).lower():  # it wraps std::bad_alloc, and has no error of its own for it
+                raise MemoryError(_first_line(error)) from error
+            raise
         # The division makes the copy that is needed anyway.
         restored: NDArray[np.float32] = sr / np.float32(self._model.pixel_range)
         return restored.transpose(0, 3, 1, 2)

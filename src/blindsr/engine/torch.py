@@ -52,7 +52,15 @@ class TorchEngine:
         if self._model.adaptive and modulation is None:
             raise ModelError(f"model {self._model.name} adapts: it needs a modulation")
         scales = None if modulation is None else torch.from_numpy(modulation).to(self._device)
-        return _to_numpy(self._network(self._to_device(lr), scales) / self._model.pixel_range)
+        try:
+            return _to_numpy(self._network(self._to_device(lr), scales) / self._model.pixel_range)
+        except RuntimeError as error:
+            # A device has an error of its own for it; the CPU's allocator only says so.
+            if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
+                if self._device.type == "cuda":
+                    torch.cuda.empty_cache()  # what is kept in pieces may do for smaller tiles
+                raise MemoryError(str(error).splitlines()[0]) from error
+            raise
 
     def _to_device(self, pixels: NDArray[np.float32]) -> Tensor:
         """(N, 3, H, W) in [0, 1] -> a tensor on the device in the network's range."""

@@ -15,8 +15,8 @@ from blindsr.degradation.resize import resize
 from blindsr.evaluation.metrics import psnr, ssim
 from blindsr.files import atomic_path
 from blindsr.network import CMDSR
+from blindsr.support import select_support
 from blindsr.training.config import TrainConfig
-from blindsr.upscaler import select_support
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

@@ -1,0 +1,47 @@
+"""Pictures with all that a photo carries, and the files they come from and go to, through libvips."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from blindsr.errors import InputError
+from blindsr.picture.decoding import MAX_PIXELS, Limits, open_photo, read
+from blindsr.picture.encoding import PictureWriter, quantise, write
+from blindsr.picture.formats import FORMATS, READABLE, WRITABLE, Format, format_of
+from blindsr.picture.photo import Photo, Picture
+
+__all__ = [
+    "FORMATS",
+    "MAX_PIXELS",
+    "READABLE",
+    "WRITABLE",
+    "Format",
+    "Limits",
+    "Photo",
+    "Picture",
+    "PictureWriter",
+    "find_pictures",
+    "format_of",
+    "open_photo",
+    "quantise",
+    "read",
+    "write",
+]
+
+
+def find_pictures(folder: Path) -> list[Path]:
+    """The picture files in a folder and below it, sorted by their path; hidden ones are left out.
+
+    Raises:
+        InputError: The folder is not there, or holds no picture.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder")
+    found = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in READABLE and not path.name.startswith(".") and path.is_file()
+    )
+    if not found:
+        raise InputError(f"{folder}: no photos in this folder ({', '.join(READABLE)})")
+    return found

@@ -1,0 +1,241 @@
+"""From pictures to files: any format, complete or not at all, with all that belongs to the picture."""
+
+from __future__ import annotations
+
+import os
+from errno import EDQUOT, EFBIG, ENOSPC
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blindsr import exif as exif_block
+from blindsr.errors import InputError
+from blindsr.files import atomic_path
+from blindsr.picture.decoding import Limits, reason
+from blindsr.picture.formats import format_of
+from blindsr.picture.photo import Photo, Picture
+from blindsr.picture.samples import Samples
+
+_BIG_TIFF = 3 << 30
+"""Bytes of samples from which a TIFF file gets 64-bit places: with 32 bits it must stay below 4 GiB."""
+
+
+def quantise(pixels: NDArray[np.float32], bit_depth: int) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """[0, 1] -> whole levels of so many bits: clipped, halves rounded up."""
+    top = (1 << bit_depth) - 1
+    levels: NDArray[Any] = np.empty(pixels.shape, np.uint8 if bit_depth == 8 else np.uint16)
+    # In bands of rows: the copies between stay in the processor's cache instead of doubling a large picture.
+    rows = 1 + (1 << 18) // max(1, pixels[:1].size)
+    for first in range(0, len(pixels), rows):
+        band = np.clip(pixels[first : first + rows], 0, 1, dtype=np.float32)
+        band *= top
+        band += 0.5
+        levels[first : first + rows] = band  # positive, so the conversion's truncation is a floor
+    return levels
+
+
+def write(picture: Picture, path: str | Path, quality: int | None = None) -> None:
+    """Write a picture in the format its suffix names, with its profile, EXIF, XMP and resolution.
+
+    The file appears complete or not at all. PNG and TIFF hold 8 and 16 bit, AVIF 8, 10 and 12, the others 8;
+    JPEG and BMP have no alpha, so the picture is laid on white. BMP has no profile, so the colours become
+    sRGB; it holds neither EXIF nor XMP, and TIFF files are written without EXIF. The EXIF block tells the
+    size that is written.
+
+    Args:
+        picture: What to write.
+        path: The file; its suffix is one of `WRITABLE`.
+        quality: 1 to 100, for JPEG and WebP (else 95) and AVIF (else 90). JPEG and AVIF are written with full
+            colour resolution.
+
+    Raises:
+        InputError: Unknown suffix, a quality that the format does not take, a folder that is not there or not
+            writable, or a picture the format cannot hold; the message names the file.
+    """
+    with PictureWriter(path, picture, picture.height, picture.width, quality) as writer:
+        writer.place(0, 0, picture.pixels, picture.alpha)
+        writer.save()
+
+
+class PictureWriter:
+    """A picture on its way to a file: its pixels come box by box, in any order; then it is saved.
+
+    What does not fit the memory that the limits allow waits on disk, as levels of the file's own depth. Close
+    it, or use it as a context manager.
+
+    Args:
+        path: As in `write`.
+        like: The picture or photo whose kind (gray, alpha, depth) and belongings the file is to have.
+        height: Rows of the result.
+        width: Columns of the result.
+        quality: As in `write`.
+        limits: What it may take; None for no bound on memory.
+
+    Raises:
+        InputError: As `write`, before any pixel is asked for.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        like: Picture | Photo,
+        height: int,
+        width: int,
+        quality: int | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self.path, self._like, self._quality, limits = Path(path), like, quality, limits or Limits()
+        self.height, self.width = height, width
+        self._format = format_of(self.path)
+        self._options = self._check(limits)
+        depths = self._format.depths
+        self._depth = next((bits for bits in depths if bits >= like.bit_depth), depths[-1])
+        bands = (1 if like.gray else 3) + (like.has_alpha and self._format.alpha)
+        dtype = np.dtype(np.uint8 if self._depth == 8 else np.uint16)
+        try:
+            self._samples = Samples(height, width, bands, dtype, limits.samples, limits.folder)
+        except (OSError, MemoryError) as error:
+            raise self._failure(error) from error
+
+    def place(
+        self, top: int, left: int, pixels: NDArray[np.float32], alpha: NDArray[np.float32] | None
+    ) -> None:
+        """Take a box of pixels.
+
+        Args:
+            top: Row of its first pixel.
+            left: Column of its first pixel.
+            pixels: (h, w, 3 or 1) in [0, 1].
+            alpha: (h, w), if the picture has alpha.
+
+        Raises:
+            InputError: The disk is full.
+        """
+        if alpha is not None:
+            if self._format.alpha:
+                pixels = np.concatenate([pixels, alpha[:, :, None]], axis=2)
+            else:
+                pixels = pixels * alpha[:, :, None] + (1 - alpha[:, :, None])
+        levels: NDArray[Any] = quantise(pixels, self._depth)
+        if self._depth > 8:
+            levels <<= 16 - self._depth  # libvips wants fewer bits as the upper ones
+        try:
+            self._samples.put(top, left, levels)
+        except OSError as error:
+            raise self._failure(error) from error
+
+    def save(self) -> None:
+        """Encode the picture; the file appears complete or not at all.
+
+        Raises:
+            InputError: It cannot be written; the message names the file.
+        """
+        import pyvips
+
+        try:
+            image, kept = self._image()
+            with atomic_path(self.path) as temporary, temporary.open("rb+") as file:
+                if self._format.saver:
+                    # By the descriptor: libvips reads options out of names.
+                    target = pyvips.Target.new_to_descriptor(file.fileno())
+                    getattr(image, self._format.saver)(target, keep=kept, **self._options)
+                else:
+                    _save_bmp(image, self._like.dpi, file)
+        except (pyvips.Error, OSError) as error:
+            raise self._failure(error) from error
+
+    def close(self) -> None:
+        """Give the memory, or the file on disk, back."""
+        self._samples.close()
+
+    def __enter__(self) -> PictureWriter:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _check(self, limits: Limits) -> dict[str, Any]:
+        """The saver's options; an impossible picture is refused."""
+        options = dict(self._format.options)
+        if self._quality is not None:
+            if not self._format.lossy:
+                raise InputError(
+                    f"{self.path}: {self.path.suffix} files lose nothing, so they take no quality"
+                )
+            if not 1 <= self._quality <= 100:
+                raise InputError(f"quality {self._quality}: give 1 to 100")
+            options["Q"] = self._quality
+        if max(self.height, self.width) > self._format.side:
+            raise InputError(
+                f"{self.path}: a {self.width}x{self.height} picture cannot be written: {self.path.suffix} "
+                f"files hold at most {self._format.side} pixels a side; use PNG or TIFF, or ask for less"
+            )
+        limits.check_codec(self.path, self.height * self.width, self._format.encoder)
+        return options
+
+    def _image(self) -> tuple[Any, str]:
+        """The samples and their belongings as a libvips image, and which of the latter its saver writes."""
+        import pyvips
+
+        like, format_, sixteen = self._like, self._format, self._depth > 8
+        levels = self._samples.in_memory
+        if levels is not None:
+            kind = "ushort" if sixteen else "uchar"
+            image = pyvips.Image.new_from_memory(levels, self.width, self.height, self._samples.bands, kind)
+        else:
+            file = self._samples.as_tiff
+            assert file is not None
+            source = pyvips.Source.new_from_descriptor(file.fileno())
+            image = pyvips.Image.new_from_source(source, "", access="sequential")
+        dpi = like.dpi or (25.4, 25.4)
+        interpretation = (("srgb", "b-w"), ("rgb16", "grey16"))[sixteen][like.gray]
+        image = image.copy(interpretation=interpretation, xres=dpi[0] / 25.4, yres=dpi[1] / 25.4)
+        # What the temporary file says of itself is no part of the picture.
+        for name in ("resolution-unit", "orientation", "n-pages", "image-description", "bits-per-sample"):
+            if image.get_typeof(name):
+                image.remove(name)
+        if format_.saver == "heifsave_target":
+            self._options["bitdepth"] = self._depth
+        if self._options.get("compression") == "lzw":
+            self._options["bigtiff"] = self.height * self.width * self._samples.bands << sixteen > _BIG_TIFF
+        icc, exif, xmp = like.icc, like.exif, like.xmp
+        if exif is not None:
+            exif = exif_block.with_size(exif, self.height, self.width)
+        elif like.dpi is not None and not format_.density:
+            exif = exif_block.of_resolution(like.dpi)
+        if icc is not None:
+            image.set_type(pyvips.GValue.blob_type, "icc-profile-data", icc)
+            if not format_.profile or (like.gray and not format_.gray):
+                # No place for this profile: the colours take the one that is assumed where there is none.
+                image = image.icc_transform("srgb", embedded=True, depth=16 if sixteen else 8)
+                icc = None
+                if like.gray and format_.gray:
+                    image = image[0]
+        for name, value in (("exif-data", exif), ("xmp-data", xmp)):
+            if value is not None:
+                image.set_type(pyvips.GValue.blob_type, name, value)
+        # Left alone, libvips makes up an EXIF block where none was.
+        kept = {"icc": icc, "exif": exif, "xmp": xmp}
+        return image, ":".join(name for name, value in kept.items() if value is not None) or "none"
+
+    def _failure(self, error: Exception) -> InputError:
+        """What went wrong, as one line."""
+        if isinstance(error, OSError):
+            return InputError(f"{self.path}: cannot be written ({error.strerror or error})")
+        for number in (ENOSPC, EDQUOT, EFBIG):  # as libvips tells them
+            if os.strerror(number) in str(error):
+                return InputError(f"{self.path}: cannot be written ({os.strerror(number)})")
+        return InputError(
+            f"{self.path}: a {self.width}x{self.height} picture cannot be written ({reason(error)})"
+        )
+
+
+def _save_bmp(image: Any, dpi: tuple[float, float] | None, file: IO[bytes]) -> None:  # noqa: ANN401
+    """Encode as BMP, by Pillow."""
+    from PIL import Image
+
+    levels = image.numpy().reshape(image.height, image.width, image.bands)
+    # Without a resolution Pillow would invent one; zeros say that it is not known.
+    Image.fromarray(levels[:, :, 0] if image.bands == 1 else levels).save(file, "BMP", dpi=dpi or (0, 0))

@@ -1,0 +1,191 @@
+"""Samples of a picture, in memory or in a file on disk, read in windows and written in boxes."""
+
+from __future__ import annotations
+
+import struct
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_CHUNK = 1 << 22
+"""Bytes that are handled at once where samples are gone through from top to bottom."""
+
+_TURNS = {
+    **{1: (False, False, False), 2: (False, True, False), 3: (True, True, False), 4: (True, False, False)},
+    **{5: (False, False, True), 6: (True, False, True), 7: (True, True, True), 8: (False, True, True)},
+}
+"""EXIF orientation -> whether rows, then columns are reversed, and whether both then change places."""
+
+
+class Samples:
+    """A picture's samples, (H, W, C), upright, in the type that its file has.
+
+    Args:
+        height: Rows as stored, before they are turned.
+        width: Columns as stored.
+        bands: Channels C.
+        dtype: Type of a sample.
+        most: Bytes that they may take in memory; more go to a file, which is gone when it is closed or the
+            process ends, however it ends.
+        folder: Where such a file is made; None for the system's folder for temporary files.
+        orientation: EXIF orientation of what is stored, 1 to 8.
+
+    Raises:
+        OSError: The file cannot be made.
+    """
+
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        bands: int,
+        dtype: np.dtype[Any],
+        most: int | None = None,
+        folder: Path | None = None,
+        orientation: int = 1,
+    ) -> None:
+        self.bands, self.dtype = bands, dtype
+        self._stored = height, width
+        self._turn = _TURNS.get(orientation, _TURNS[1])
+        self._levels: NDArray[Any] | None = None
+        self._file: IO[bytes] | None = None
+        self._row = width * bands * dtype.itemsize
+        if most is None or height * self._row <= most:
+            self._levels = np.empty((height, width, bands), dtype)
+        else:
+            self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  (closed by `close`)
+            header = _tiff_header(height, width, bands, 8 * dtype.itemsize)
+            self._start = len(header)
+            self._file.write(header)
+
+    @property
+    def height(self) -> int:
+        """Rows, upright."""
+        return self._stored[self._turn[2]]
+
+    @property
+    def width(self) -> int:
+        """Columns, upright."""
+        return self._stored[not self._turn[2]]
+
+    @property
+    def in_memory(self) -> NDArray[Any] | None:
+        """All samples as stored, (H, W, C), if they are in memory."""
+        return self._levels
+
+    @property
+    def as_tiff(self) -> IO[bytes] | None:
+        """A TIFF file of all samples as stored, without compression, if they are on disk.
+
+        Libvips reads such a file in strips; plain samples it would map into memory whole.
+        """
+        if self._file is not None:
+            self._file.flush()
+            self._file.seek(0)
+        return self._file
+
+    def put(self, top: int, left: int, levels: NDArray[Any]) -> None:
+        """Store a box of samples, (h, w, C), whose first one is at (top, left) as stored.
+
+        Raises:
+            OSError: The disk is full.
+        """
+        height, width = levels.shape[:2]
+        if self._levels is not None:
+            self._levels[top : top + height, left : left + width] = levels
+            return
+        assert self._file is not None
+        levels = np.ascontiguousarray(levels, self.dtype)
+        place = self._start + top * self._row + left * self.bands * self.dtype.itemsize
+        if width == self._stored[1]:
+            self._file.seek(place)
+            self._file.write(levels.data)
+            return
+        for row in levels:
+            self._file.seek(place)
+            self._file.write(row.data)
+            place += self._row
+
+    def window(self, rows: slice, columns: slice) -> NDArray[Any]:
+        """A part of the upright picture, (h, w, C); not to be written to."""
+        reverse_rows, reverse_columns, swap = self._turn
+        if swap:
+            rows, columns = columns, rows
+        rows = _reversed(rows, self._stored[0]) if reverse_rows else rows
+        columns = _reversed(columns, self._stored[1]) if reverse_columns else columns
+        levels = self._read(rows, columns)
+        levels = levels[:: -1 if reverse_rows else 1, :: -1 if reverse_columns else 1]
+        return levels.transpose(1, 0, 2) if swap else levels
+
+    def chunks(self) -> Iterator[tuple[slice, NDArray[Any]]]:
+        """The upright picture from top to bottom, a few rows at a time."""
+        rows = max(1, _CHUNK // max(1, self.width * self.bands * self.dtype.itemsize))
+        for top in range(0, self.height, rows):
+            part = slice(top, min(top + rows, self.height))
+            yield part, self.window(part, slice(0, self.width))
+
+    def close(self) -> None:
+        """Give the memory or the file back."""
+        self._levels = None
+        if self._file is not None:
+            self._file.close()
+
+    def _read(self, rows: slice, columns: slice) -> NDArray[Any]:
+        """A part as stored."""
+        if self._levels is not None:
+            return self._levels[rows, columns]
+        assert self._file is not None, "the samples are closed"
+        height, width = rows.stop - rows.start, columns.stop - columns.start
+        levels = np.empty((height, width, self.bands), self.dtype)
+        step = self.bands * self.dtype.itemsize
+        for row, line in enumerate(levels, rows.start):
+            self._file.seek(self._start + row * self._row + columns.start * step)
+            if self._file.readinto(line.data) != line.nbytes:  # type: ignore[attr-defined]
+                raise OSError(5, "a temporary file is shorter than it was written")
+        return levels
+
+
+def _reversed(part: slice, length: int) -> slice:
+    """The same part counted from the other end."""
+    return slice(length - part.stop, length - part.start)
+
+
+def _tiff_header(height: int, width: int, bands: int, bits: int) -> bytes:
+    """What stands before plain samples to make them a TIFF file (BigTIFF: 64-bit places, TIFF 6.0 tags)."""
+    row = width * bands * bits // 8
+    rows = max(1, min(height, (1 << 20) // row))  # of a strip
+    strips = -(-height // rows)
+    sizes = [min(rows, height - i * rows) * row for i in range(strips)]
+    entries: list[tuple[int, str, list[int]]] = [
+        (256, "I", [width]),
+        (257, "I", [height]),
+        (258, "H", [bits] * bands),
+        (259, "H", [1]),  # no compression
+        (262, "H", [2 if bands >= 3 else 1]),  # RGB or gray
+        (273, "Q", [0] * strips),  # places of the strips: filled in below
+        (277, "H", [bands]),
+        (278, "I", [rows]),
+        (279, "Q", sizes),
+    ]
+    if bands in (2, 4):
+        entries.append((338, "H", [2]))  # the last band is alpha
+    body = 16 + 8 + 20 * len(entries) + 8
+    start = body + sum(struct.calcsize(f"<{len(values)}{kind}") + 8 for _, kind, values in entries)
+    start = -(-start // 4096) * 4096
+    offsets = [start + i * rows * row for i in range(strips)]
+    directory, blob = struct.pack("<Q", len(entries)), b""
+    for tag, kind, values in entries:
+        packed = struct.pack(f"<{len(values)}{kind}", *(offsets if tag == 273 else values))
+        number = {"H": 3, "I": 4, "Q": 16}[kind]
+        if len(packed) > 8:
+            place = struct.pack("<Q", body + len(blob))
+            blob += packed + bytes(-len(packed) % 8)
+        else:
+            place = packed.ljust(8, b"\0")
+        directory += struct.pack("<HHQ", tag, number, len(values)) + place
+    head = struct.pack("<2sHHHQ", b"II", 43, 8, 0, 16) + directory + bytes(8) + blob
+    return head.ljust(start, b"\0")
