@@ -114,8 +114,8 @@ def test_through_a_file_and_through_the_network(case: Case, folder: Path, upscal
 
 @settings(max_examples=15, deadline=None)
 @given(
-    suffix=st.sampled_from([".jpg", ".png", ".webp"]),
-    to=st.sampled_from([".jpg", ".png", ".webp", ".avif"]),
+    suffix=st.sampled_from([".jpg", ".png", ".webp", ".tif"]),
+    to=st.sampled_from([".jpg", ".png", ".webp", ".avif", ".tif"]),
     orientation=st.integers(1, 8),
     height=st.integers(2, 20),
     width=st.integers(2, 20),
@@ -126,7 +126,7 @@ def test_turned_photos_come_out_upright_whatever_the_format(
     source, target = folder / f"turned{suffix}", folder / f"upright{to}"
     block = exif(orientation)
     block.get_ifd(0x8769).update({0xA002: width, 0xA003: height})
-    Image.fromarray(made_photo(height, width)).save(source, exif=block, icc_profile=ICC)
+    Image.fromarray(made_photo(height, width)).save(source, exif=block.tobytes(), icc_profile=ICC)
     sides = (height, width) if orientation <= 4 else (width, height)
     write(replace(upscaler.upscale(source), dpi=(300, 300)), target)
     result = read(target)
@@ -134,6 +134,6 @@ def test_turned_photos_come_out_upright_whatever_the_format(
     assert result.icc == ICC and result.dpi == pytest.approx((300, 300), rel=0.02)
     with Image.open(target) as image:
         kept = image.getexif()
-    inner = kept.get_ifd(0x8769)
+        inner = kept.get_ifd(0x8769)
     assert kept.get(0x0112, 1) == 1 and kept[0x010F] == "Some Camera"
     assert (inner[0xA003], inner[0xA002]) == (result.height, result.width)

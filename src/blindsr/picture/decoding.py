@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import stat
 import struct
 import warnings
@@ -19,6 +20,7 @@ from blindsr.errors import InputError, MissingExtraError
 from blindsr.memory import show_bytes
 from blindsr.picture.photo import Photo, Picture
 from blindsr.picture.samples import Samples
+from blindsr.tiff import read_exif
 
 MAX_PIXELS = 1 << 27
 """Largest picture that is decoded unless the caller says otherwise, in pixels: a small file can claim a size
@@ -138,6 +140,8 @@ def _decode_file(path: Path, file: IO[bytes], limits: Limits) -> Photo:
         return _decode_by_pillow(path, file, _PILLOW[head[:2]], limits)
     if head[4:8] == b"ftyp" and any(brand in head[8:48] for brand in _HEVC_BRANDS):
         return _decode_heic(path, file, limits)
+    exif = read_exif(file)  # of a TIFF file
+    os.lseek(file.fileno(), 0, os.SEEK_SET)
     try:
         # By the descriptor: libvips reads options out of names, and cannot open every name the system can.
         source = pyvips.Source.new_from_descriptor(file.fileno())
@@ -154,7 +158,7 @@ def _decode_file(path: Path, file: IO[bytes], limits: Limits) -> Photo:
         for kind, cost in _WHOLE.items():
             if loader.startswith(kind) or (kind in fields and image.get(kind)):
                 limits.check_codec(path, image.width * image.height, cost)
-        return _decode(image, path, limits)
+        return _decode(image, path, exif, limits)
     except pyvips.Error as error:
         raise InputError(f"{path}: not a readable picture ({reason(error)})") from error
 
@@ -266,13 +270,12 @@ def _white(dtype: np.dtype[Any], depth: int) -> float:
     return float(((1 << min(depth, bits)) - 1) << max(0, bits - depth))
 
 
-def _decode(image: Any, path: Path, limits: Limits) -> Photo:  # noqa: ANN401  (pyvips has no types)
-    """A libvips image -> samples and what belongs to them."""
+def _decode(image: Any, path: Path, exif: bytes | None, limits: Limits) -> Photo:  # noqa: ANN401  (pyvips has no types)
+    """A libvips image, with the EXIF block that libvips does not read -> samples and what belongs to them."""
     fields = set(image.get_fields())
     loader = image.get("vips-loader")
-    exif, icc, xmp = (
-        image.get(name) if name in fields else None for name in ("exif-data", "icc-profile-data", "xmp-data")
-    )
+    icc, xmp = (image.get(name) if name in fields else None for name in ("icc-profile-data", "xmp-data"))
+    exif = image.get("exif-data") if "exif-data" in fields else exif
     exif = None if exif is None else exif_block.upright(exif)
     if loader.startswith(("webp", "heif")):
         dpi = None if exif is None else exif_block.resolution(exif)

@@ -14,9 +14,10 @@ from blindsr import exif as exif_block
 from blindsr.errors import InputError
 from blindsr.files import atomic_path
 from blindsr.picture.decoding import Limits, reason
-from blindsr.picture.formats import format_of
+from blindsr.picture.formats import FORMATS, format_of
 from blindsr.picture.photo import Photo, Picture
 from blindsr.picture.samples import Samples
+from blindsr.tiff import add_exif
 
 _BIG_TIFF = 3 << 30
 """Bytes of samples from which a TIFF file gets 64-bit places: with 32 bits it must stay below 4 GiB."""
@@ -41,8 +42,7 @@ def write(picture: Picture, path: str | Path, quality: int | None = None) -> Non
 
     The file appears complete or not at all. PNG and TIFF hold 8 and 16 bit, AVIF 8, 10 and 12, the others 8;
     JPEG and BMP have no alpha, so the picture is laid on white. BMP has no profile, so the colours become
-    sRGB; it holds neither EXIF nor XMP, and TIFF files are written without EXIF. The EXIF block tells the
-    size that is written.
+    sRGB; it holds neither EXIF nor XMP. The EXIF block tells the size that is written.
 
     Args:
         picture: What to write.
@@ -135,12 +135,14 @@ class PictureWriter:
         import pyvips
 
         try:
-            image, kept = self._image()
+            image, kept, exif = self._image()
             with atomic_path(self.path) as temporary, temporary.open("rb+") as file:
                 if self._format.saver:
                     # By the descriptor: libvips reads options out of names.
                     target = pyvips.Target.new_to_descriptor(file.fileno())
                     getattr(image, self._format.saver)(target, keep=kept, **self._options)
+                    if self._format is FORMATS["tiff"] and exif is not None:
+                        add_exif(file, exif)
                 else:
                     _save_bmp(image, self._like.dpi, file)
         except (pyvips.Error, OSError) as error:
@@ -175,8 +177,8 @@ class PictureWriter:
         limits.check_codec(self.path, self.height * self.width, self._format.encoder)
         return options
 
-    def _image(self) -> tuple[Any, str]:
-        """The samples and their belongings as a libvips image, and which of the latter its saver writes."""
+    def _image(self) -> tuple[Any, str, bytes | None]:
+        """The samples and their belongings as a libvips image, which of these its saver writes, and EXIF."""
         import pyvips
 
         like, format_, sixteen = self._like, self._format, self._depth > 8
@@ -218,7 +220,7 @@ class PictureWriter:
                 image.set_type(pyvips.GValue.blob_type, name, value)
         # Left alone, libvips makes up an EXIF block where none was.
         kept = {"icc": icc, "exif": exif, "xmp": xmp}
-        return image, ":".join(name for name, value in kept.items() if value is not None) or "none"
+        return image, ":".join(name for name, value in kept.items() if value is not None) or "none", exif
 
     def _failure(self, error: Exception) -> InputError:
         """What went wrong, as one line."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from blindsr.tiff import sample_header
 
 _CHUNK = 1 << 22
 """Bytes that are handled at once where samples are gone through from top to bottom."""
@@ -58,7 +59,7 @@ class Samples:
             self._levels = np.empty((height, width, bands), dtype)
         else:
             self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  (closed by `close`)
-            header = _tiff_header(height, width, bands, 8 * dtype.itemsize)
+            header = sample_header(height, width, bands, 8 * dtype.itemsize)
             self._start = len(header)
             self._file.write(header)
 
@@ -152,40 +153,3 @@ class Samples:
 def _reversed(part: slice, length: int) -> slice:
     """The same part counted from the other end."""
     return slice(length - part.stop, length - part.start)
-
-
-def _tiff_header(height: int, width: int, bands: int, bits: int) -> bytes:
-    """What stands before plain samples to make them a TIFF file (BigTIFF: 64-bit places, TIFF 6.0 tags)."""
-    row = width * bands * bits // 8
-    rows = max(1, min(height, (1 << 20) // row))  # of a strip
-    strips = -(-height // rows)
-    sizes = [min(rows, height - i * rows) * row for i in range(strips)]
-    entries: list[tuple[int, str, list[int]]] = [
-        (256, "I", [width]),
-        (257, "I", [height]),
-        (258, "H", [bits] * bands),
-        (259, "H", [1]),  # no compression
-        (262, "H", [2 if bands >= 3 else 1]),  # RGB or gray
-        (273, "Q", [0] * strips),  # places of the strips: filled in below
-        (277, "H", [bands]),
-        (278, "I", [rows]),
-        (279, "Q", sizes),
-    ]
-    if bands in (2, 4):
-        entries.append((338, "H", [2]))  # the last band is alpha
-    body = 16 + 8 + 20 * len(entries) + 8
-    start = body + sum(struct.calcsize(f"<{len(values)}{kind}") + 8 for _, kind, values in entries)
-    start = -(-start // 4096) * 4096
-    offsets = [start + i * rows * row for i in range(strips)]
-    directory, blob = struct.pack("<Q", len(entries)), b""
-    for tag, kind, values in entries:
-        packed = struct.pack(f"<{len(values)}{kind}", *(offsets if tag == 273 else values))
-        number = {"H": 3, "I": 4, "Q": 16}[kind]
-        if len(packed) > 8:
-            place = struct.pack("<Q", body + len(blob))
-            blob += packed + bytes(-len(packed) % 8)
-        else:
-            place = packed.ljust(8, b"\0")
-        directory += struct.pack("<HHQ", tag, number, len(values)) + place
-    head = struct.pack("<2sHHHQ", b"II", 43, 8, 0, 16) + directory + bytes(8) + blob
-    return head.ljust(start, b"\0")
