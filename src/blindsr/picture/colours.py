@@ -11,10 +11,11 @@ from blindsr.picture.photo import Photo, Picture
 class Colours:
     """A picture's colours for the network, a window at a time: gray thrice, none that are not there.
 
-    What a file holds under fully transparent pixels is arbitrary, often black, and the network would spread
-    it over the edge as a fringe. So the visible colours are continued there, from a pyramid of averages
-    weighted by alpha: each hidden pixel takes the finest scale that sees any colour. The fine levels of the
-    pyramid are made for the window alone, the coarse ones once.
+    What a file holds under transparent pixels is arbitrary, often black or what the shape was cut from, and
+    the network would sharpen and spread it as a fringe. So the visible colours are continued there: from a
+    pyramid of averages weighted by alpha each pixel takes, on every level, its own colour as far as it is as
+    opaque as its neighbours, and that of the level above for the rest. A shape's inside, half transparent or
+    not, keeps its colours. The pyramid's fine levels are made for the window alone, the coarse ones once.
 
     Attributes:
         picture: The picture.
@@ -42,7 +43,7 @@ class Colours:
             parts.append(np.concatenate([pixels, alpha[:, :, None]], axis=2))
         if least == most:
             self.opacity = least
-        if least == 0 < most:
+        if least < most:
             coarse = np.concatenate(parts)
             self._coarse = _continue_colours(coarse[:, :, :-1], coarse[:, :, -1])
 
@@ -54,8 +55,9 @@ class Colours:
             block = 1 << self._LEVELS
             inside = []
             for part, side in ((rows, self.picture.height), (columns, self.picture.width)):
-                start = part.start // block * block
-                inside.append(slice(start, min(-(-part.stop // block) * block, side)))
+                # A block more on each side: neighbours on all levels are looked at.
+                start = max(0, part.start // block - 1) * block
+                inside.append(slice(start, min((-(-part.stop // block) + 1) * block, side)))
             pixels, alpha = self.picture.window(inside[0], inside[1])
             assert alpha is not None
             above = self._coarse[tuple(slice(p.start // block, -(-p.stop // block)) for p in inside)]
@@ -89,9 +91,15 @@ def _continue_colours(
         assert coarse is not None
         return coarse
     height, width = alpha.shape
-    hidden = alpha == 0
-    if (height, width) == (1, 1) or not hidden.any():
+    if (height, width) == (1, 1):
         return pixels
     above = _continue_colours(*_halve(pixels, alpha), coarse, None if levels is None else levels - 1)
     finer = above.repeat(2, axis=0).repeat(2, axis=1)[:height, :width]
-    return np.where(hidden[:, :, None], finer, pixels)
+    most = alpha
+    for axis in (0, 1):
+        padding = [(0, 0), (0, 0)]
+        padding[axis] = (1, 1)
+        wide, side = np.pad(most, padding), alpha.shape[axis]
+        most = np.maximum.reduce([wide.take(range(i, i + side), axis) for i in range(3)])
+    own = np.where(most > 0, alpha / np.where(most > 0, most, 1), 0)[:, :, None]
+    return np.where(own == 1, pixels, finer + own * (pixels - finer)).astype(np.float32, copy=False)
