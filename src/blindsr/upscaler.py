@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, overload
@@ -33,11 +34,31 @@ class Adaptation:
         condition: The degradation's place in the condition space, (1, C).
         modulation: The scales that adapt the BaseNet to it, (1, M).
         model: Name of the model that they belong to.
+        photos: How many images it was read from.
     """
 
     condition: NDArray[np.float32]
     modulation: NDArray[np.float32]
     model: str
+    photos: int = 1
+
+    @staticmethod
+    def mean(parts: Sequence[Adaptation]) -> Adaptation:
+        """One adaptation from those of single images of one task, whatever their order, to the last bit.
+
+        The modulation is an affine function of the condition (arXiv 2104.03926, section III-C), so the mean
+        modulation is that of the mean condition.
+
+        Args:
+            parts: One or more, of one model; each counts as many times as it has images.
+        """
+        photos = sum(part.photos for part in parts)
+        return Adaptation(
+            _weighted_mean([(part.condition, part.photos) for part in parts]),
+            _weighted_mean([(part.modulation, part.photos) for part in parts]),
+            parts[0].model,
+            photos,
+        )
 
 
 class Upscaler:
@@ -74,8 +95,10 @@ class Upscaler:
         """Read the degradation that some images share.
 
         Args:
-            images: One or more images of one task: paths, arrays as in `upscale`, or pictures. They share the
-                model's number of support patches evenly.
+            images: One or more images of one task: paths, arrays as in `upscale`, or pictures, of which one
+                at a time is held. Each is read by a support set of its own, and the result is their mean.
+                Only where the model takes a fixed number of patches do they share one support set, and at
+                most so many images are used, taken evenly over the sequence.
 
         Raises:
             InputError: No image, one that cannot be read, or a model that does not adapt.
@@ -84,9 +107,10 @@ class Upscaler:
             raise InputError(f"model {self.model.name} does not adapt, so it takes no support set")
         if len(images) == 0:
             raise InputError("a support set needs at least one image")
-        return self._adapt(
-            [_colours(_as_picture(image)) for image in _spread(images, self.model.support.count)]
-        )
+        if self.model.support.fixed_count:
+            chosen = _spread(images, self.model.support.count)
+            return self._adapt((_colours(_as_picture(image)) for image in chosen), len(chosen))
+        return Adaptation.mean([self._adapt([_colours(_as_picture(image))]) for image in images])
 
     @overload
     def upscale(
@@ -155,11 +179,11 @@ class Upscaler:
             return _as_array(restored, alpha, image)
         return replace(picture, pixels=restored, alpha=alpha)
 
-    def _adapt(self, images: Sequence[NDArray[np.float32]]) -> Adaptation:
-        """(H, W, 3) images of one task -> what the model reads from them."""
+    def _adapt(self, images: Iterable[NDArray[np.float32]], count: int = 1) -> Adaptation:
+        """So many (H, W, 3) images of one task -> what the model reads from one support set of them."""
         assert self.model.support is not None
-        condition, modulation = self.engine.condition(_gather_support(images, self.model.support))
-        return Adaptation(condition, modulation, self.model.name)
+        condition, modulation = self.engine.condition(_gather_support(images, count, self.model.support))
+        return Adaptation(condition, modulation, self.model.name, count)
 
     def _restore(
         self, pixels: NDArray[np.float32], modulation: NDArray[np.float32] | None, on_tile: OnTile | None
@@ -263,15 +287,24 @@ def select_support(pixels: NDArray[np.float32], count: int, patch: int) -> NDArr
     return np.ascontiguousarray(np.stack(patches).transpose(0, 3, 1, 2))
 
 
-def _gather_support(images: Sequence[NDArray[np.float32]], spec: SupportSpec) -> NDArray[np.float32]:
-    """The support set that the model wants, shared evenly by the images."""
-    shares = [(i + 1) * spec.count // len(images) - i * spec.count // len(images) for i in range(len(images))]
+def _gather_support(
+    images: Iterable[NDArray[np.float32]], count: int, spec: SupportSpec
+) -> NDArray[np.float32]:
+    """The support set that the model wants, shared evenly by so many images."""
+    shares = [(i + 1) * spec.count // count - i * spec.count // count for i in range(count)]
     support = np.concatenate(
         [select_support(image, share, spec.patch) for image, share in zip(images, shares, strict=True)]
     )
     if spec.fixed_count and len(support) < spec.count:
         support = support[np.arange(spec.count) % len(support)]
     return support
+
+
+def _weighted_mean(vectors: Sequence[tuple[NDArray[np.float32], int]]) -> NDArray[np.float32]:
+    """Mean of (1, K) vectors with their weights; exactly rounded sums do not depend on the order."""
+    weight = sum(count for _, count in vectors)
+    weighted = np.concatenate([vector.astype(np.float64) * count for vector, count in vectors])
+    return np.array([[math.fsum(column) / weight for column in weighted.T]], np.float32)
 
 
 def _spread(images: Sequence[Any], most: int) -> list[Any]:
