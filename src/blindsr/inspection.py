@@ -21,14 +21,14 @@ VERSION = 1
 
 SIGMA = (0.0, 4.0)
 """Range of a blur that is told, HR pixels."""
-NOISE = (0.0, 60.0)
-"""Range of a noise level that is told, levels of 255."""
+NOISE = (0.0, 50.0)
+"""Range of a noise level that is told, levels of 255; the model has learnt no stronger noise."""
 QUALITY = (30.0, 100.0)
 """Range of a JPEG quality that is told."""
 VISIBLE_QUALITY = 90
 """JPEG below this counts as something that a condition should tell; above, it does next to no harm."""
 
-_TELLING = 0.85  # an estimate whose error is a larger part of a guess's error tells nothing
+_TELLING = 0.8  # an estimate whose error is a larger part of a guess's error tells nothing
 _TELLING_VERDICT = (
     0.75  # mean share of right verdicts, of photos with JPEG and of photos without; chance has 0.5
 )
@@ -187,7 +187,7 @@ def saved_quality(path: Path) -> tuple[int, bool] | None:
     from blindsr.degradation.jpeg import quantisation_tables
 
     try:
-        with Image.open(path, formats=["JPEG", "MPO"]) as image:
+        with Image.open(path, formats=["JPEG"]) as image:
             luma = next(iter(getattr(image, "quantization", {}).values()), None)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return None

@@ -32,6 +32,11 @@ Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; all if no
 # Mean distance of photos from their profile, in parts of that of photos degraded at random.
 _AGREE, _ROUGHLY = 0.35, 0.7
 
+_LEGEND = (
+    "Blur: standard deviation of a Gaussian. Give or take: mean error for photos like it, on photos that the"
+    " fit never saw."
+)
+
 
 def adapt(
     inputs: Photos,
@@ -115,7 +120,7 @@ def inspect(
     if as_json:
         typer.echo(json.dumps(reports, indent=2))
     elif reports:
-        say(console, "Blur: standard deviation of a Gaussian. Give or take: mean error on photos held out.")
+        say(console, _LEGEND)
     if failed:
         raise typer.Exit(EXIT_SOME_FAILED)
 
@@ -170,9 +175,7 @@ def _inspector(model: Model) -> Inspector | None:
 def _summary(reading: Reading) -> str:
     """A reading in half a line."""
     parts = [
-        f"blur of about {reading.blur.value:.1f} pixels of the enlarged photo"
-        if reading.blur.telling
-        else "",
+        f"blur of about {reading.blur.value:.1f} pixels of the result" if reading.blur.telling else "",
         f"noise of about {reading.noise.value:.0f} levels of 255" if reading.noise.telling else "",
         f"JPEG of a quality of about {reading.quality.value:.0f}" if _jpeg_worth_a_word(reading) else "",
     ]
@@ -194,7 +197,7 @@ def _agreement(found: Survey, inspector: Inspector | None) -> str:
         verdict = "they agree roughly" if part <= _ROUGHLY else "they hardly agree: are they of one camera?"
     return (
         f"{verdict}: their conditions lie {distance:.2f} from the profile on average,"
-        f" {100 * part:.0f} % of what photos degraded at random would"
+        f" {100 * part:.0f} % as far as those of photos degraded at random"
     )
 
 
@@ -248,12 +251,14 @@ def _photo_report(
     lines = [f"[bold]{escape(str(photo))}[/], {picture.width}x{picture.height}", *_lines(reading, model)]
     if saved is not None:
         about = "" if saved[1] else "about "
-        lines.append(f"  file    saved at {about}quality {saved[0]}, it says: its last save alone")
+        lines.append(f"  file    last saved at {about}quality {saved[0]} (earlier saves do not show there)")
     if camera is not None:
         distance = _distance(condition, camera.condition) / inspector.spread
         report["profile_distance"] = round(distance, 3)
         fits = "fits" if distance <= _ROUGHLY else "does not fit"
-        lines.append(f"  profile {fits}: {100 * distance:.0f} % of the distance of photos degraded at random")
+        lines.append(
+            f"  profile {fits}: {100 * distance:.0f} % as far from it as photos degraded at random are"
+        )
     return report, [*lines, *(f"  advice  {line}" for line in advised)]
 
 
@@ -266,17 +271,29 @@ def _numbers(reading: Reading, model: Model) -> dict[str, Any]:
 
 def _lines(reading: Reading, model: Model) -> list[str]:
     """A reading for a person."""
+    from blindsr.inspection import NOISE
+
     blur, noise, quality = reading.blur, reading.noise, reading.quality
-    cannot = "this model cannot tell (error {:.1f}, a guess has {:.1f})"
-    lines = [
-        f"  blur    about {blur.value:.1f} pixels of the x{model.scale} result,"
-        f" {blur.value / model.scale:.2f} of this photo (give or take {blur.error:.1f} of the result's)"
-        if blur.telling
-        else "  blur    " + cannot.format(blur.error, blur.guess),
-        f"  noise   about {noise.value:.0f} levels of 255 (give or take {noise.error:.1f})"
-        if noise.telling
-        else "  noise   " + cannot.format(noise.error, noise.guess),
-    ]
+    cannot = "this model cannot tell (its error is {:.1f}, a guess's {:.1f})"
+    if not blur.telling:
+        line = cannot.format(blur.error, blur.guess)
+    elif blur.value < blur.error:
+        line = f"hardly any (give or take {blur.error:.1f} pixels of the x{model.scale} result)"
+    else:
+        line = (
+            f"about {blur.value:.1f} pixels of the x{model.scale} result (give or take {blur.error:.1f}),"
+            f" {blur.value / model.scale:.1f} of the photo"
+        )
+    lines = [f"  blur    {line}"]
+    if not noise.telling:
+        line = cannot.format(noise.error, noise.guess)
+    elif noise.value < noise.error:
+        line = f"hardly any (give or take {noise.error:.1f} levels of 255)"
+    elif noise.value >= NOISE[1]:
+        line = f"{NOISE[1]:.0f} levels of 255 or more"
+    else:
+        line = f"about {noise.value:.0f} levels of 255 (give or take {noise.error:.1f})"
+    lines.append(f"  noise   {line}")
     right = f"right in {100 * reading.jpeg_right:.0f} of 100 photos"
     if not reading.jpeg_telling:
         lines.append(f"  JPEG    this model cannot tell ({right}, a coin in 50)")

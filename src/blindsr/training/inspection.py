@@ -372,7 +372,9 @@ def _errors_by_estimate(hidden: Vector, output: Vector, samples: Samples) -> dic
     """What a user is told: the errors by ranges of the estimates, which is all that is known of a photo."""
     blur, noise, chance, quality = decode(activate(samples.conditions, hidden, output))
     quiet = ((0, 5), (5, 15), (15, _TOP))
-    blurs = [(low, high, *levels) for levels in quiet for low, high in ((0, 1), (1, 2), (2, _TOP))]
+    # Where noise leaves few estimates of a width, the error is that of all widths under such noise.
+    widths = ((0, 1), (1, 2), (2, _TOP), (0, _TOP))
+    blurs = [(low, high, *levels) for levels in quiet for low, high in widths]
     noises = [(low, high, 0, _TOP) for low, high in ((0, 2), (2, 5), (5, 10), (10, 25), (25, _TOP))]
     everything = np.ones(len(blur), np.bool_)
     unsaved = samples.quality == 0
