@@ -25,12 +25,11 @@ _LARGEST = 1 << 22  # bytes; a profile has some thousand numbers
 _KEYS = ("format", "version", "model", "condition_sha256", "base_sha256", "photos", "condition", "modulation")
 _OPTIONAL = ("names",)
 
-# A photo does not belong where its condition lies this much further from the middle of all conditions than
-# the median photo's does: of photos under one degradation the furthest lies up to 3.5 times as far
-# (benchmarks/profile.py).
+# A photo does not belong where its condition lies so many times as far from the middle of all conditions as
+# the median photo's: of photos under one degradation the furthest lies 2 to 5 times as far.
 _FAR = 4.0
-# And it must be far in the model's own terms too: in a folder of very similar photos the furthest is not
-# wrong. In parts of the mean distance of tasks drawn at random.
+# And it must be far in the model's own terms too, for in a folder of very similar photos the furthest is not
+# wrong. In parts of the mean distance of tasks drawn at random; benchmarks/camera.py counts the errors.
 _DIFFERENT = 0.5
 _FEWEST = 3  # of two photos that differ neither is the odd one
 
