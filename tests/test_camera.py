@@ -135,8 +135,9 @@ def test_any_float_survives(make_model: MakeModel, tmp_path: Path) -> None:
     numbers = bits.view(np.float32)[None]
     numbers[0, :3] = (-0.0, 1e-45, 3.4028235e38)
     adaptation = Adaptation(numbers[:, :CONDITION], numbers[:, CONDITION:], model.name)
-    write_profile(adaptation, model, tmp_path / "a.profile")
-    read = read_profile(tmp_path / "a.profile", model)
+    file = str(tmp_path / "a.profile")
+    write_profile(adaptation, model, file)
+    read = read_profile(file, model)
     assert read.condition.tobytes() == adaptation.condition.tobytes()
     assert read.modulation.tobytes() == adaptation.modulation.tobytes()
 

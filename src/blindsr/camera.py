@@ -115,7 +115,7 @@ def outliers(conditions: NDArray[np.float32], yardstick: float | None = None) ->
     return odd
 
 
-def write_profile(adaptation: Adaptation, model: Model, path: Path, names: Sequence[str] = ()) -> None:
+def write_profile(adaptation: Adaptation, model: Model, path: str | Path, names: Sequence[str] = ()) -> None:
     """Write an adaptation to a file, every number exactly.
 
     Args:
@@ -127,6 +127,7 @@ def write_profile(adaptation: Adaptation, model: Model, path: Path, names: Seque
     Raises:
         InputError: The adaptation belongs to another model, or the file cannot be written.
     """
+    path = Path(path)
     if adaptation.model != model.name:
         raise InputError(f"this adaptation is for model {adaptation.model}, not for {model.name}")
     content: dict[str, Any] = {

@@ -46,7 +46,7 @@ def adapt(
     device: Device = "auto",
     threads: Threads = None,
 ) -> None:
-    """Read the degradation that one camera's photos share, once, and keep it for all its photos."""
+    """Read once what one camera's photos share, for every later photo."""
     from blindsr.camera import survey, write_profile
     from blindsr.picture import READABLE
 

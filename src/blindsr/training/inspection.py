@@ -28,7 +28,7 @@ FILE = "inspect.json"
 
 _SIDE = 512  # of the HR crops: 20 support patches lie apart on an LR crop of 128
 _VARIANTS = 3  # of noise and JPEG for each blurred crop: blurring takes longest
-_UNITS, _MEMBERS = 32, 4  # hidden units of one network, and how many networks are averaged
+UNITS, MEMBERS = 32, 4  # benchmarks/inspect_regressors.py compares them with others
 _EPOCHS, _BATCH, _RATE, _DECAY = 20, 128, 3e-3, 1e-2
 _NOISE_FREE = 0.5  # levels; less than rounding to 8 bits leaves
 _TOP = 1e9
@@ -242,7 +242,9 @@ def blur_width(degradation: Degradation) -> float:
     return float(np.sqrt((kernel * (squares[:, None] + squares)).sum() / 2))
 
 
-def fit_network(samples: Samples, seed: int) -> tuple[Vector, Vector]:
+def fit_network(
+    samples: Samples, seed: int, units: int = UNITS, members: int = MEMBERS
+) -> tuple[Vector, Vector]:
     """Fit the network by Adam on absolute errors, and on the cross-entropy of the verdict about JPEG.
 
     Several small networks are fitted from different starts and averaged, which is one network with as many
@@ -252,6 +254,8 @@ def fit_network(samples: Samples, seed: int) -> tuple[Vector, Vector]:
     Args:
         samples: To fit.
         seed: Of the starts and the batches.
+        units: Hidden units of one network.
+        members: How many networks are averaged.
 
     Returns:
         Layers with their biases as the last row: (C + 1, H) and (H + 1, 4).
@@ -263,34 +267,35 @@ def fit_network(samples: Samples, seed: int) -> tuple[Vector, Vector]:
     whitening = directions.T / np.sqrt(spread)
     whitening /= np.sqrt(np.mean(np.square((conditions - centre) @ whitening)))
     inputs = (conditions - centre) @ whitening
-    visible = samples.visible
-    targets = np.column_stack(
-        [samples.blur, np.sqrt(samples.noise) / 2, visible, (samples.quality - 65) / 20]
-    )  # as `decode` undoes it
-    # Photos with and without JPEG weigh the same in the verdict; the quality is fitted where there is one.
-    share = visible.mean().clip(1e-6, 1 - 1e-6)
-    weights = np.column_stack(
-        [
-            np.ones((len(inputs), 2)),
-            np.where(visible, 0.5 / share, 0.5 / (1 - share)),
-            visible / share,
-        ]
-    )
-    members = [_fit_member(inputs, targets, weights, seed=[seed, i]) for i in range(_MEMBERS)]
-    first = np.concatenate([layers[0] for layers in members], axis=1)
-    second = np.concatenate([layers[1][:-1] for layers in members]) / _MEMBERS
-    bias = np.mean([layers[1][-1:] for layers in members], axis=0)
+    targets, weights = targets_of(samples)
+    fitted = [_fit_member(inputs, targets, weights, units, seed=[seed, i]) for i in range(members)]
+    first = np.concatenate([layers[0] for layers in fitted], axis=1)
+    second = np.concatenate([layers[1][:-1] for layers in fitted]) / members
+    bias = np.mean([layers[1][-1:] for layers in fitted], axis=0)
     weight = whitening @ first[:-1]
     return np.concatenate([weight, first[-1:] - centre @ weight]), np.concatenate([second, bias])
 
 
-def _fit_member(inputs: Vector, targets: Vector, weights: Vector, seed: list[int]) -> tuple[Vector, Vector]:
+def targets_of(samples: Samples) -> tuple[Vector, Vector]:
+    """What the network's outputs should be, as `decode` undoes it, and how much each counts: (K, 4) both."""
+    visible = samples.visible
+    quality = np.where(visible, (samples.quality - 65) / 20, 0)
+    targets = np.column_stack([samples.blur, np.sqrt(samples.noise) / 2, visible, quality])
+    # Photos with and without JPEG weigh the same in the verdict; the quality is fitted where there is one.
+    share = visible.mean().clip(1e-6, 1 - 1e-6)
+    verdict = np.where(visible, 0.5 / share, 0.5 / (1 - share))
+    return targets, np.column_stack([np.ones((len(targets), 2)), verdict, visible / share])
+
+
+def _fit_member(
+    inputs: Vector, targets: Vector, weights: Vector, units: int, seed: list[int]
+) -> tuple[Vector, Vector]:
     """One network of the average, on inputs as they are."""
     rng = np.random.default_rng(seed)
     count, size = inputs.shape
     layers = [
-        np.concatenate([rng.normal(0, np.sqrt(2 / size), (size, _UNITS)), np.zeros((1, _UNITS))]),
-        np.concatenate([rng.normal(0, np.sqrt(1 / _UNITS), (_UNITS, 4)), np.median(targets, axis=0)[None]]),
+        np.concatenate([rng.normal(0, np.sqrt(2 / size), (size, units)), np.zeros((1, units))]),
+        np.concatenate([rng.normal(0, np.sqrt(1 / units), (units, 4)), np.median(targets, axis=0)[None]]),
     ]
     moments = [(np.zeros_like(layer), np.zeros_like(layer)) for layer in layers]
     steps = max(1, _EPOCHS * count // _BATCH)
