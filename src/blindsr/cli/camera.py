@@ -274,7 +274,7 @@ def _lines(reading: Reading, model: Model) -> list[str]:
     from blindsr.inspection import NOISE
 
     blur, noise, quality = reading.blur, reading.noise, reading.quality
-    cannot = "this model cannot tell (its error is {:.1f}, a guess's {:.1f})"
+    cannot = "this model cannot tell (its error is {:.2f}, a guess's {:.2f})"
     if not blur.telling:
         line = cannot.format(blur.error, blur.guess)
     elif blur.value < blur.error:
