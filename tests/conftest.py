@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 MakeModel = Callable[..., Path]
+
+Run = Callable[..., tuple[int, str, str]]
 
 CHANNELS = 6
 CONDITION = 5
@@ -43,6 +46,22 @@ def make_model(tmp_path: Path) -> MakeModel:
 def photo() -> NDArray[np.uint8]:
     """A made photo, (40, 56, 3): smooth shapes, edges, and some noise."""
     return made_photo(40, 56)
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run the command line in this process; gives (exit code, stdout, stderr)."""
+    from blindsr import cli
+
+    def call(*arguments: str | Path) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["blindsr", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        captured = capsys.readouterr()
+        code = ended.value.code
+        return (code if isinstance(code, int) else 0), captured.out, captured.err
+
+    return call
 
 
 def made_photo(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
@@ -113,6 +132,36 @@ def write_model(
         **card,
     }
     (folder / "card.json").write_text(json.dumps(content), encoding="utf-8")
+    return folder
+
+
+def add_inspector(folder: Path) -> Path:
+    """Give a model what tells its conditions: their first four numbers as they are. Returns the folder."""
+    card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    # Two hidden units a number, for its positive and its negative part.
+    hidden = np.zeros((CONDITION + 1, 8))
+    output = np.zeros((9, 4))
+    for i in range(4):
+        hidden[i, 2 * i : 2 * i + 2] = output[2 * i : 2 * i + 2, i] = (1, -1)
+    always = [-1e9, 1e9, -1e9, 1e9]
+    content = {
+        "format": "blindsr inspector",
+        "version": 1,
+        "condition_sha256": card["files"]["condition"]["sha256"],
+        "spread": 2.0,
+        "errors": {
+            "blur": {"guess": 0.8, "ranges": [[0, 4, 0, 5, 0.4], [*always, 0.7]]},
+            "noise": {"guess": 9.0, "ranges": [[*always, 2.0]]},
+            "quality": {"guess": 15.0, "ranges": [[*always, 8.0]]},
+            "jpeg": {"right": 0.9},
+        },
+        "hidden": hidden.tolist(),
+        "output": output.tolist(),
+    }
+    file = folder / "inspect.json"
+    file.write_text(json.dumps(content), encoding="utf-8")
+    card["files"]["inspect"] = {"path": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+    (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")
     return folder
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from .conftest import MakeModel, made_photo
+from .conftest import MakeModel, add_inspector, made_photo
 
 SOURCE = Path(__file__).parents[1] / "src"
 
@@ -37,11 +37,9 @@ def run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_upscale_without_pytorch(make_model: MakeModel, tmp_path: Path) -> None:
-    Image.fromarray(made_photo(20, 30)).save(tmp_path / "a.png")
-    code = (
-        WITHOUT_EXTRAS
-        + """
+COMMAND_WITHOUT_EXTRAS = (
+    WITHOUT_EXTRAS
+    + """
 import blindsr
 from blindsr.cli import main
 try:
@@ -50,10 +48,26 @@ except SystemExit as end:
     assert not end.code, end.code
 assert not BLOCKED & set(sys.modules), BLOCKED & set(sys.modules)
 """
-    )
-    done = run(code, "upscale", str(tmp_path / "a.png"), "--model", str(make_model()))
+)
+
+
+def test_upscale_without_pytorch(make_model: MakeModel, tmp_path: Path) -> None:
+    Image.fromarray(made_photo(20, 30)).save(tmp_path / "a.png")
+    done = run(COMMAND_WITHOUT_EXTRAS, "upscale", str(tmp_path / "a.png"), "--model", str(make_model()))
     assert done.returncode == 0, done.stderr
     assert Image.open(tmp_path / "a_x4.png").size == (120, 80)
+
+
+def test_adapt_and_inspect_without_pytorch(make_model: MakeModel, tmp_path: Path) -> None:
+    Image.fromarray(made_photo(20, 30)).save(tmp_path / "a.jpg")
+    model, profile = str(add_inspector(make_model())), str(tmp_path / "a.profile")
+    for command in (
+        ["adapt", str(tmp_path / "a.jpg"), "-o", profile],
+        ["inspect", str(tmp_path / "a.jpg"), "--profile", profile],
+    ):
+        done = run(COMMAND_WITHOUT_EXTRAS, *command, "--model", model)
+        assert done.returncode == 0, done.stderr
+    assert "last saved at quality 75" in done.stdout
 
 
 def test_python_face_without_pytorch(make_model: MakeModel) -> None:

@@ -229,7 +229,8 @@ def test_support_from_paths_arrays_and_pictures_is_the_same(
     assert all((condition == conditions[0]).all() for condition in conditions)
 
 
-def test_support_images_share_the_patches(upscaler: Upscaler, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fixed_number_of_patches_is_shared(make_model: MakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    upscaler = Upscaler(make_model(fixed_count=6), device="cpu")
     seen: list[NDArray[np.float32]] = []
     original = upscaler.engine.condition
     monkeypatch.setattr(
@@ -241,6 +242,14 @@ def test_support_images_share_the_patches(upscaler: Upscaler, monkeypatch: pytes
         patches = seen.pop()
         assert patches.shape == (expected, 3, 12, 12)
         assert len(np.unique(patches)) == min(count, 6)
+
+
+def test_each_support_image_is_read_by_itself(upscaler: Upscaler) -> None:
+    photos = [made_photo(30, 40 + i, seed=i) for i in range(9)]
+    together = upscaler.adapt(photos)
+    own = [upscaler.adapt([photo]).condition for photo in photos]
+    np.testing.assert_allclose(together.condition, np.mean(own, axis=0), rtol=1e-6)
+    assert (upscaler.adapt(photos[::-1]).modulation == together.modulation).all()
 
 
 def test_fixed_count_is_filled_from_what_there_is(

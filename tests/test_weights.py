@@ -9,6 +9,7 @@ from skimage.data import astronaut, coffee
 
 from blindsr.degradation import Degradation, degrade_image, resize
 from blindsr.evaluation.metrics import psnr
+from blindsr.inspection import Inspector
 from blindsr.model import SHIPPED, load_model
 from blindsr.upscaler import Upscaler
 
@@ -79,3 +80,24 @@ def test_tiles_leave_no_seam(name: str, photos: list[NDArray[np.float32]]) -> No
     for tile in (16, 37, 64):
         tiled = Upscaler(name, device="cpu", tile=tile).upscale(lr)
         assert np.abs(tiled - whole).max() < 1 / 255
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_conditions_tell_noise_and_blur(name: str, photos: list[NDArray[np.float32]]) -> None:
+    upscaler = Upscaler(name, device="cpu", threads=1)
+    if not upscaler.model.adaptive:
+        pytest.skip(f"{name} does not adapt")
+    inspector = Inspector(upscaler.model)
+
+    def read(text: str) -> tuple[float, float]:
+        task = Degradation.parse(text, scale=upscaler.model.scale)
+        readings = [
+            inspector.read(upscaler.adapt([degrade_image(hr, task, seed)]).condition)
+            for seed, hr in enumerate(photos)
+        ]
+        blur, noise = np.mean([(r.blur.value, r.noise.value) for r in readings], axis=0)
+        return float(blur), float(noise)
+
+    for noise in (0, 15, 30):
+        assert abs(read(f"blur=1.3,noise={noise}")[1] - noise) < 8
+    assert read("blur=0.4")[0] + 0.5 < read("blur=2.6")[0]

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from blindsr.camera import read_profile, write_profile
     from blindsr.errors import BlindSRError, ConfigError, InputError, MissingExtraError, ModelError
     from blindsr.model import Model, available_models, load_model
     from blindsr.picture import Picture
@@ -28,7 +29,9 @@ _HOMES = {
     "Upscaler": "blindsr.upscaler",
     "available_models": "blindsr.model",
     "load_model": "blindsr.model",
+    "read_profile": "blindsr.camera",
     "upscale": "blindsr.upscaler",
+    "write_profile": "blindsr.camera",
 }
 
 __all__ = [
@@ -45,7 +48,9 @@ __all__ = [
     "__version__",
     "available_models",
     "load_model",
+    "read_profile",
     "upscale",
+    "write_profile",
 ]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import hashlib
 import io
 import json
 import logging
@@ -22,7 +21,7 @@ from torch import Tensor, nn
 
 from blindsr.engine.openvino import OpenVINOEngine
 from blindsr.errors import InputError, MissingExtraError, ModelError
-from blindsr.files import atomic_path
+from blindsr.files import atomic_path, sha256
 from blindsr.model import load_model
 from blindsr.network import CMDSR
 from blindsr.network.checkpoint import network_of, read_tensors
@@ -115,7 +114,7 @@ def export_checkpoint(
         "pixel_range": network.pixel_range,
         "adaptive": network.condition_net is not None,
         "support": None,
-        "files": {key: {"path": file.name, "sha256": _sha256(file)} for key, file in files.items()},
+        "files": {key: {"path": file.name, "sha256": sha256(file)} for key, file in files.items()},
         "network": spec,
         "licence": "MIT",
         "metrics": {},
@@ -266,10 +265,6 @@ def _verify(network: CMDSR, folder: Path) -> float:
 def _difference(want: Tensor, got: NDArray[np.float32]) -> float:
     """Greatest difference, relative to the largest value."""
     return float(np.abs(want.numpy() - got).max() / max(float(want.abs().max()), 1e-6))
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _provenance(checkpoint: Path, content: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -13,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from blindsr.errors import ModelError
+from blindsr.files import sha256
 
 CARD = "card.json"
 DEFAULT_MODEL = "cmdsr-x4"
@@ -47,7 +47,7 @@ _OPTIONAL = {
     "provenance",
     "metrics",
 }
-_FILES = ("base", "condition", "weights")
+_FILES = ("base", "condition", "weights", "inspect")
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,9 @@ class Model:
         modulation_size: Length of the modulation; 0 when not adaptive.
         condition_size: Length of the condition; 0 when not adaptive.
         tile_memory: Bytes that the engine takes for each LR pixel of a tile.
-        files: Verified paths by role: `base` and `condition` (ONNX graphs), `weights` (safetensors).
+        files: Verified paths by role: `base` and `condition` (ONNX graphs), `weights` (safetensors),
+            `inspect` (what its conditions tell of a photo, see `blindsr.inspection`).
+        digests: SHA-256 of each file, hexadecimal.
         network: Hyper-parameters from which the network is built for the PyTorch engine.
         licence: Licence of the weights.
         provenance: Where the weights come from.
@@ -97,6 +99,7 @@ class Model:
     modulation_size: int
     condition_size: int
     files: Mapping[str, Path]
+    digests: Mapping[str, str]
     licence: str
     network: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -207,6 +210,7 @@ def read_card(path: Path, verify: bool = True) -> Model:
         modulation_size=card.get("modulation_size") or 0,
         condition_size=card.get("condition_size") or 0,
         files=files,
+        digests={role: entry["sha256"].lower() for role, entry in sorted(card["files"].items())},
         licence=card["licence"],
         network=card.get("network", {}),
         provenance=card.get("provenance", {}),
@@ -271,7 +275,7 @@ def _read_file(path: Path, role: str, entry: object, verify: bool) -> Path:
     file = path.parent / relative
     if verify:
         try:
-            actual = hashlib.sha256(file.read_bytes()).hexdigest()
+            actual = sha256(file)
         except OSError as error:
             raise ModelError(f"{file}: cannot be read ({error.strerror}); the model is incomplete") from error
         if actual != digest:

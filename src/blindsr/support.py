@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,9 +56,9 @@ def _select_support(image: Colours, count: int, patch: int) -> NDArray[np.float3
     return np.ascontiguousarray(np.stack(patches).transpose(0, 3, 1, 2))
 
 
-def gather_support(images: Sequence[Colours], spec: SupportSpec) -> NDArray[np.float32]:
-    """The support set that the model wants, shared evenly by the images."""
-    shares = [(i + 1) * spec.count // len(images) - i * spec.count // len(images) for i in range(len(images))]
+def gather_support(images: Iterable[Colours], count: int, spec: SupportSpec) -> NDArray[np.float32]:
+    """The support set that a model wants, shared evenly by so many images."""
+    shares = [(i + 1) * spec.count // count - i * spec.count // count for i in range(count)]
     support = np.concatenate(
         [_select_support(image, share, spec.patch) for image, share in zip(images, shares, strict=True)]
     )

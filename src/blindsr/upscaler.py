@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, overload
@@ -42,11 +43,31 @@ class Adaptation:
         condition: The degradation's place in the condition space, (1, C).
         modulation: The scales that adapt the BaseNet to it, (1, M).
         model: Name of the model that they belong to.
+        photos: How many images it was read from.
     """
 
     condition: NDArray[np.float32]
     modulation: NDArray[np.float32]
     model: str
+    photos: int = 1
+
+    @staticmethod
+    def mean(parts: Sequence[Adaptation]) -> Adaptation:
+        """One adaptation from those of single images of one task, whatever their order, to the last bit.
+
+        The modulation is an affine function of the condition (arXiv 2104.03926, section III-C), so the mean
+        modulation is that of the mean condition.
+
+        Args:
+            parts: One or more, of one model; each counts as many times as it has images.
+        """
+        photos = sum(part.photos for part in parts)
+        return Adaptation(
+            _weighted_mean([(part.condition, part.photos) for part in parts]),
+            _weighted_mean([(part.modulation, part.photos) for part in parts]),
+            parts[0].model,
+            photos,
+        )
 
 
 class Upscaler:
@@ -90,8 +111,10 @@ class Upscaler:
         """Read the degradation that some images share.
 
         Args:
-            images: One or more images of one task: paths, arrays as in `upscale`, or pictures. They share the
-                model's number of support patches evenly.
+            images: One or more images of one task: paths, arrays as in `upscale`, or pictures, of which one
+                at a time is held. Each is read by a support set of its own, and the result is their mean.
+                Only where the model takes a fixed number of patches do they share one support set, and at
+                most so many images are used, taken evenly over the sequence.
 
         Raises:
             InputError: No image, one that cannot be read, or a model that does not adapt.
@@ -100,9 +123,10 @@ class Upscaler:
             raise InputError(f"model {self.model.name} does not adapt, so it takes no support set")
         if len(images) == 0:
             raise InputError("a support set needs at least one image")
-        return self._adapt(
-            [Colours(_as_picture(image)) for image in spread(images, self.model.support.count)]
-        )
+        if self.model.support.fixed_count:
+            chosen = spread(images, self.model.support.count)
+            return self._adapt(self._seen(chosen), len(chosen))
+        return Adaptation.mean([self._adapt(self._seen([image])) for image in images])
 
     @overload
     def upscale(
@@ -229,11 +253,21 @@ class Upscaler:
         except InputError as error:
             raise InputError(f"{named}: {error}" if isinstance(named, (str, Path)) else str(error)) from error
 
-    def _adapt(self, images: Sequence[Colours]) -> Adaptation:
-        """Images of one task -> what the model reads from them."""
+    def _seen(self, images: Iterable[str | Path | NDArray[Any] | Picture]) -> Iterator[Colours]:
+        """The images as the network sees them, one at a time in memory."""
+        for image in images:
+            if isinstance(image, (str, Path)):
+                limits = Limits(self.max_pixels, self.memory.samples, self.memory.codec)
+                with open_photo(image, limits) as photo:
+                    yield Colours(photo)
+            else:
+                yield Colours(_as_picture(image))
+
+    def _adapt(self, images: Iterable[Colours], count: int = 1) -> Adaptation:
+        """So many images of one task -> what the model reads from one support set of them."""
         assert self.model.support is not None
-        condition, modulation = self.engine.condition(gather_support(images, self.model.support))
-        return Adaptation(condition, modulation, self.model.name)
+        condition, modulation = self.engine.condition(gather_support(images, count, self.model.support))
+        return Adaptation(condition, modulation, self.model.name, count)
 
     def _restore(
         self,
@@ -344,6 +378,13 @@ def upscale(
         A `Picture`, or an array like the one given.
     """
     return Upscaler(model, device=device, tile=tile, threads=threads).upscale(image, size=size)
+
+
+def _weighted_mean(vectors: Sequence[tuple[NDArray[np.float32], int]]) -> NDArray[np.float32]:
+    """Mean of (1, K) vectors with their weights; exactly rounded sums do not depend on the order."""
+    weight = sum(count for _, count in vectors)
+    weighted = np.concatenate([vector.astype(np.float64) * count for vector, count in vectors])
+    return np.array([[math.fsum(column) / weight for column in weighted.T]], np.float32)
 
 
 def _as_picture(image: str | Path | Picture | NDArray[Any]) -> Picture:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from blindsr import __version__
+from blindsr.cli.camera import adapt, fit_inspect, inspect
 from blindsr.cli.screen import EXIT_USAGE, complain
 from blindsr.cli.training import degrade, export, models, train
 from blindsr.cli.upscale import upscale
@@ -45,5 +46,5 @@ def _options(
     """Options of the program itself."""
 
 
-for command in (upscale, models, train, degrade, export):
+for command in (upscale, adapt, inspect, models, train, degrade, export, fit_inspect):
     app.command()(command)

@@ -1,0 +1,312 @@
+"""`blindsr adapt` and `blindsr inspect`: what photos tell; `blindsr fit-inspect`: how that is learnt."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from blindsr.cli.screen import EXIT_SOME_FAILED, complain, escape, extra, progress_bars, say
+from blindsr.errors import BlindSRError, InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from blindsr.camera import Survey
+    from blindsr.inspection import Inspector, Reading
+    from blindsr.model import Model
+    from blindsr.upscaler import Adaptation, Upscaler
+
+Photos = Annotated[list[Path], typer.Argument(metavar="PHOTO|DIR", help="Photos, or folders of them.")]
+ModelName = Annotated[
+    str | None, typer.Option(metavar="NAME|PATH", help='A model; "blindsr models" lists them.')
+]
+Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to run.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; all if not given.")]
+
+# Mean distance of photos from their profile, in parts of that of photos degraded at random.
+_AGREE, _ROUGHLY = 0.35, 0.7
+
+_LEGEND = (
+    "Blur: standard deviation of a Gaussian. Give or take: mean error for photos like it, on photos that the"
+    " fit never saw."
+)
+
+
+def adapt(
+    inputs: Photos,
+    out: Annotated[Path, typer.Option("-o", "--out", help="The profile, such as phone.profile.")],
+    model: ModelName = None,
+    names: Annotated[bool, typer.Option("--names", help="Write the photos' names into the profile.")] = False,
+    device: Device = "auto",
+    threads: Threads = None,
+) -> None:
+    """Read once what one camera's photos share, for every later photo."""
+    from blindsr.camera import survey, write_profile
+    from blindsr.picture import READABLE
+
+    if out.is_dir() or out.suffix.lower() in READABLE:
+        raise InputError(f"-o {out}: the profile is a file of its own; name it such as phone.profile")
+    photos = _find(inputs)
+    upscaler = _upscaler(model, device, threads)
+    with progress_bars() as progress:
+        bar = progress.add_task("reading", total=len(photos))
+        found = survey(
+            upscaler, photos, lambda done, total: progress.update(bar, completed=done, total=total)
+        )
+    for fault in found.faults:
+        complain(fault)
+    write_profile(
+        found.adaptation, upscaler.model, out, [photo.name for photo in found.photos] if names else ()
+    )
+    inspector = _inspector(upscaler.model)
+    console = Console()
+    count = len(found.photos)
+    say(console, f"{escape(str(out))}: {count} photo{'s' * (count > 1)} read for {upscaler.model.name}")
+    if inspector is not None:
+        say(console, f"they show {_summary(inspector.read(found.adaptation.condition))}")
+    if count > 1:
+        say(console, _agreement(found, inspector))
+    _warn_of_outliers(found, inspector)
+    if found.faults:
+        raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def inspect(
+    inputs: Annotated[
+        list[Path] | None, typer.Argument(metavar="PHOTO|DIR", help="Photos, or folders of them.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, an object for each photo.")] = False,
+    model: ModelName = None,
+    profile: Annotated[
+        Path | None, typer.Option(help="Tell what this profile holds, and whether the photos fit it.")
+    ] = None,
+    device: Device = "auto",
+    threads: Threads = None,
+) -> None:
+    """Tell what the model reads from photos: their blur, noise and compression."""
+    from blindsr.camera import read_profile
+    from blindsr.inspection import Inspector
+
+    if not inputs and profile is None:
+        raise InputError("inspect what? give photos, folders, or --profile")
+    photos = _find(inputs or [])
+    upscaler = _upscaler(model, device, threads)
+    inspector = Inspector(upscaler.model)
+    camera = None if profile is None else read_profile(profile, upscaler.model)
+    reports: list[dict[str, Any]] = []
+    console, failed = Console(), False
+
+    def show(report: dict[str, Any], lines: Sequence[str]) -> None:
+        reports.append(report)
+        if not as_json:
+            for line in lines:
+                say(console, line)
+
+    if profile is not None and camera is not None:
+        show(*_profile_report(profile, camera, inspector, upscaler.model))
+    for photo in photos:
+        try:
+            show(*_photo_report(photo, upscaler, inspector, camera))
+        except BlindSRError as error:
+            failed = True
+            complain(error)
+            reports.append({"file": str(photo), "error": str(error)})
+    if as_json:
+        typer.echo(json.dumps(reports, indent=2))
+    elif reports:
+        say(console, _LEGEND)
+    if failed:
+        raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def fit_inspect(
+    model: Annotated[Path, typer.Argument(help="A model's name or folder; its card and a file are written.")],
+    photos: Annotated[Path, typer.Option(help="Folder of the sharp photos that the model was trained on.")],
+    holdout: Annotated[int, typer.Option(min=1, help="How many of them its training held out.")] = 8,
+    crops: Annotated[int, typer.Option(min=1, help="Crops of each photo; more take longer.")] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="Of all draws.")] = 0,
+) -> None:
+    """Fit what a model's conditions tell, for `blindsr inspect`."""
+    from blindsr.model import available_models
+
+    with extra("fitting", "train"):
+        from blindsr.training.inspection import HEADING, fit_inspector
+    folder = available_models().get(str(model), model)
+    with progress_bars() as progress:
+        bar = progress.add_task("photos", total=None)
+        rows = fit_inspector(
+            folder,
+            photos,
+            holdout,
+            crops,
+            seed,
+            lambda done, total: progress.update(bar, completed=done, total=total),
+        )
+    typer.echo("\n".join([HEADING, *map(str, rows)]))
+
+
+def _find(inputs: Sequence[Path]) -> list[Path]:
+    """The photos named, and those in the folders named."""
+    from blindsr.picture import find_pictures
+
+    return [photo for entry in inputs for photo in (find_pictures(entry) if entry.is_dir() else [entry])]
+
+
+def _upscaler(model: str | None, device: str, threads: int | None) -> Upscaler:
+    from blindsr.model import DEFAULT_MODEL
+    from blindsr.upscaler import Upscaler
+
+    return Upscaler(DEFAULT_MODEL if model is None else model, device, threads=threads)
+
+
+def _inspector(model: Model) -> Inspector | None:
+    """What reads the model's conditions, where somebody has fitted it."""
+    from blindsr.inspection import Inspector
+
+    return Inspector(model) if "inspect" in model.files else None
+
+
+def _summary(reading: Reading) -> str:
+    """A reading in half a line."""
+    parts = [
+        f"blur of about {reading.blur.value:.1f} pixels of the result" if reading.blur.telling else "",
+        f"noise of about {reading.noise.value:.0f} levels of 255" if reading.noise.telling else "",
+        f"JPEG of a quality of about {reading.quality.value:.0f}" if _jpeg_worth_a_word(reading) else "",
+    ]
+    return ", ".join(filter(None, parts)) or "nothing that this model can put a number to"
+
+
+def _jpeg_worth_a_word(reading: Reading) -> bool:
+    return reading.jpeg_telling and reading.jpeg_seen and reading.quality.telling
+
+
+def _agreement(found: Survey, inspector: Inspector | None) -> str:
+    """How much the photos agree, in words and numbers."""
+    distance = float(found.distances.mean())
+    if inspector is None:
+        return f"their conditions lie {distance:.3g} from the profile on average"
+    part = distance / inspector.spread
+    verdict = "they agree"
+    if part > _AGREE:
+        verdict = "they agree roughly" if part <= _ROUGHLY else "they hardly agree: are they of one camera?"
+    return (
+        f"{verdict}: their conditions lie {distance:.2f} from the profile on average,"
+        f" {100 * part:.0f} % as far as those of photos degraded at random"
+    )
+
+
+def _warn_of_outliers(found: Survey, inspector: Inspector | None) -> None:
+    """A line for each photo that does not belong."""
+    from blindsr.camera import outliers
+
+    odd = outliers(found.conditions, None if inspector is None else inspector.spread)
+    for photo, condition, is_odd in zip(found.photos, found.conditions, odd, strict=True):
+        if is_odd:
+            why = "" if inspector is None else f" ({_summary(inspector.read(condition))})"
+            say(
+                Console(stderr=True),
+                f"[bold yellow]warning:[/] {escape(str(photo))}: does not belong to the others{why};"
+                " make the profile without it",
+            )
+
+
+def _profile_report(
+    path: Path, camera: Adaptation, inspector: Inspector, model: Model
+) -> tuple[dict[str, Any], list[str]]:
+    """What a profile says, for a program and for a person."""
+    reading = inspector.read(camera.condition)
+    report = {"profile": str(path), "model": model.name, "photos": camera.photos}
+    heading = f"[bold]{escape(str(path))}[/], {camera.photos} photo{'s' * (camera.photos > 1)}"
+    return {**report, **_numbers(reading, model)}, [heading, *_lines(reading, model)]
+
+
+def _photo_report(
+    photo: Path, upscaler: Upscaler, inspector: Inspector, camera: Adaptation | None
+) -> tuple[dict[str, Any], list[str]]:
+    """What a photo says, for a program and for a person."""
+    from blindsr.inspection import advice, saved_quality
+    from blindsr.picture import read
+
+    model = upscaler.model
+    picture = read(photo)
+    condition = upscaler.adapt([picture]).condition
+    reading = inspector.read(condition)
+    saved = saved_quality(photo)
+    advised = advice(reading, None if saved is None else saved[0])
+    report: dict[str, Any] = {
+        "file": str(photo),
+        "width": picture.width,
+        "height": picture.height,
+        "model": model.name,
+        **_numbers(reading, model),
+        "saved_quality": None if saved is None else {"value": saved[0], "exact": saved[1]},
+        "advice": advised,
+    }
+    lines = [f"[bold]{escape(str(photo))}[/], {picture.width}x{picture.height}", *_lines(reading, model)]
+    if saved is not None:
+        about = "" if saved[1] else "about "
+        lines.append(f"  file    last saved at {about}quality {saved[0]} (earlier saves do not show there)")
+    if camera is not None:
+        distance = _distance(condition, camera.condition) / inspector.spread
+        report["profile_distance"] = round(distance, 3)
+        fits = "fits" if distance <= _ROUGHLY else "does not fit"
+        lines.append(
+            f"  profile {fits}: {100 * distance:.0f} % as far from it as photos degraded at random are"
+        )
+    return report, [*lines, *(f"  advice  {line}" for line in advised)]
+
+
+def _numbers(reading: Reading, model: Model) -> dict[str, Any]:
+    """A reading for a program, with the blur in the photo's own pixels as well."""
+    numbers = reading.as_dict()
+    numbers["blur"]["lr_pixels"] = round(reading.blur.value / model.scale, 3)
+    return numbers
+
+
+def _lines(reading: Reading, model: Model) -> list[str]:
+    """A reading for a person."""
+    from blindsr.inspection import NOISE
+
+    blur, noise, quality = reading.blur, reading.noise, reading.quality
+    cannot = "this model cannot tell (its error is {:.2f}, a guess's {:.2f})"
+    if not blur.telling:
+        line = cannot.format(blur.error, blur.guess)
+    elif blur.value < blur.error:
+        line = f"hardly any (give or take {blur.error:.1f} pixels of the x{model.scale} result)"
+    else:
+        line = (
+            f"about {blur.value:.1f} pixels of the x{model.scale} result (give or take {blur.error:.1f}),"
+            f" {blur.value / model.scale:.1f} of the photo"
+        )
+    lines = [f"  blur    {line}"]
+    if not noise.telling:
+        line = cannot.format(noise.error, noise.guess)
+    elif noise.value < noise.error:
+        line = f"hardly any (give or take {noise.error:.1f} levels of 255)"
+    elif noise.value >= NOISE[1]:
+        line = f"{NOISE[1]:.0f} levels of 255 or more"
+    else:
+        line = f"about {noise.value:.0f} levels of 255 (give or take {noise.error:.1f})"
+    lines.append(f"  noise   {line}")
+    right = f"right in {100 * reading.jpeg_right:.0f} of 100 photos"
+    if not reading.jpeg_telling:
+        lines.append(f"  JPEG    this model cannot tell ({right}, a coin in 50)")
+    elif not reading.jpeg_seen:
+        lines.append(f"  JPEG    none seen ({right})")
+    elif quality.telling:
+        lines.append(
+            f"  JPEG    about quality {quality.value:.0f} (give or take {quality.error:.0f}; {right})"
+        )
+    else:
+        lines.append(f"  JPEG    seen, its quality cannot be told ({right})")
+    return lines
+
+
+def _distance(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    return float(((one.astype("f8") - other) ** 2).sum() ** 0.5)
