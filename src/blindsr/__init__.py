@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from blindsr.comparison import Comparison, ComparisonPage, compare
     from blindsr.errors import BlindSRError, ConfigError, InputError, MissingExtraError, ModelError
     from blindsr.model import Model, available_models, load_model
     from blindsr.picture import Picture
@@ -18,6 +19,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "Adaptation": "blindsr.upscaler",
     "BlindSRError": "blindsr.errors",
+    "Comparison": "blindsr.comparison",
+    "ComparisonPage": "blindsr.comparison",
     "ConfigError": "blindsr.errors",
     "InputError": "blindsr.errors",
     "MissingExtraError": "blindsr.errors",
@@ -27,6 +30,7 @@ _HOMES = {
     "Picture": "blindsr.picture",
     "Upscaler": "blindsr.upscaler",
     "available_models": "blindsr.model",
+    "compare": "blindsr.comparison",
     "load_model": "blindsr.model",
     "upscale": "blindsr.upscaler",
 }
@@ -34,6 +38,8 @@ _HOMES = {
 __all__ = [
     "Adaptation",
     "BlindSRError",
+    "Comparison",
+    "ComparisonPage",
     "ConfigError",
     "InputError",
     "MissingExtraError",
@@ -44,6 +50,7 @@ __all__ = [
     "Upscaler",
     "__version__",
     "available_models",
+    "compare",
     "load_model",
     "upscale",
 ]
