@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import pyvips
 from numpy.typing import NDArray
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, PngImagePlugin
 
 from blindsr.comparison import embedding
 from blindsr.comparison.embedding import Embedded, Side, embed, thumbnail_of, views_of
@@ -153,6 +153,14 @@ def test_both_sides_of_a_detail_are_the_same_place(
                 assert abs(int(crop[int(row), 20, 1]) - int(at)) <= 1
     first = details[0]
     assert decoded(first.after)[:, :, 2].max() > 80  # the one thing there is to see
+
+
+def test_keywords_need_not_be_utf8(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedding, "_STREAMED", 1)
+    path, text = tmp_path / "a.png", PngImagePlugin.PngInfo()
+    text.add(b"tEXt", "Légende\0Été".encode("latin-1"))
+    Image.fromarray(made_photo(20, 30)).save(path, pnginfo=text)
+    assert (decoded(embed(Side(path).whole(30, 20))) == made_photo(20, 30)).all()
 
 
 def test_sides_of_different_photos_are_refused() -> None:

@@ -280,15 +280,15 @@ def _on_screen(image: Any) -> Any:  # noqa: ANN401
 
 def _profile(image: Any) -> bytes | None:  # noqa: ANN401
     """The ICC profile, if there is one."""
-    profile: bytes | None = (
-        image.get("icc-profile-data") if "icc-profile-data" in image.get_fields() else None
-    )
+    # Asked for by name: the list of all names fails on one that is no UTF-8, as a PNG's keyword may be.
+    there = image.get_typeof("icc-profile-data")
+    profile: bytes | None = image.get("icc-profile-data") if there else None
     return profile
 
 
 def _orientation(image: Any) -> int:  # noqa: ANN401
     """As EXIF counts: 1 is upright, above 4 lies on its side."""
-    return int(image.get("orientation")) if "orientation" in image.get_fields() else 1
+    return int(image.get("orientation")) if image.get_typeof("orientation") else 1
 
 
 def _streamable(path: Path) -> Any:  # noqa: ANN401
