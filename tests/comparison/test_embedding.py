@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -161,6 +162,29 @@ def test_keywords_need_not_be_utf8(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     text.add(b"tEXt", "Légende\0Été".encode("latin-1"))
     Image.fromarray(made_photo(20, 30)).save(path, pnginfo=text)
     assert (decoded(embed(Side(path).whole(30, 20))) == made_photo(20, 30)).all()
+
+
+@pytest.mark.parametrize("bands", [2, 4, 5, 6])
+def test_bands_after_the_colours(tmp_path: Path, reading: str, bands: int) -> None:
+    levels = np.dstack([made_photo(20, 30), 255 - made_photo(20, 30, seed=1)])[:, :, :bands]
+    image = pyvips.Image.new_from_array(np.ascontiguousarray(levels), interpretation="multiband")
+    image.tiffsave(str(tmp_path / "a.tif"))
+    side = Side(tmp_path / "a.tif")
+    views = views_of(side, side, shown_pixels=200)
+    assert len(views) > 1 and all(view.transparent for view in views)
+    shown = decoded(embed(side.region(0, 0, 30, 20)))
+    assert (shown == levels[:, :, : 2 if bands == 2 else 4]).all()
+
+
+def test_size_that_no_result_can_have_is_refused(tmp_path: Path) -> None:
+    stored = io.BytesIO()
+    Image.new("L", (8, 8)).save(stored, "PNG")
+    header = bytearray(stored.getvalue()[:33])
+    header[16:24] = (1_000_000).to_bytes(4, "big") * 2
+    header[29:33] = zlib.crc32(header[12:29]).to_bytes(4, "big")
+    (tmp_path / "a.png").write_bytes(bytes(header) + stored.getvalue()[33:])
+    with pytest.raises(InputError, match=r"a\.png: .*1000000x1000000"):
+        Side(tmp_path / "a.png")
 
 
 def test_sides_of_different_photos_are_refused() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindsr.errors import InputError
-from blindsr.picture import Picture, quantise, read
+from blindsr.picture import MAX_PIXELS, Picture, quantise, read
 from blindsr.upscaler import _as_picture
 
 SHOWN_PIXELS = 1 << 22
@@ -274,8 +274,10 @@ def _on_screen(image: Any) -> Any:  # noqa: ANN401
         except pyvips.Error:  # a damaged profile: browsers leave it aside too
             image = image.copy()
             image.remove("icc-profile-data")
-    gray = image.bands < 3
-    return image.colourspace("b-w" if gray else "srgb").cast("uchar")
+    kind, colours = ("b-w", 1) if image.bands < 3 else ("srgb", 3)
+    image = image.colourspace(kind).cast("uchar")
+    # Bands after the colours are alpha first, then whatever a layered TIFF adds.
+    return image.extract_band(0, n=min(image.bands, colours + 1)).copy(interpretation=kind)
 
 
 def _profile(image: Any) -> bytes | None:  # noqa: ANN401
@@ -300,7 +302,8 @@ def _streamable(path: Path) -> Any:  # noqa: ANN401
     except (pyvips.Error, OSError):
         return None
     known = image.get("vips-loader").startswith(_STREAMS) and image.format in ("uchar", "ushort")
-    return image if known and image.width * image.height > _STREAMED else None
+    # Above the upper bound it is no result of a photo that could be read, so it is refused as too large.
+    return image if known and _STREAMED < image.width * image.height <= MAX_PIXELS << 6 else None
 
 
 def _opened(path: Path, access: str) -> Any:  # noqa: ANN401
