@@ -162,7 +162,7 @@ def originals() -> tuple[Original, ...]:
     pillow("pgm", ".pgm", gray, "PPM")
     made.append(Original("ppm-text", ".ppm", b"P3\n# text\n2 2\n255\n" + b"10 20 30  40 50 60\n" * 2))
     made.append(Original("pgm-16", ".pgm", b"P5 24 18 65535\n" + rgb16[:, :, 0].astype(">u2").tobytes()))
-    made.append(Original("pfm", ".ppm", b"PF\n24 18\n-1.0\n" + (rgb / 255).astype("<f4").tobytes()))
+    made.append(Original("pbm", ".pgm", b"P4\n24 18\n" + np.packbits(rgb[:, :, 0] > 99, axis=1).tobytes()))
     try:
         import pillow_heif
     except ModuleNotFoundError:
