@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from blindsr.camera import read_profile, write_profile
+    from blindsr.comparison import Comparison, ComparisonPage, compare
     from blindsr.errors import BlindSRError, ConfigError, InputError, MissingExtraError, ModelError
     from blindsr.model import Model, available_models, load_model
     from blindsr.picture import Picture
@@ -19,6 +20,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "Adaptation": "blindsr.upscaler",
     "BlindSRError": "blindsr.errors",
+    "Comparison": "blindsr.comparison",
+    "ComparisonPage": "blindsr.comparison",
     "ConfigError": "blindsr.errors",
     "InputError": "blindsr.errors",
     "MissingExtraError": "blindsr.errors",
@@ -28,6 +31,7 @@ _HOMES = {
     "Picture": "blindsr.picture",
     "Upscaler": "blindsr.upscaler",
     "available_models": "blindsr.model",
+    "compare": "blindsr.comparison",
     "load_model": "blindsr.model",
     "read_profile": "blindsr.camera",
     "upscale": "blindsr.upscaler",
@@ -37,6 +41,8 @@ _HOMES = {
 __all__ = [
     "Adaptation",
     "BlindSRError",
+    "Comparison",
+    "ComparisonPage",
     "ConfigError",
     "InputError",
     "MissingExtraError",
@@ -47,6 +53,7 @@ __all__ = [
     "Upscaler",
     "__version__",
     "available_models",
+    "compare",
     "load_model",
     "read_profile",
     "upscale",

@@ -1,0 +1,690 @@
+"""Damaged, hostile and odd files: each is read, or refused with one clear line; nothing else happens.
+
+    python benchmarks/fuzz.py                                # 20,000 inputs; exit 1 on any finding
+    python benchmarks/fuzz.py --seed 7 --only 1234 --keep .  # one input again, and its file
+
+An input is a small valid file of some format, damaged one to three times; its seed and its number tell how.
+It goes through `picture.read`, twice. What is read and small is restored by a tiny model, written in some
+format, and read back. Findings are: a crash, a run without end, memory without bound, any error but a
+BlindSRError (or one that does not name the file, or takes more than a line), samples outside 0..1, a second
+reading that differs from the first, a file left behind.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+from PIL import Image
+
+from blindsr.errors import BlindSRError
+from blindsr.picture import WRITABLE, Picture, read, write
+
+if TYPE_CHECKING:
+    from blindsr.upscaler import Upscaler
+
+ROOT = Path(__file__).resolve().parents[1]
+RESTORED = 1 << 12  # pixels up to which a picture goes through the network as well
+WRITTEN = 1 << 18  # pixels up to which it is written
+START = 60.0  # seconds a new process may take on top, to load its libraries
+EXTREMES = (0, 1, 2, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 11584, 20000, 65500, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
+
+
+# --- valid files --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Original:
+    """A valid file that inputs are made from."""
+
+    name: str
+    suffix: str
+    encoded: bytes
+
+
+@cache
+def originals() -> tuple[Original, ...]:
+    """Small files of every format that is read, with all that a format may bring."""
+    import pyvips
+    from PIL import ImageCms, PngImagePlugin
+
+    icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "Some Camera"
+    exif[0x011A] = exif[0x011B] = 300.0
+    exif.get_ifd(0x8769)[0xA002], exif.get_ifd(0x8769)[0xA003] = 24, 18
+    y, x = np.mgrid[0:18, 0:24]
+    noise = np.random.default_rng(1).normal(0, 8, (18, 24, 3))
+    rgb = (
+        (np.dstack([x * 9, y * 12, 90 + 60 * (np.hypot(x - 9, y - 8) < 6)]) + noise)
+        .clip(0, 255)
+        .astype(np.uint8)
+    )
+    photo, alpha = Image.fromarray(rgb), Image.fromarray((x * 10).astype(np.uint8))
+    rgba = photo.copy()
+    rgba.putalpha(alpha)
+    gray = photo.convert("L")
+    large = Image.fromarray(np.tile(rgb, (4, 4, 1)))
+    made: list[Original] = []
+
+    def pillow(name: str, suffix: str, image: Image.Image, kind: str, **options: Any) -> None:  # noqa: ANN401
+        buffer = io.BytesIO()
+        image.save(buffer, kind, **options)
+        made.append(Original(name, suffix, buffer.getvalue()))
+
+    def vips(name: str, suffix: str, levels: np.ndarray, kind: str, **options: object) -> None:
+        image = pyvips.Image.new_from_array(np.ascontiguousarray(levels), interpretation=kind)
+        made.append(Original(name, suffix, image.write_to_buffer(suffix, **options)))
+
+    rgb16 = rgb.astype(np.uint16) * 257
+    pillow("png", ".png", photo, "PNG", icc_profile=icc, exif=exif, dpi=(300, 300))
+    words = PngImagePlugin.PngInfo()
+    words.add_text("Title", "a photo")
+    words.add_text("Comment", "of some place " * 20, zip=True)
+    words.add_itxt("Author", "somebody", "en", "Author")
+    pillow("png-text", ".png", gray, "PNG", pnginfo=words)
+    pillow("png-plain", ".png", photo, "PNG")
+    pillow("png-gray", ".png", gray, "PNG")
+    pillow("png-rgba", ".png", rgba, "PNG")
+    pillow("png-gray-alpha", ".png", rgba.convert("LA"), "PNG")
+    pillow("png-palette", ".png", photo.quantize(20), "PNG")
+    pillow("png-palette-clear", ".png", photo.quantize(20), "PNG", transparency=3)
+    pillow("png-1bit", ".png", photo.convert("1"), "PNG")
+    pillow("png-animated", ".png", photo, "PNG", save_all=True, append_images=[large.crop((0, 0, 24, 18))])
+    vips("png-16", ".png", rgb16, "rgb16")
+    vips("png-16-gray", ".png", rgb16[:, :, 0], "grey16", interlace=True)
+    vips("png-interlaced", ".png", rgb, "srgb", interlace=True)
+    pillow("jpeg", ".jpg", photo, "JPEG", quality=90)
+    pillow("jpeg-exif", ".jpg", photo, "JPEG", exif=exif, icc_profile=icc, xmp=b"<x:xmpmeta/>", dpi=(72, 72))
+    pillow("jpeg-progressive", ".jpg", large, "JPEG", progressive=True)
+    pillow("jpeg-gray", ".jpg", gray, "JPEG", comment=b"of some place")
+    pillow("jpeg-cmyk", ".jpg", photo.convert("CMYK"), "JPEG")
+    pillow("jpeg-restarts", ".jpg", large, "JPEG", restart_marker_blocks=2)
+    pillow("webp", ".webp", photo, "WEBP", quality=80)
+    pillow("webp-lossless", ".webp", photo, "WEBP", lossless=True)
+    pillow("webp-alpha", ".webp", rgba, "WEBP", quality=80, exif=exif, icc_profile=icc, xmp=b"<x:xmpmeta/>")
+    pillow("webp-animated", ".webp", photo, "WEBP", save_all=True, append_images=[photo.rotate(180)])
+    pillow("tiff", ".tif", photo, "TIFF", icc_profile=icc, dpi=(300, 300))
+    pillow("tiff-lzw", ".tif", photo, "TIFF", compression="tiff_lzw")
+    pillow("tiff-deflate", ".tif", rgba, "TIFF", compression="tiff_adobe_deflate")
+    pillow("tiff-jpeg", ".tif", large, "TIFF", compression="jpeg")
+    pillow("tiff-fax", ".tif", photo.convert("1"), "TIFF", compression="group4")
+    pillow("tiff-packbits", ".tif", gray, "TIFF", compression="packbits")
+    pillow("tiff-palette", ".tif", photo.quantize(20), "TIFF")
+    pillow("tiff-cmyk", ".tif", photo.convert("CMYK"), "TIFF")
+    pillow("tiff-pages", ".tif", photo, "TIFF", save_all=True, append_images=[gray, large])
+    vips("tiff-16", ".tif", rgb16, "rgb16", compression="deflate", predictor="horizontal")
+    vips("tiff-float", ".tif", (rgb / 255).astype(np.float32), "scrgb", predictor="float", compression="lzw")
+    vips("tiff-tiles", ".tif", np.tile(rgb, (4, 4, 1)), "srgb", tile=True, tile_width=16, tile_height=16)
+    vips("tiff-big", ".tif", rgb, "srgb", bigtiff=True)
+    vips(
+        "tiff-pyramid",
+        ".tif",
+        np.tile(rgb, (4, 4, 1)),
+        "srgb",
+        tile=True,
+        pyramid=True,
+        tile_width=16,
+        tile_height=16,
+    )
+    vips("avif", ".avif", rgb, "srgb", compression="av1", effort=0)
+    vips("avif-10", ".avif", rgb16, "rgb16", compression="av1", bitdepth=10, effort=0)
+    pillow("avif-alpha", ".avif", rgba, "AVIF", speed=10, exif=exif, icc_profile=icc)
+    pillow("bmp", ".bmp", photo, "BMP", dpi=(300, 300))
+    pillow("bmp-gray", ".bmp", gray, "BMP")
+    pillow("bmp-1bit", ".bmp", photo.convert("1"), "BMP")
+    pillow("bmp-palette", ".bmp", photo.quantize(20), "BMP")
+    pillow("bmp-rgba", ".bmp", rgba, "BMP")
+    made.append(Original("bmp-rle", ".bmp", _rle_bmp()))
+    pillow("gif", ".gif", photo, "GIF", comment=b"of some place")
+    pillow("gif-clear", ".gif", photo.quantize(20), "GIF", transparency=3, interlace=True)
+    pillow("gif-animated", ".gif", photo, "GIF", save_all=True, append_images=[photo.rotate(180)])
+    pillow("ppm", ".ppm", photo, "PPM")
+    pillow("pgm", ".pgm", gray, "PPM")
+    made.append(Original("ppm-text", ".ppm", b"P3\n# text\n2 2\n255\n" + b"10 20 30  40 50 60\n" * 2))
+    made.append(Original("pgm-16", ".pgm", b"P5 24 18 65535\n" + rgb16[:, :, 0].astype(">u2").tobytes()))
+    made.append(Original("pbm", ".pgm", b"P4\n24 18\n" + np.packbits(rgb[:, :, 0] > 99, axis=1).tobytes()))
+    try:
+        import pillow_heif
+    except ModuleNotFoundError:
+        return tuple(made)
+    pillow_heif.register_heif_opener()
+    pillow("heic", ".heic", photo, "HEIF", exif=exif, icc_profile=icc)
+    pillow("heic-alpha", ".heic", rgba, "HEIF")
+    return tuple(made)
+
+
+def _rle_bmp() -> bytes:
+    """Eight pixels square, run-length encoded; Pillow reads this but writes none."""
+    palette = b"".join(bytes((level, 255 - level, level // 2, 0)) for level in range(256))
+    rows = b"".join(bytes((5, 20 * row, 0, 3, 1, 2, 3, 0, 0, 0)) for row in range(8)) + b"\0\1"
+    header = np.array([40, 8, 8, 1 | 8 << 16, 1, len(rows), 2835, 2835, 256, 0], "<u4").tobytes()
+    start = 14 + len(header) + len(palette)
+    return b"BM" + np.array([start + len(rows), 0, start], "<u4").tobytes() + header + palette + rows
+
+
+# --- damage -------------------------------------------------------------------------------------------------
+
+
+def pieces(encoded: bytes) -> list[tuple[int, int]]:
+    """Start and end of the chunks, segments or boxes of a file; of a format without them, equal parts."""
+    found: list[tuple[int, int]] = []
+    at, end = 0, len(encoded)
+
+    def number(start: int, size: int, order: str) -> int:
+        return int.from_bytes(encoded[start : start + size], "big" if order == "big" else "little")
+
+    if encoded[:4] == b"\x89PNG":
+        at = 8
+        while at + 12 <= end:
+            found.append((at, min(end, at + 12 + number(at, 4, "big"))))
+            at = found[-1][1]
+    elif encoded[:2] == b"\xff\xd8":
+        at = 2
+        while at + 4 <= end and encoded[at] == 0xFF:
+            stop = end if encoded[at + 1] == 0xDA else min(end, at + 2 + number(at + 2, 2, "big"))
+            found.append((at, stop))
+            at = stop
+    elif encoded[:4] == b"RIFF":
+        at = 12
+        while at + 8 <= end:
+            size = number(at + 4, 4, "little")
+            found.append((at, min(end, at + 8 + size + size % 2)))
+            at = found[-1][1]
+    elif encoded[4:8] == b"ftyp":
+        # The boxes inside "meta" are where everything is said.
+        while at + 8 <= end:
+            stop = min(end, at + max(8, number(at, 4, "big")))
+            inside = {b"meta": 12, b"iprp": 8, b"ipco": 8}.get(encoded[at + 4 : at + 8])
+            if inside is None:
+                found.append((at, stop))
+                at = stop
+            else:
+                at += inside
+    elif encoded[:4] in (b"II*\0", b"MM\0*"):
+        order = "little" if encoded[:2] == b"II" else "big"
+        at = number(4, 4, order)
+        for entry in range(number(at, 2, order)):
+            found.append((at + 2 + 12 * entry, at + 14 + 12 * entry))
+    if len(found) < 2:
+        found = [(i * end // 8, (i + 1) * end // 8) for i in range(8)]
+    return found
+
+
+def sizes(encoded: bytes) -> list[tuple[int, int, str]]:
+    """Where the width, the height and such are told: offset, bytes, byte order."""
+    if encoded[:4] == b"\x89PNG":
+        return [(16, 4, "big"), (20, 4, "big"), (24, 1, "big"), (25, 1, "big"), (28, 1, "big")]
+    if encoded[:2] == b"BM":
+        return [(at, 4, "little") for at in (2, 10, 14, 18, 22, 30, 34, 46)] + [(28, 2, "little")]
+    if encoded[:4] == b"GIF8":
+        frame = max(13, encoded.find(b"\x2c"))
+        return [(at, 2, "little") for at in (6, 8, frame + 1, frame + 3, frame + 5, frame + 7)]
+    if encoded[:4] == b"RIFF":
+        return [(4, 4, "little"), (16, 4, "little"), (20, 4, "little"), (24, 3, "little"), (26, 2, "little")]
+    if encoded[:2] == b"\xff\xd8":
+        frames = [at for at, _ in pieces(encoded) if encoded[at + 1 : at + 2] in (b"\xc0", b"\xc2")]
+        return [(at + 5 + 2 * i, 2, "big") for at in frames for i in range(2)] + [(4, 2, "big")]
+    if encoded[:4] in (b"II*\0", b"MM\0*"):
+        order = "little" if encoded[:2] == b"II" else "big"
+        starts = [start for start, _ in pieces(encoded)]
+        return [(at + part, 4, order) for at in starts for part in (4, 8)] + [(4, 4, order)]
+    if encoded[4:8] == b"ftyp":
+        extents = [at for at in (encoded.find(b"ispe"), encoded.find(b"ispe") + 4) if at >= 4]
+        return [(at + 8, 4, "big") for at in extents] + [(start, 4, "big") for start, _ in pieces(encoded)]
+    return [(i, 1, "big") for i in range(min(16, len(encoded)))]
+
+
+Rng = np.random.Generator
+Damage = Callable[[bytes, Rng], bytes]
+
+
+def _span(length: int, rng: Rng, most: int = 64) -> tuple[int, int]:
+    """A stretch of a few bytes; small places are as likely as large ones, for headers are short."""
+    start = int(length ** rng.random()) - 1 if rng.random() < 0.5 else int(rng.integers(0, max(1, length)))
+    return start, min(length, start + 1 + int(most ** rng.random()))
+
+
+def _flip_bits(encoded: bytes, rng: Rng) -> bytes:
+    changed = bytearray(encoded)
+    for _ in range(1 + int(16 ** rng.random())):
+        start, _ = _span(len(changed), rng)
+        if start < len(changed):
+            changed[start] ^= 1 << int(rng.integers(0, 8))
+    return bytes(changed)
+
+
+def _replace_run(encoded: bytes, rng: Rng) -> bytes:
+    start, stop = _span(len(encoded), rng)
+    fill = (rng.bytes(stop - start), bytes(stop - start), b"\xff" * (stop - start))[int(rng.integers(0, 3))]
+    return encoded[:start] + fill + encoded[stop:]
+
+
+def _truncate(encoded: bytes, rng: Rng) -> bytes:
+    return encoded[: _span(len(encoded), rng)[0]]
+
+
+def _insert(encoded: bytes, rng: Rng) -> bytes:
+    start, stop = _span(len(encoded), rng)
+    return encoded[:start] + rng.bytes(stop - start) + encoded[start:]
+
+
+def _append(encoded: bytes, rng: Rng) -> bytes:
+    """As cameras and other programs do, and as a file of two formats does."""
+    return encoded + (rng.bytes(int(rng.integers(1, 200))) if rng.random() < 0.5 else _any(rng).encoded)
+
+
+def _remove_run(encoded: bytes, rng: Rng) -> bytes:
+    start, stop = _span(len(encoded), rng)
+    return encoded[:start] + encoded[stop:]
+
+
+def _repeat_piece(encoded: bytes, rng: Rng) -> bytes:
+    start, stop = _piece(encoded, rng)
+    times = int(rng.integers(1, 4)) if rng.random() < 0.9 else 200
+    return encoded[:stop] + encoded[start:stop] * times + encoded[stop:]
+
+
+def _drop_piece(encoded: bytes, rng: Rng) -> bytes:
+    start, stop = _piece(encoded, rng)
+    return encoded[:start] + encoded[stop:]
+
+
+def _move_piece(encoded: bytes, rng: Rng) -> bytes:
+    start, stop = _piece(encoded, rng)
+    rest = encoded[:start] + encoded[stop:]
+    to, _ = _piece(rest, rng)
+    return rest[:to] + encoded[start:stop] + rest[to:]
+
+
+def _extreme_size(encoded: bytes, rng: Rng) -> bytes:
+    """A width, a height, a length, a tag's value: none of it is to be believed."""
+    places = sizes(encoded) or [(0, 1, "big")]
+    at, size, order = places[int(rng.integers(0, len(places)))]
+    value = int(rng.choice(EXTREMES)) if rng.random() < 0.7 else int(rng.integers(0, 1 << 32))
+    told = (value & ((1 << (8 * size)) - 1)).to_bytes(size, "big" if order == "big" else "little")
+    return encoded[:at] + told + encoded[at + size :]
+
+
+def _splice(encoded: bytes, rng: Rng) -> bytes:
+    """The start of this file and the end of another, often of another format."""
+    other = _any(rng).encoded
+    return encoded[: _span(len(encoded), rng)[0]] + other[_span(len(other), rng)[0] :]
+
+
+def _graft_piece(encoded: bytes, rng: Rng) -> bytes:
+    """A piece of another file among the pieces of this one."""
+    other = _any(rng).encoded
+    start, stop = _piece(other, rng)
+    to, _ = _piece(encoded, rng)
+    return encoded[:to] + other[start:stop] + encoded[to:]
+
+
+def _piece(encoded: bytes, rng: Rng) -> tuple[int, int]:
+    found = pieces(encoded)
+    return found[int(rng.integers(0, len(found)))]
+
+
+def _any(rng: Rng) -> Original:
+    return originals()[int(rng.integers(0, len(originals())))]
+
+
+DAMAGES: tuple[Damage, ...] = (
+    *(_flip_bits, _replace_run, _truncate, _insert, _remove_run, _repeat_piece, _drop_piece, _move_piece),
+    *(_extreme_size, _extreme_size, _splice, _graft_piece, _append),
+)
+
+
+def mend_checksums(encoded: bytes) -> bytes:
+    """A PNG whose chunks are what their checksums say: else the decoder stops at the first of them."""
+    if encoded[:4] != b"\x89PNG":
+        return encoded
+    changed = bytearray(encoded)
+    for start, stop in pieces(encoded):
+        if stop - start >= 12 and stop <= len(changed):
+            changed[stop - 4 : stop] = zlib.crc32(changed[start + 4 : stop - 4]).to_bytes(4, "big")
+    return bytes(changed)
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """An input: what it was, what was done to it, and the file."""
+
+    story: str
+    suffix: str
+    encoded: bytes
+    result: str
+    """Suffix of the file that it is written to."""
+
+
+def damaged(seed: int, number: int) -> Damaged:
+    """The input of this number: always the same. The first are the valid files themselves."""
+    rng = np.random.default_rng((seed, number))
+    if number < len(originals()):
+        valid = originals()[number]
+        return Damaged(valid.name, valid.suffix, valid.encoded, str(rng.choice(WRITABLE)))
+    original = _any(rng)
+    encoded, story = original.encoded, [original.name]
+    for _ in range(int(rng.choice((1, 1, 1, 2, 3)))):
+        if not encoded:
+            break
+        damage = DAMAGES[int(rng.integers(0, len(DAMAGES)))]
+        encoded = damage(encoded, rng)
+        story.append(damage.__name__.strip("_"))
+    if rng.random() < 0.7:
+        encoded = mend_checksums(encoded)
+    suffix = original.suffix
+    if rng.random() < 0.1:
+        suffix = _any(rng).suffix
+        story.append(f"named {suffix}")
+    if rng.random() < 0.005:
+        encoded = b""
+        story.append("emptied")
+    return Damaged(" > ".join(story), suffix, encoded, str(rng.choice(WRITABLE)))
+
+
+# --- trial --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an input.
+
+    Args:
+        number: Of the input.
+        kind: "read", "refused", or "finding".
+        text: Of a finding: what happened, the same for the same cause.
+        detail: Of a finding: the rest of what is known.
+    """
+
+    number: int
+    kind: str
+    text: str = ""
+    detail: str = ""
+
+
+class Mishap(Exception):  # noqa: N818  (not an error: a finding)
+    """Something that must not happen has."""
+
+
+def try_one(seed: int, number: int, folder: Path, upscaler: Upscaler) -> Outcome:
+    """Put one input through everything, in this process and in an empty folder."""
+    case = damaged(seed, number)
+    path = folder / f"input{case.suffix}"
+    path.write_bytes(case.encoded)
+    kind = "refused"
+    try:
+        try:
+            picture = read(path)
+        except BlindSRError as error:
+            _check_message(error, path)
+            if number < len(originals()) and not case.story.endswith("animated"):
+                raise Mishap("a valid file is refused") from error
+        else:
+            kind = "read"
+            _check_reading(picture, path)
+            _restore(picture, folder / f"result{case.result}", upscaler)
+        left = sorted(one.name for one in folder.iterdir() if one != path)
+        if left:
+            raise Mishap(f"files left behind: {left}")
+    except Exception as error:
+        # Whatever it is: that is the question.
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "blindsr" in frame.filename]
+        where = f" in {Path(frames[-1].filename).name}:{frames[-1].name}" if frames else ""
+        text = str(error) if isinstance(error, Mishap) else f"{type(error).__name__}{where}"
+        said = error.__cause__ if isinstance(error, Mishap) and error.__cause__ else error
+        return Outcome(number, "finding", text, " ".join(str(said).split())[:300])
+    finally:
+        for one in folder.iterdir():
+            one.unlink()
+    return Outcome(number, kind)
+
+
+def _check_message(error: BlindSRError, path: Path) -> None:
+    text = str(error)
+    if str(path) not in text:
+        raise Mishap("a message without the file's name") from error
+    if len(text.splitlines()) != 1 or not text.isprintable():
+        raise Mishap("a message of several lines or with control characters") from error
+
+
+def _check_reading(picture: Picture, path: Path) -> None:
+    """What was read is a picture, and the same a second time."""
+    planes = [picture.pixels] if picture.alpha is None else [picture.pixels, picture.alpha]
+    for plane in planes:
+        if plane.dtype != np.float32 or not np.isfinite(plane).all() or plane.min() < 0 or plane.max() > 1:
+            raise Mishap("samples outside 0..1")
+    if picture.pixels.shape[2] not in (1, 3) or picture.bit_depth not in (8, 10, 12, 16):
+        raise Mishap("no kind of picture")
+    if picture.alpha is not None and picture.alpha.shape != picture.pixels.shape[:2]:
+        raise Mishap("alpha of another size")
+    again = read(path)
+    same = [(again.pixels == picture.pixels).all(), again.icc == picture.icc, again.exif == picture.exif]
+    if picture.alpha is not None:
+        same.append((again.alpha == picture.alpha).all())
+    if not all(same):
+        raise Mishap("a second reading differs")
+
+
+def _restore(picture: Picture, target: Path, upscaler: Upscaler) -> None:
+    """Restored, written and read back, as far as the size allows."""
+    pixels = picture.height * picture.width
+    if pixels > WRITTEN:
+        return
+    if pixels <= RESTORED:
+        picture = upscaler.upscale(picture)
+    try:
+        write(picture, target)
+    except BlindSRError as error:
+        _check_message(error, target)
+        return
+    again = read(target)
+    if (again.height, again.width) != (picture.height, picture.width):
+        raise Mishap("written in another size")
+    target.unlink()
+
+
+def serve(seed: int, memory: float) -> None:
+    """A worker: numbers come in on stdin, outcomes go out on stdout, one line each."""
+    import faulthandler
+    import resource
+
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a decoder prints is no answer
+    faulthandler.enable()
+    in_memory = Path("/dev/shm")  # nothing waits for a disk there
+    with tempfile.TemporaryDirectory(dir=in_memory if in_memory.is_dir() else None) as place:
+        upscaler = tiny_upscaler(Path(place))
+        folder = Path(place) / "input"
+        folder.mkdir()
+        originals()
+        # Libraries reserve far more addresses than they use, so only what comes on top is bounded.
+        reserved = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        resource.setrlimit(resource.RLIMIT_AS, (reserved + int(memory * 2**30),) * 2)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        for line in sys.stdin:
+            outcome = try_one(seed, int(line), folder, upscaler)
+            used = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+            answers.write(json.dumps({**asdict(outcome), "used": used}) + "\n")
+            answers.flush()
+
+
+def tiny_upscaler(folder: Path) -> Upscaler:
+    """The tests' small model, x2."""
+    sys.path.insert(0, str(ROOT))
+    from tests.conftest import write_model
+
+    from blindsr.upscaler import Upscaler
+
+    return Upscaler(write_model(folder / "tiny", scale=2), device="cpu", threads=1)
+
+
+# --- watch --------------------------------------------------------------------------------------------------
+
+
+class Worker:
+    """A process that tries inputs, begun anew after a death or a run without end.
+
+    Args:
+        command: Of the process.
+        patience: Seconds an input may take.
+    """
+
+    def __init__(self, command: Sequence[str], patience: float) -> None:
+        self.command = list(command)
+        self.patience = patience
+        self.used: list[int] = []
+        self._running: subprocess.Popen[str] | None = None
+        self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115  (it outlives this call)
+
+    def try_one(self, number: int) -> Outcome:
+        """The outcome of one input, whatever becomes of the process."""
+        fresh = self._running is None
+        running = self._begin()
+        assert running.stdin is not None and running.stdout is not None
+        try:
+            running.stdin.write(f"{number}\n")
+            running.stdin.flush()
+        except BrokenPipeError:
+            pass  # it died between two inputs: its end is told below
+        ready, _, _ = select.select([running.stdout], [], [], self.patience + (START if fresh else 0))
+        if not ready:
+            self.end(signal.SIGKILL)
+            return Outcome(number, "finding", f"no end within {self.patience:g} s")
+        answer = running.stdout.readline()
+        if not answer:
+            code = running.wait()
+            self._said.seek(0)
+            said = " | ".join(self._said.read().splitlines()[-12:])
+            self.end(signal.SIGKILL)
+            cause = signal.Signals(-code).name if code < 0 else f"exit status {code}"
+            return Outcome(number, "finding", f"the process died: {cause}", said)
+        told = json.loads(answer)
+        self.used.append(told.pop("used"))
+        return Outcome(**told)
+
+    def end(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """Stop the process, if there is one."""
+        if self._running is not None:
+            self._running.send_signal(how)
+            self._running.communicate()
+            self._running = None
+
+    def _begin(self) -> subprocess.Popen[str]:
+        if self._running is None:
+            self._said.seek(0)
+            self._said.truncate()
+            self._running = subprocess.Popen(
+                self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, text=True
+            )
+        return self._running
+
+
+def fuzz(
+    numbers: Iterable[int],
+    command: Sequence[str],
+    workers: int = 1,
+    patience: float = 10,
+    on_outcome: Callable[[Outcome], None] = lambda _: None,
+) -> list[Worker]:
+    """Try all inputs; returns the workers, ended."""
+    waiting, lock = iter(numbers), threading.Lock()
+
+    def work(worker: Worker) -> None:
+        try:
+            while True:
+                with lock:
+                    number = next(waiting, None)
+                if number is None:
+                    break
+                outcome = worker.try_one(number)
+                with lock:
+                    on_outcome(outcome)
+        finally:
+            worker.end()
+
+    made = [Worker(command, patience) for _ in range(workers)]
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(work, made))  # which raises what a thread raised
+    return made
+
+
+def worker_command(seed: int, memory: float) -> list[str]:
+    """The command of a worker."""
+    return [sys.executable, __file__, "--serve", "--seed", str(seed), "--memory", str(memory)]
+
+
+def main(
+    count: Annotated[int, typer.Option(help="Inputs to try.")] = 20_000,
+    seed: Annotated[int, typer.Option(help="Another seed, other inputs.")] = 0,
+    first: Annotated[int, typer.Option(help="Number of the first input.")] = 0,
+    only: Annotated[list[int] | None, typer.Option(help="Try the inputs of these numbers alone.")] = None,
+    workers: Annotated[int, typer.Option(help="Processes.")] = 1,
+    patience: Annotated[float, typer.Option(help="Seconds an input may take.")] = 10,
+    memory: Annotated[float, typer.Option(help="GiB a process may take on top of its libraries.")] = 6,
+    keep: Annotated[Path, typer.Option(help="Folder for the inputs of findings.")] = Path("runs/fuzz"),
+    serve_: Annotated[bool, typer.Option("--serve", hidden=True)] = False,
+) -> None:
+    """Try damaged files."""
+    if serve_:
+        serve(seed, memory)
+        return
+    kinds_of_file = len(originals())
+    numbers = only or range(first, first + count)
+    kinds: Counter[str] = Counter()
+    findings: dict[str, list[int]] = {}
+    start = time.monotonic()
+
+    def show(outcome: Outcome) -> None:
+        kinds[outcome.kind] += 1
+        if sum(kinds.values()) % 2000 == 0:
+            print(f"{sum(kinds.values())} tried, {time.monotonic() - start:.0f} s", flush=True)
+        if outcome.kind != "finding":
+            if only:
+                print(f"{outcome.number}: {outcome.kind}")
+            return
+        same = findings.setdefault(outcome.text, [])
+        same.append(outcome.number)
+        if len(same) <= 3:
+            case = damaged(seed, outcome.number)
+            keep.mkdir(parents=True, exist_ok=True)
+            kept = keep / f"{seed}-{outcome.number}{case.suffix}"
+            kept.write_bytes(case.encoded)
+            print(f"FINDING {outcome.text}\n  {outcome.detail}\n  {case.story}\n  {kept}", flush=True)
+
+    made = fuzz(numbers, worker_command(seed, memory), workers, patience, show)
+    for text, same in findings.items():
+        print(f"{len(same):6}  {text}: {' '.join(str(number) for number in same[:8])}")
+    used = max((one.used for one in made), key=len)
+    if used:
+        print(f"resident memory of a process: {used[0] >> 20} MiB, at last {used[-1] >> 20} MiB")
+    print(
+        f"seed {seed}: {sum(kinds.values())} inputs of {kinds_of_file} kinds of file, {kinds['read']} read, "
+        f"{kinds['refused']} refused, {kinds['finding']} findings, {time.monotonic() - start:.0f} s"
+    )
+    if findings:
+        print(f"again: python benchmarks/fuzz.py --seed {seed} --only NUMBER")
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    typer.run(main)
