@@ -55,7 +55,6 @@ def test_valid_files_of_every_format_are_read(fuzz: ModuleType, upscaler: Upscal
             assert outcome.kind == expected, (original.name, outcome)
 
 
-@pytest.mark.xfail(reason="files are read from memory, where libvips has no reader for Netpbm")
 def test_valid_netpbm_files_are_read(fuzz: ModuleType, upscaler: Upscaler, tmp_path: Path) -> None:
     for number, original in enumerate(fuzz.originals()):
         if original.suffix in NETPBM:
@@ -63,7 +62,6 @@ def test_valid_netpbm_files_are_read(fuzz: ModuleType, upscaler: Upscaler, tmp_p
             assert outcome.kind == "read", (original.name, outcome)
 
 
-@pytest.mark.xfail(reason="the names of all fields are asked for, and libvips' names need not be UTF-8")
 def test_keywords_of_a_photo_need_not_be_utf8(tmp_path: Path) -> None:
     text = PngImagePlugin.PngInfo()
     text.add(b"tEXt", "Légende\0Été".encode("latin-1"))

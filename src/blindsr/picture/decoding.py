@@ -151,12 +151,11 @@ def _decode_file(path: Path, file: IO[bytes], limits: Limits) -> Photo:
             raise InputError(
                 f"{path}: not a photo format this program reads ({', '.join(_LOADERS)}, bmp, ppm, heic)"
             )
-        fields = set(image.get_fields())
-        if loader.startswith(("gif", "webp")) and "n-pages" in fields and image.get("n-pages") > 1:
+        if loader.startswith(("gif", "webp")) and _field(image, "n-pages", 1) > 1:
             raise animation
         limits.check_size(path, image.width, image.height)
         for kind, cost in _WHOLE.items():
-            if loader.startswith(kind) or (kind in fields and image.get(kind)):
+            if loader.startswith(kind) or _field(image, kind):
                 limits.check_codec(path, image.width * image.height, cost)
         return _decode(image, path, exif, limits)
     except pyvips.Error as error:
@@ -272,21 +271,23 @@ def _white(dtype: np.dtype[Any], depth: int) -> float:
 
 def _decode(image: Any, path: Path, exif: bytes | None, limits: Limits) -> Photo:  # noqa: ANN401  (pyvips has no types)
     """A libvips image, with the EXIF block that libvips does not read -> samples and what belongs to them."""
-    fields = set(image.get_fields())
     loader = image.get("vips-loader")
-    icc, xmp = (image.get(name) if name in fields else None for name in ("icc-profile-data", "xmp-data"))
-    exif = image.get("exif-data") if "exif-data" in fields else exif
+    icc, xmp = _field(image, "icc-profile-data"), _field(image, "xmp-data")
+    exif = _field(image, "exif-data", exif)
     exif = None if exif is None else exif_block.upright(exif)
     if loader.startswith(("webp", "heif")):
         dpi = None if exif is None else exif_block.resolution(exif)
     else:
         # When a file says nothing, libvips says 72 pixels per inch for JPEG, else 1 per mm (and writes it).
         if loader.startswith("jpeg"):
-            known = "resolution-unit" in fields or (image.xres, image.yres) != (72 / 25.4, 72 / 25.4)
+            known = _field(image, "resolution-unit") is not None or (image.xres, image.yres) != (
+                72 / 25.4,
+                72 / 25.4,
+            )
         else:
             known = max(abs(image.xres - 1), abs(image.yres - 1)) > 1e-3
         dpi = (image.xres * 25.4, image.yres * 25.4) if known else None
-    orientation = image.get("orientation") if "orientation" in fields else 1
+    orientation = _field(image, "orientation", 1)
     if orientation >= 5 and dpi is not None:
         dpi = dpi[::-1]
     if image.interpretation == "cmyk":
@@ -332,6 +333,11 @@ def _decode(image: Any, path: Path, exif: bytes | None, limits: Limits) -> Photo
     except BaseException:
         samples.close()
         raise
+
+
+def _field(image: Any, name: str, default: Any = None) -> Any:  # noqa: ANN401
+    """What libvips knows by that name. Asked for one by one: a file's own names of fields may be no UTF-8."""
+    return image.get(name) if image.get_typeof(name) else default
 
 
 def _fetch(image: Any, samples: Samples, check: Callable[[NDArray[Any]], None]) -> None:  # noqa: ANN401
