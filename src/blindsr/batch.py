@@ -69,7 +69,7 @@ def plan_batch(
     """
     found: list[_Found] = []
     bases = []
-    for entry in inputs:
+    for entry in dict.fromkeys(inputs):
         base, photos = _look_up(entry, out, recursive)
         bases.append(base)
         found += photos
@@ -161,7 +161,7 @@ def run_batch(
 class _Found:
     """A photo, the folder below the input that it lies in, and whether it was named itself.
 
-    A folder that cannot be read is one with a fault.
+    A folder that cannot be read is a photo with a fault.
     """
 
     source: Path
@@ -173,39 +173,45 @@ class _Found:
 def _look_up(entry: Path, out: Path | None, recursive: bool) -> tuple[Path, list[_Found]]:
     """The folder that an input's structure is counted from, and what the input stands for."""
     if is_folder(entry):
-        found = list(_look_below(entry, entry, out, recursive))
-        if not found:
-            raise InputError(f"{entry}: no photos in this folder ({', '.join(READABLE)})")
-        return entry, found
-    magic = next((i for i, part in enumerate(entry.parts) if _is_pattern(part)), None)
-    if magic is None or os.path.lexists(entry):
-        return entry.parent, [_Found(entry, Path(), named=True)]
-    base = Path(*entry.parts[:magic])
+        base, found = entry, _look_below(entry, entry, recursive)
+        fault = f"{entry}: no photos in this folder ({', '.join(READABLE)})"
+    else:
+        magic = next((i for i, part in enumerate(entry.parts) if _is_pattern(part)), None)
+        if magic is None or os.path.lexists(entry):
+            return entry.parent, [_Found(entry, Path(), named=True)]
+        base, found = _look_for(entry, magic, recursive)
+        fault = f"{entry}: no such file, and as a pattern it matches no photo"
+    if out is not None and _real(base) in _real(out).parents:  # results of an earlier run
+        found = [one for one in found if not _real(one.source.parent).is_relative_to(_real(out))]
+    if not found:
+        raise InputError(fault)
+    return base, found
+
+
+def _look_below(folder: Path, base: Path, recursive: bool) -> list[_Found]:
+    """The photos in a folder, in order, and the folders that cannot be read."""
+    errors: list[OSError] = []
+    found = [
+        _Found(file, file.parent.relative_to(base))
+        for file in walk_files(folder, recursive, errors.append)
+        if file.suffix.lower() in READABLE
+    ]
+    return found + [_unreadable(error, base) for error in errors]
+
+
+def _look_for(pattern: Path, magic: int, recursive: bool) -> tuple[Path, list[_Found]]:
+    """The fixed part of a pattern, and what matches its parts from `magic` on."""
+    base = Path(*pattern.parts[:magic])
     # "*" means every photo, "*.dat" every file of that name: what it is will be seen from its content.
-    any_suffix = not entry.suffix or _is_pattern(entry.suffix)
-    faults: list[_Found] = []
+    any_suffix = not pattern.suffix or _is_pattern(pattern.suffix)
+    errors: list[OSError] = []
     found = []
-    for match in _expand(base, entry.parts[magic:], lambda error: faults.append(_unreadable(error, base))):
+    for match in _expand(base, pattern.parts[magic:], errors.append):
         if is_folder(match):
-            found += _look_below(match, base, out, recursive)
+            found += _look_below(match, base, recursive)
         elif not any_suffix or match.suffix.lower() in READABLE:
             found.append(_Found(match, match.parent.relative_to(base)))
-    if not found and not faults:
-        raise InputError(f"{entry}: no such file, and as a pattern it matches no photo")
-    return base, found + faults
-
-
-def _look_below(folder: Path, base: Path, out: Path | None, recursive: bool) -> Iterator[_Found]:
-    """The photos in a folder, and the folders that cannot be read; without an `out` that lies below it."""
-    inside = None if out is None else _real(out)
-    if inside and _real(folder) not in inside.parents:
-        inside = None
-    faults: list[OSError] = []
-    for file in walk_files(folder, recursive, faults.append):
-        if file.suffix.lower() in READABLE and not (inside and _real(file.parent).is_relative_to(inside)):
-            yield _Found(file, file.parent.relative_to(base))
-    for error in faults:
-        yield _unreadable(error, base)
+    return base, found + [_unreadable(error, base) for error in errors]
 
 
 def _unreadable(error: OSError, base: Path) -> _Found:
@@ -215,33 +221,40 @@ def _unreadable(error: OSError, base: Path) -> _Found:
     return _Found(folder, folder.relative_to(base).parent, fault=fault)
 
 
-def _expand(folder: Path, parts: Sequence[str], on_error: Callable[[OSError], None]) -> Iterator[Path]:
-    """What a pattern matches below a folder, in order; "**" stands for any number of folders."""
+def _expand(
+    folder: Path, parts: Sequence[str], on_error: Callable[[OSError], None], links: bool = True
+) -> Iterator[Path]:
+    """What a pattern matches below a folder, in order.
+
+    "**" stands for any number of folders; below it no links to folders are followed (`links`), which may lead
+    round in a circle.
+    """
     if not parts:
         yield folder
         return
     first, rest = parts[0], parts[1:]
     if not _is_pattern(first):
         if os.path.lexists(folder / first):
-            yield from _expand(folder / first, rest, on_error)
+            yield from _expand(folder / first, rest, on_error, links)
         return
     try:
         entries = list_folder(folder, hidden=first.startswith("."))
+    except (FileNotFoundError, NotADirectoryError):  # nothing that could match
+        return
     except OSError as error:
         on_error(error)
         return
     if first == "**":
-        yield from _expand(folder, rest or ("*",), on_error)
+        yield from _expand(folder, rest or ("*",), on_error, links=False)
         for entry in entries:
-            if entry.is_dir(follow_symlinks=False):  # a link may lead round in a circle
-                yield from _expand(Path(entry.path), parts, on_error)
+            if entry.is_dir(follow_symlinks=False):
+                yield from _expand(Path(entry.path), parts, on_error, links=False)
         return
     for entry in entries:
-        if fnmatch.fnmatch(entry.name, first):
-            if not rest:
-                yield Path(entry.path)
-            elif is_folder(Path(entry.path)):
-                yield from _expand(Path(entry.path), rest, on_error)
+        path = Path(entry.path)
+        folder_link = entry.is_symlink() and is_folder(path)
+        if fnmatch.fnmatch(entry.name, first) and (links or not folder_link):
+            yield from _expand(path, rest, on_error, links)
 
 
 def _is_pattern(part: str) -> bool:

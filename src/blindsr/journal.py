@@ -47,10 +47,11 @@ class Journal:
         self.path = root / JOURNAL
         self._root = root
         self._failing = False
+        self._finished: dict[tuple[str, str], tuple[Signature, Signature]] = {}
         self._descriptor = _open_locked(self.path)
         try:
             header = {"blindsr-journal": _VERSION, "settings": settings}
-            self._finished, self._end = ({}, 0) if fresh else self._read(_line(header))
+            self._end = 0 if fresh else self._read(_line(header))
             os.ftruncate(self._descriptor, self._end)
             os.lseek(self._descriptor, self._end, os.SEEK_SET)
             if not self._end:
@@ -75,14 +76,11 @@ class Journal:
         written = signature(target)
         if read is None or written is None:  # changed or removed by somebody: it will be done again
             return
-        entry = {
-            "source": self._relative(source),
-            "target": self._relative(target),
-            "source_signature": read,
-            "target_signature": written,
-        }
+        key = self._relative(source), self._relative(target)
+        entry = {"source": key[0], "target": key[1], "source_signature": read, "target_signature": written}
         try:
             self._append(entry)
+            self._finished[key] = read, written
         except OSError as error:
             if not self._failing:
                 log.warning(
@@ -111,26 +109,24 @@ class Journal:
         except ValueError:  # on another Windows drive
             return os.path.abspath(path)  # noqa: PTH100  (Path.resolve would follow links)
 
-    def _read(self, header: bytes) -> tuple[dict[tuple[str, str], tuple[Signature, Signature]], int]:
-        """The entries, and where the last whole line ends; nothing under another header."""
+    def _read(self, header: bytes) -> int:
+        """Take in the entries; gives where the last whole line ends, 0 under another header."""
         with open(self._descriptor, "rb", closefd=False) as file:
             lines = file.read().splitlines(keepends=True)
-        finished: dict[tuple[str, str], tuple[Signature, Signature]] = {}
         if not lines or lines[0] != header:
-            return finished, 0
+            return 0
         end = len(header)
         for line in lines[1:]:
+            if not line.endswith(b"\n"):
+                break
             try:
                 entry = json.loads(line)
                 key = entry["source"], entry["target"]
-                finished[key] = tuple(entry["source_signature"]), tuple(entry["target_signature"])
+                self._finished[key] = tuple(entry["source_signature"]), tuple(entry["target_signature"])
             except (ValueError, KeyError, TypeError):
                 break
-            if not line.endswith(b"\n"):
-                del finished[key]
-                break
             end += len(line)
-        return finished, end
+        return end
 
     def _append(self, entry: Mapping[str, Any]) -> None:
         """Write a line, wholly and to the disk, or leave the file as it was."""
