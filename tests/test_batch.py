@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -339,3 +342,18 @@ def test_a_file_larger_than_allowed(photos: Path, make_model: MakeModel, tmp_pat
     assert "done" in {one.status for one in outcomes}
     written = {one.task.target for one in outcomes if one.status == "done"}
     assert {file for file in out.rglob("*") if file.is_file()} == {*written, out / JOURNAL}
+
+
+@pytest.mark.slow
+def test_killed_again_and_again(make_model: MakeModel) -> None:
+    root = Path(__file__).parents[1]
+    command = [sys.executable, str(root / "benchmarks" / "kill_resume.py"), "--model", str(make_model())]
+    done = subprocess.run(
+        [*command, "--count", "8", "--kills", "3", "--size", "256", "--threads", "1"],
+        env={**os.environ, "PYTHONPATH": str(root / "src")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    kills = re.fullmatch(r"(\d) kills; 0 faults", done.stdout.splitlines()[-1])
+    assert kills is not None and int(kills[1]) >= 1

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from blindsr.batch import plan_batch, run_batch
     from blindsr.errors import BlindSRError, ConfigError, InputError, MissingExtraError, ModelError
     from blindsr.model import Model, available_models, load_model
     from blindsr.picture import Picture
@@ -28,6 +29,8 @@ _HOMES = {
     "Upscaler": "blindsr.upscaler",
     "available_models": "blindsr.model",
     "load_model": "blindsr.model",
+    "plan_batch": "blindsr.batch",
+    "run_batch": "blindsr.batch",
     "upscale": "blindsr.upscaler",
 }
 
@@ -45,6 +48,8 @@ __all__ = [
     "__version__",
     "available_models",
     "load_model",
+    "plan_batch",
+    "run_batch",
     "upscale",
 ]
 

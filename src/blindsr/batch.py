@@ -304,7 +304,10 @@ def _real(path: Path) -> Path:
 def _settings(
     upscaler: Upscaler, adaptation: Adaptation | None, size: OutputSize | None, quality: int | None
 ) -> dict[str, Any]:
-    """Everything that a result's bytes depend on besides the photo, and its format, which its name tells."""
+    """Everything that a result's bytes depend on, besides the photo and the format, which its name tells.
+
+    The number of threads is not among it: OpenVINO gives the same bytes with any.
+    """
     from importlib.metadata import version
 
     import pyvips

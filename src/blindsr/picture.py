@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from blindsr import exif as exif_block
 from blindsr.errors import InputError, MissingExtraError
-from blindsr.files import atomic_path
+from blindsr.files import atomic_path, walk_files
 
 MAX_PIXELS = 1 << 27
 """Largest picture that is decoded, in pixels: a small file can claim a size that would fill any memory."""
@@ -130,18 +130,17 @@ class Picture:
 
 
 def find_pictures(folder: Path) -> list[Path]:
-    """The picture files in a folder and below it, sorted by their path; hidden ones are left out.
+    """The picture files in a folder and below it, sorted by their path; what is hidden is left out.
 
     Raises:
-        InputError: The folder is not there, or holds no picture.
+        InputError: The folder is not there, it or one below it cannot be read, or there is no picture.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
-    found = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in READABLE and not path.name.startswith(".") and path.is_file()
-    )
+    try:
+        found = [file for file in walk_files(folder) if file.suffix.lower() in READABLE and file.is_file()]
+    except OSError as error:
+        raise InputError(f"{error.filename}: this folder cannot be read ({error.strerror})") from error
     if not found:
         raise InputError(f"{folder}: no photos in this folder ({', '.join(READABLE)})")
     return found
