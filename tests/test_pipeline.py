@@ -160,6 +160,21 @@ def test_an_error_belongs_to_its_photo(tmp_path: Path, stage: str, error: Except
     assert len([line for line in copying.log if set(line[6:]) == {"b"}]) == opened
 
 
+def test_a_photo_that_cannot_be_closed_is_that_photos_fault(tmp_path: Path) -> None:
+    class Stuck(Text):
+        def close(self) -> None:
+            raise OSError(errno.EIO, "Input/output error")
+
+    copying = Copying()
+
+    def decode(source: Path) -> Text:
+        return (Stuck if source.stem == "b" else Text)(source.read_text(), copying.log)
+
+    outcomes = run_stages(tasks(tmp_path), Stages(decode, copying.restore, copying.encode))
+    assert [one.status for one in outcomes] == ["done", "failed", "done", "done"]
+    assert {"close aa", "close bb", "close cc"} <= {*copying.log}
+
+
 @pytest.mark.parametrize(
     ("stage", "code", "advice"),
     [

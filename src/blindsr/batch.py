@@ -314,7 +314,7 @@ def _settings(
 
     from blindsr import __version__
 
-    engine = type(upscaler.engine)
+    engine = type(upscaler.engine)  # its module is named after the library that it runs on
     return {
         "blindsr": __version__,
         "engine": [engine.__name__, version(engine.__module__.rpartition(".")[2])],

@@ -222,11 +222,10 @@ class _Pipeline:
             if item.status == "done":
                 self._wait(self._may_restore)
                 self._may_decode.release()
-                with self._stage(item, "restore"):
+                with self._stage(item, "restore"), self._closing(item.photo):
                     tell = partial(self._tell_tile, item.task)
                     item.result = self._keep(self._stages.restore(item.photo, tell))
                     item.output_size = item.result.width, item.result.height
-                self._close(item.photo)
                 item.photo = None
                 if item.error is not None:
                     self._may_restore.release()
@@ -237,10 +236,9 @@ class _Pipeline:
         while (item := self._next(self._restored)) is not None:
             if item.status == "done":
                 task = item.task
-                with self._stage(item, "encode"):
+                with self._stage(item, "encode"), self._closing(item.result):
                     _make_folder(task.target.parent)
                     self._stages.encode(item.result, task.target)
-                self._close(item.result)
                 item.result = None
                 if item.error is None and self._journal is not None:
                     self._journal.record(task.source, task.target, item.read)
@@ -291,8 +289,16 @@ class _Pipeline:
         self._open[id(holder)] = holder
         return holder
 
+    @contextmanager
+    def _closing(self, holder: Any) -> Iterator[None]:  # noqa: ANN401
+        """Close it when the block ends."""
+        try:
+            yield
+        finally:
+            self._close(holder)
+
     def _close(self, holder: Any) -> None:  # noqa: ANN401
-        """Close a photo or a result that is through, if it can be closed."""
+        """Close a photo or a result, if it can be closed."""
         self._open.pop(id(holder), None)
         close = getattr(holder, "close", None)
         if close is not None:

@@ -76,7 +76,7 @@ def upscale(
     ] = "auto",
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to run.")] = "auto",
     recursive: Annotated[
-        bool, typer.Option("-r/-R", "--recursive/--no-recursive", help="Walk the folders below as well.")
+        bool, typer.Option("--recursive/--no-recursive", "-r", help="Walk the folders below as well.")
     ] = True,
     skip_existing: Annotated[
         bool, typer.Option("--skip-existing", help="Leave every result that is there already.")
