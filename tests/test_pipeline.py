@@ -225,11 +225,11 @@ def test_errors_hold_no_pictures(tmp_path: Path) -> None:
     assert len(outcomes) == len(seen) == 4 and not any(photo() for photo in seen)
 
 
-@pytest.mark.parametrize("ending", [KeyboardInterrupt, BrokenPipeError])
-def test_an_interruption_ends_it(tmp_path: Path, ending: type[BaseException]) -> None:
+@pytest.mark.parametrize("ending", [KeyboardInterrupt, BrokenPipeError, None])
+def test_an_interruption_ends_it(tmp_path: Path, ending: type[BaseException] | None) -> None:
     """While c is decoded and b restored, a being written: a is finished, b and c are not."""
     reached = threading.Semaphore(0)
-    stopped = threading.Event()
+    stopped, asked = threading.Event(), threading.Event()
 
     def wait(name: str) -> None:
         if name in ("encode a", "decode c"):
@@ -240,14 +240,20 @@ def test_an_interruption_ends_it(tmp_path: Path, ending: type[BaseException]) ->
         if task.source.stem == "b":
             reached.acquire(timeout=20), reached.acquire(timeout=20)
             stopped.set()
-            raise ending
+            if ending is not None:
+                raise ending
+            asked.set()
 
     copying = Copying(wait)
     plan = tasks(tmp_path)
     journal = Journal(tmp_path, {})
     before = threading.active_count()
-    with pytest.raises(ending):
-        run_stages(plan, copying.stages, journal, on_tile=stop)
+    if ending is not None:
+        with pytest.raises(ending):
+            run_stages(plan, copying.stages, journal, on_tile=stop)
+    else:
+        outcomes = run_stages(plan, copying.stages, journal, on_tile=stop, stop=asked)
+        assert outcomes[0].task is plan[0] and len(outcomes) < 4
     assert threading.active_count() == before
     assert results(tmp_path)["a.out"] == "aa" and "d.out" not in results(tmp_path)
     assert not [*(tmp_path / "out").glob(".*")]

@@ -6,6 +6,7 @@ import fnmatch
 import hashlib
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -109,13 +110,16 @@ def run_batch(
     existing: Existing = "resume",
     on_photo: OnPhoto | None = None,
     on_tile: OnTaskTile | None = None,
+    stop: threading.Event | None = None,
 ) -> list[Outcome]:
     """Restore many photos. One that fails does not end the batch.
 
     While one photo is restored, the next is decoded and the previous encoded, each in a thread; the callbacks
-    are called in this one. An exception of theirs, such as a KeyboardInterrupt, ends the batch: the results
-    being made are given up, and nothing half-written stays. Two photos or more have a journal in the plan's
-    root, from which the next call with the same settings resumes; it is removed when all are done.
+    are called in this one. The batch ends early when `stop` is set or a callback raises (a KeyboardInterrupt,
+    too): what is being written is finished, the rest is given up, and nothing half-written stays.
+
+    Two photos or more have a journal in the plan's root, from which the next call with the same settings
+    resumes; it is removed when all are done.
 
     Args:
         plan: What to do.
@@ -126,9 +130,10 @@ def run_batch(
         existing: What becomes of results that are there already.
         on_photo: Called for each photo as it ends, in order.
         on_tile: Called after each tile.
+        stop: Set by anybody, it ends the batch after the tile in hand.
 
     Returns:
-        How each photo ended, in the order of the plan.
+        How each photo ended, in the order of the plan; without those that an early end left.
 
     Raises:
         InputError: Another batch is writing to the same folder.
@@ -149,7 +154,7 @@ def run_batch(
     outcomes: list[Outcome] = []
     try:
         stages = _stages(upscaler, adaptation, size, quality)
-        outcomes = run_stages(plan.tasks, stages, journal, existing, on_photo, on_tile)
+        outcomes = run_stages(plan.tasks, stages, journal, existing, on_photo, on_tile, stop)
     finally:
         if journal is not None:
             done = len(outcomes) == len(plan.tasks) and all(one.status != "failed" for one in outcomes)

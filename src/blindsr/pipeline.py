@@ -9,7 +9,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -98,10 +98,10 @@ def run_stages(
     existing: Existing = "resume",
     on_photo: OnPhoto | None = None,
     on_tile: OnTaskTile | None = None,
+    stop: threading.Event | None = None,
 ) -> list[Outcome]:
-    """Take every task through the stages, as `run_batch` does; for stages of one's own."""
-    pipeline = _Pipeline(tasks, stages, journal, existing)
-    return pipeline.run(on_photo, on_tile)
+    """Take every task through the stages, as `batch.run_batch` does; for stages of one's own."""
+    return _Pipeline(tasks, stages, journal, existing, stop or threading.Event()).run(on_photo, on_tile)
 
 
 class _Stopped(BaseException):
@@ -136,7 +136,12 @@ class _Pipeline:
     """
 
     def __init__(
-        self, tasks: Sequence[Task], stages: Stages[Any, Any], journal: Journal | None, existing: Existing
+        self,
+        tasks: Sequence[Task],
+        stages: Stages[Any, Any],
+        journal: Journal | None,
+        existing: Existing,
+        stop: threading.Event,
     ) -> None:
         self._tasks = tasks
         self._stages = stages
@@ -147,31 +152,34 @@ class _Pipeline:
         self._events: queue.SimpleQueue[Outcome | tuple[Task, int, int] | BaseException] = queue.SimpleQueue()
         self._may_decode = threading.Semaphore(1)
         self._may_restore = threading.Semaphore(2)
-        self._stopped = threading.Event()
+        self._stop_asked = stop
+        self._stopped = threading.Event()  # one of our own: the caller's is the caller's to set
         self._open: dict[int, Any] = {}
         """Photos and results that may have to be closed, by identity."""
 
     def run(self, on_photo: OnPhoto | None, on_tile: OnTaskTile | None) -> list[Outcome]:
-        """Start the threads and pass on what they tell, until all is done or a callback raises."""
+        """Start the threads and pass on what they tell, until all is done or it is to stop."""
         works = self._decode_all, self._restore_all, self._encode_all
         threads = [threading.Thread(target=self._guard, args=(work,), daemon=True) for work in works]
         outcomes: list[Outcome] = []
+
+        def pass_on(wait: float) -> None:
+            event = self._events.get(timeout=wait)
+            if isinstance(event, Outcome):
+                outcomes.append(event)
+                if on_photo is not None:
+                    on_photo(event)
+            elif isinstance(event, BaseException):
+                raise event
+            elif on_tile is not None:
+                on_tile(*event)
+
         try:
             for thread in threads:
                 thread.start()
-            while len(outcomes) < len(self._tasks):
-                try:
-                    event = self._events.get(timeout=0.5)  # on Windows no Ctrl-C comes through while it waits
-                except queue.Empty:
-                    continue
-                if isinstance(event, Outcome):
-                    outcomes.append(event)
-                    if on_photo is not None:
-                        on_photo(event)
-                elif isinstance(event, BaseException):
-                    raise event
-                elif on_tile is not None:
-                    on_tile(*event)
+            while len(outcomes) < len(self._tasks) and not self._stop_asked.is_set():
+                with suppress(queue.Empty):
+                    pass_on(wait=0.1)  # nobody tells when it is to stop
         finally:
             self._stop()
             for thread in threads:
@@ -179,6 +187,9 @@ class _Pipeline:
                     thread.join()
             for holder in list(self._open.values()):
                 self._close(holder)
+        with suppress(queue.Empty):  # what was in hand when it was to stop
+            while True:
+                pass_on(wait=0)
         return outcomes
 
     def _stop(self) -> None:
@@ -263,7 +274,7 @@ class _Pipeline:
         self._check_stopped()
 
     def _check_stopped(self) -> None:
-        if self._stopped.is_set():
+        if self._stopped.is_set() or self._stop_asked.is_set():
             raise _Stopped
 
     def _tell_tile(self, task: Task, done: int, total: int) -> None:

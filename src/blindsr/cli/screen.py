@@ -46,69 +46,80 @@ def extra(purpose: str, extra: str) -> Iterator[None]:
         raise MissingExtraError(purpose, extra, missing) from error
 
 
-class Interrupted(KeyboardInterrupt):
-    """A signal asks the command to end.
+class Signals:
+    """How Ctrl-C, SIGTERM and SIGHUP end a command.
+
+    They end it at once, until there is something to be ended in good order: then the first only asks for
+    that, and the second, or a moment later the first, ends it at once. Files being written are removed even
+    then. Nothing is raised: an exception at just any point would break what is under way there, or get lost.
 
     Args:
-        number: Of the signal.
+        last_words: Gives the line to be said at the end.
     """
 
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self.exit_status = 128 + number
+    def __init__(self, last_words: Callable[[], str]) -> None:
+        self.caught = 0
+        self._last_words = last_words
+        self._stop: threading.Event | None = None
+        self._timer: threading.Timer | None = None
+
+    def in_good_order(self) -> threading.Event:
+        """What the first signal sets from now on."""
+        self._stop = threading.Event()
+        return self._stop
+
+    def on_signal(self, number: int, frame: FrameType | None = None) -> None:
+        """The handler of the signals."""
+        if self._stop is None or self.caught:
+            self._end_at_once(number)
+            return
+        self.caught = number
+        self._stop.set()
+        self._timer = threading.Timer(_GRACE, self._end_at_once, [number])
+        self._timer.daemon = True
+        self._timer.start()
+
+    def close(self) -> None:
+        """The command has ended in time."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _end_at_once(self, number: int) -> None:
+        abandon_writes()
+        show_cursor = "\033[?25h" if sys.__stderr__ is not None and sys.__stderr__.isatty() else ""
+        text = f"{show_cursor}{one_line(self._last_words())}\n"
+        try:
+            os.write(2, text.encode(errors="replace"))
+        finally:
+            os._exit(128 + number)
 
 
 @contextmanager
-def ended_by_signals(last_words: Callable[[], str]) -> Iterator[None]:
-    """Let Ctrl-C, SIGTERM and SIGHUP end the block by `Interrupted`, and the program with their exit status.
-
-    A second signal, or a block that takes longer than a moment to end, ends the program at once; files being
-    written are removed even then.
+def ended_by_signals(last_words: Callable[[], str]) -> Iterator[Signals]:
+    """Let signals end the block, and the program with their exit status; see `Signals`.
 
     Args:
         last_words: Gives the line to be said at the end.
     """
     import typer
 
-    caught: list[int] = []
-
-    def end_at_once(number: int) -> None:
-        abandon_writes()
-        show_cursor = "\033[?25h" if sys.__stderr__ is not None and sys.__stderr__.isatty() else ""
-        text = f"{show_cursor}{one_line(last_words())}\n"
-        try:
-            os.write(2, text.encode(errors="replace"))
-        finally:
-            os._exit(128 + number)
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        if caught:
-            end_at_once(number)
-        caught.append(number)
-        timer = threading.Timer(_GRACE, end_at_once, [number])
-        timer.daemon = True
-        timers.append(timer)
-        timer.start()
-        raise Interrupted(number)
-
-    timers: list[threading.Timer] = []
+    signals = Signals(last_words)
     before = {}
     if threading.current_thread() is threading.main_thread():
         for name in ("SIGINT", "SIGTERM", "SIGHUP"):
             number = getattr(signal, name, None)
             # What is ignored stays ignored: so nohup and a shell's background jobs want it.
             if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-                before[number] = signal.signal(number, on_signal)
+                before[number] = signal.signal(number, signals.on_signal)
     try:
-        yield
-    except Interrupted as ending:
-        say(Console(stderr=True), escape(one_line(last_words())))
-        raise typer.Exit(ending.exit_status) from None
+        yield signals
     finally:
-        for timer in timers:
-            timer.cancel()
+        signals.close()
         for number, handler in before.items():
             signal.signal(number, handler)
+    if signals.caught:
+        say(Console(stderr=True), escape(one_line(last_words())))
+        raise typer.Exit(128 + signals.caught)
 
 
 @contextmanager

@@ -96,7 +96,7 @@ def upscale(
     """
     plan: Plan | None = None
     with (
-        ended_by_signals(lambda: "interrupted" + _resumption(plan, overwrite, "does the rest")),
+        ended_by_signals(lambda: "interrupted" + _resumption(plan, overwrite, "does the rest")) as signals,
         ended_by_closed_pipe(),
     ):
         from blindsr.batch import plan_batch, run_batch
@@ -116,14 +116,9 @@ def upscale(
             adaptation = upscaler.adapt(find_pictures(support) if support.is_dir() else [support])
         with progress_bars(shown=not (json_lines and sys.stdout.isatty())) as progress:
             report = _Report(progress, plan, json_lines)
-            try:
-                run_batch(
-                    plan, upscaler, adaptation, size, quality, existing, report.show_photo, report.show_tile
-                )
-            except KeyboardInterrupt:
-                report.sum_up(interrupted=True)
-                raise
-        report.sum_up()
+            told = report.show_photo, report.show_tile
+            run_batch(plan, upscaler, adaptation, size, quality, existing, *told, signals.in_good_order())
+        report.sum_up(interrupted=bool(signals.caught))
     failed, skipped = report.counts["failed"], report.counts["skipped"]
     if (failed or skipped) and not json_lines:
         tail = _resumption(plan, overwrite, "tries only those again") if failed else ""
@@ -181,7 +176,7 @@ class _Report:
         elif outcome.status == "done":
             say(self._progress.console, f"{name(outcome.task.source)} -> {name(outcome.task.target)}")
 
-    def sum_up(self, interrupted: bool = False) -> None:
+    def sum_up(self, interrupted: bool) -> None:
         """The last JSON object."""
         if self._json_lines:
             counts = {status: self.counts[status] for status in ("done", "skipped", "failed")}
