@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +16,13 @@ import pytest
 from PIL import Image
 
 import blindsr
-from blindsr import __version__, cli
+from blindsr import __version__, batch, cli
 from blindsr.cli.screen import EXIT_SOME_FAILED
+from blindsr.picture import Limits, Photo
 
 from .conftest import MakeModel, Run, made_photo
+
+SOURCE = Path(cli.__file__).parents[2]
 
 
 def save(path: Path, height: int = 12, width: int = 16) -> Path:
@@ -102,52 +108,155 @@ def test_quality_needs_a_lossy_format(run: Run, make_model: MakeModel, tmp_path:
     assert (tmp_path / "b_x4.jpg").exists() and not (tmp_path / "a_x4.png").exists()
 
 
-def test_out_folder_keeps_the_structure(run: Run, make_model: MakeModel, tmp_path: Path) -> None:
-    photos, out = tmp_path / "photos", tmp_path / "v1.0"
-    for name in ("a.png", "sub/b.jpg", "sub/deep/c.tif"):
-        save(photos / name)
-    (photos / "notes.txt").write_text("no photo")
-    code, _, error = run("upscale", photos, "-o", out, "--model", make_model())
-    assert code == 0, error
-    assert files(out) == {"a_x4.png", "sub/b_x4.jpg", "sub/deep/c_x4.tif"}
-
-
-def test_a_second_run_does_not_enlarge_the_results(run: Run, make_model: MakeModel, tmp_path: Path) -> None:
-    save(tmp_path / "photos" / "a.png")
-    for _ in range(2):
-        assert run("upscale", tmp_path / "photos", "--model", make_model())[0] == 0
-    assert files(tmp_path / "photos") == {"a.png", "a_x4.png"}
-
-
 def test_one_bad_file_does_not_end_the_batch(run: Run, make_model: MakeModel, tmp_path: Path) -> None:
-    photos = tmp_path / "photos"
+    photos, model = tmp_path / "photos", make_model()
     save(photos / "a.png"), save(photos / "z.png")
     (photos / "bad.png").write_bytes((photos / "a.png").read_bytes()[:200])
-    code, _, error = run("upscale", photos, tmp_path / "absent.jpg", "--model", make_model())
-    assert code == EXIT_SOME_FAILED == 3
-    assert files(photos) == {"a.png", "a_x4.png", "z.png", "z_x4.png", "bad.png"}
-    faults = [line for line in error.splitlines() if line.startswith("error: ")]
-    assert len(faults) == 2 and "bad.png" in faults[0] and "absent.jpg" in faults[1]
-    assert "Traceback" not in error
+    for status in ("2 done, 0 skipped", "0 done, 2 skipped"):
+        code, out, error = run("upscale", photos, tmp_path / "absent.jpg", "--model", model)
+        assert code == EXIT_SOME_FAILED == 3 and not out
+        assert files(photos) == {"a.png", "a_x4.png", "z.png", "z_x4.png", "bad.png"}
+        faults = [line for line in error.splitlines() if line.startswith("error: ")]
+        assert len(faults) == 2 and "bad.png" in faults[0] and "absent.jpg" in faults[1]
+        assert "Traceback" not in error
+        assert error.splitlines()[-1] == f"{status}, 2 failed; the same command tries only those again"
 
 
-def test_no_photo_is_ever_overwritten(run: Run, make_model: MakeModel, tmp_path: Path) -> None:
-    one, two = save(tmp_path / "a.png"), save(tmp_path / "a_x4.png")
-    before = one.read_bytes(), two.read_bytes()
-    model = make_model()
-    code, _, error = run("upscale", one, "-o", one, "--model", model)
-    assert code == 3 and "would overwrite" in error
-    code, _, error = run("upscale", one, two, "--model", model)
-    assert code == 3 and "would overwrite" in error
-    assert (one.read_bytes(), two.read_bytes()) == before
-    assert (tmp_path / "a_x4_x4.png").exists()
+def test_what_is_there_already(run: Run, make_model: MakeModel, tmp_path: Path) -> None:
+    photos, model = tmp_path / "photos", make_model()
+    save(photos / "a.png"), save(photos / "sub" / "b.png")
+    result = photos / "a_x4.png"
+    result.write_bytes(b"older")
+    code, _, error = run("upscale", photos, "--skip-existing", "--no-recursive", "--model", model)
+    assert (code, error) == (0, "0 done, 1 skipped, 0 failed\n") and result.read_bytes() == b"older"
+    code, _, error = run("upscale", photos, "--recursive", "--model", model)
+    assert code == 0 and size(result) == (64, 48) and len(error.splitlines()) == 2
+    assert run("upscale", photos, "--overwrite", "--model", model)[0] == 0
+    assert files(photos) == {"a.png", "a_x4.png", "sub/b.png", "sub/b_x4.png"}
 
 
-def test_two_results_of_one_name(run: Run, make_model: MakeModel, tmp_path: Path) -> None:
-    photos = save(tmp_path / "one" / "a.png"), save(tmp_path / "two" / "a.png", 20, 20)
-    code, _, error = run("upscale", *photos, "-o", tmp_path / "out", "--model", make_model())
-    assert code == 3 and "would overwrite that of" in error
-    assert size(tmp_path / "out" / "a_x4.png") == (64, 48)
+def test_json(run: Run, make_model: MakeModel, tmp_path: Path) -> None:
+    odd = os.fsdecode(b"o\xffdd\n.png")
+    photos, model = tmp_path / "photos", make_model()
+    save(photos / "a.png"), save(photos / odd)
+    (photos / "bad.png").write_bytes(b"")
+    code, out, error = run("upscale", photos, "-o", tmp_path / "out", "--json", "--model", model)
+    assert code == 3 and error == ""
+    a, bad, strange, last = (json.loads(line) for line in out.splitlines())
+    assert a["source"] == str(photos / "a.png") and a["target"] == str(tmp_path / "out" / "a_x4.png")
+    assert (a["status"], a["error"], a["input_size"], a["output_size"]) == ("done", None, [16, 12], [64, 48])
+    assert [*a["seconds"]] == ["decode", "restore", "encode"] and min(a["seconds"].values()) >= 0
+    assert bad["status"] == "failed" and "bad.png" in bad["error"] and bad["output_size"] is None
+    assert strange["source"] == str(photos / "o\ufffddd\n.png")
+    assert os.fsdecode(bytes.fromhex(strange["source_hex"])) == str(photos / odd)
+    summary = last["summary"]
+    assert summary.pop("seconds") > 0
+    assert summary == {"done": 2, "skipped": 0, "failed": 1, "left": 0, "interrupted": False}
+    assert out.isascii()
+
+
+def test_odd_names_are_one_line(run: Run, make_model: MakeModel, tmp_path: Path) -> None:
+    photos = [save(tmp_path / os.fsdecode(name)) for name in (b"a\nb.png", b"\x1b[31m\xff[red].png")]
+    (tmp_path / "c\nd.png").write_bytes(b"")
+    code, _, error = run("upscale", *photos, tmp_path / "c\nd.png", "-o", tmp_path, "--model", make_model())
+    assert code == 3
+    one, two, three, _ = error.splitlines()
+    assert one.endswith(r"a\nb_x4.png") and two.endswith(r"\x1b[31m\xff[red]_x4.png") and r"c\nd.png" in three
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_ends_it_in_good_order(
+    run: Run, make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    number = getattr(signal, name)
+    before = signal.getsignal(number)
+    photos, out, model = tmp_path / "photos", tmp_path / "out", make_model()
+    for one in "abcdef":
+        save(photos / f"{one}.png")
+    open_photo = batch.open_photo
+
+    def open_or_stop(path: Path, limits: Limits) -> Photo:
+        if path.name == "c.png":
+            os.kill(os.getpid(), number)
+            time.sleep(0.05)
+        return open_photo(path, limits)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(batch, "open_photo", open_or_stop)
+        code, lines, error = run("upscale", photos, "-o", out, "--model", model, "--json")
+    assert code == 128 + number and signal.getsignal(number) == before
+    assert error.splitlines()[-1] == "interrupted; the same command does the rest"
+    summary = json.loads(lines.splitlines()[-1])["summary"]
+    assert summary["interrupted"] and summary["left"] >= 3
+    assert ".blindsr-journal" in files(out) and not [name for name in files(out) if "part" in name]
+    code, _, error = run("upscale", photos, "-o", out, "--model", model)
+    assert code == 0 and files(out) == {f"{one}_x4.png" for one in "abcdef"}
+
+
+def test_an_ignored_signal_stays_ignored(
+    run: Run, make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = save(tmp_path / "a.png")
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    open_photo = batch.open_photo
+
+    def open_after_signal(path: Path, limits: Limits) -> Photo:
+        os.kill(os.getpid(), signal.SIGHUP)
+        return open_photo(path, limits)
+
+    try:
+        monkeypatch.setattr(batch, "open_photo", open_after_signal)
+        assert run("upscale", photo, "--model", make_model())[0] == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_reader_that_has_gone(make_model: MakeModel, tmp_path: Path) -> None:
+    for one in "ab":
+        save(tmp_path / "photos" / f"{one}.png")
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "blindsr", "upscale", str(tmp_path / "photos"), "--json"]
+    with os.fdopen(writing, "wb") as nobody:
+        done = subprocess.run(
+            [*command, "--model", str(make_model())],
+            stdout=nobody,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(SOURCE)},
+        )
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.slow
+def test_a_second_signal_ends_it_at_once(make_model: MakeModel, tmp_path: Path) -> None:
+    """Decoding never ends here, so the first signal alone would have to wait for its moment of grace."""
+    photos = [save(tmp_path / f"{one}.png") for one in "ab"]
+    code = """
+import sys, threading
+from blindsr import batch, cli
+def open_photo(path, limits):
+    print("reading", flush=True)
+    threading.Event().wait()
+batch.open_photo = open_photo
+cli.main()
+"""
+    command = [sys.executable, "-c", code, "upscale", *map(str, photos), "--model", str(make_model())]
+    running = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+    )
+    assert running.stdout is not None and running.stdout.readline() == b"reading\n"
+    while running.poll() is None:
+        running.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+    _, error = running.communicate()
+    assert running.returncode == 130
+    assert error == b"interrupted; the same command does the rest\n"
+    assert files(tmp_path) - {"a.png", "b.png", ".blindsr-journal"} == {
+        name for name in files(tmp_path) if name.startswith("models/")
+    }
 
 
 def test_support_folder(run: Run, make_model: MakeModel, tmp_path: Path) -> None:
@@ -187,6 +296,8 @@ def test_tiles_and_threads(run: Run, make_model: MakeModel, tmp_path: Path) -> N
         (["upscale", "a.png", "--device", "tpu"], "device 'tpu'"),
         (["upscale", "a.png", "b.png", "-o", "c.png"], "give a folder"),
         (["upscale", "empty"], "no photos"),
+        (["upscale", "*.jpg"], "as a pattern it matches no photo"),
+        (["upscale", "a.png", "--skip-existing", "--overwrite"], "give only one of them"),
         (["upscale", "a.png", "--support", "empty"], "no photos"),
         (["upscale", "a.png", "--scale", "2", "--fit", "9x9"], "--scale and --fit: give only one"),
         (["upscale", "a.png", "--width", "0"], "width 0: a size must be above 0"),
@@ -265,8 +376,7 @@ def test_degrade(run: Run, tmp_path: Path) -> None:
 
 def test_as_a_module_and_in_any_locale(make_model: MakeModel, tmp_path: Path) -> None:
     photo = save(tmp_path / "写真.png")
-    source = Path(cli.__file__).parents[1]
-    environment = {**os.environ, "PYTHONPATH": str(source), "LC_ALL": "C", "PYTHONIOENCODING": "ascii"}
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE), "LC_ALL": "C", "PYTHONIOENCODING": "ascii"}
     command = [sys.executable, "-m", "blindsr", "upscale", str(photo), "--model", str(make_model())]
     done = subprocess.run(command, env=environment, capture_output=True)
     assert done.returncode == 0, done.stderr

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from blindsr.batch import plan_batch, run_batch
     from blindsr.camera import read_profile, write_profile
     from blindsr.comparison import Comparison, ComparisonPage, compare
     from blindsr.errors import BlindSRError, ConfigError, InputError, MissingExtraError, ModelError
@@ -33,6 +34,8 @@ _HOMES = {
     "available_models": "blindsr.model",
     "compare": "blindsr.comparison",
     "load_model": "blindsr.model",
+    "plan_batch": "blindsr.batch",
+    "run_batch": "blindsr.batch",
     "read_profile": "blindsr.camera",
     "upscale": "blindsr.upscaler",
     "write_profile": "blindsr.camera",
@@ -55,7 +58,9 @@ __all__ = [
     "available_models",
     "compare",
     "load_model",
+    "plan_batch",
     "read_profile",
+    "run_batch",
     "upscale",
     "write_profile",
 ]

@@ -53,8 +53,12 @@ class Memory:
 
     @classmethod
     def safe_share(cls) -> Memory:
-        """Half of what is free now: the photos of a batch then never make the machine swap."""
-        return cls(max(SMALLEST, available() // 2))
+        """A quarter to a half of what is free now: the photos of a batch then never make the machine swap.
+
+        A power of two, so that an interrupted batch goes on with the same bound, although a little more or
+        less may be free.
+        """
+        return cls(max(SMALLEST, (1 << (available() // 2).bit_length()) >> 1))
 
     @property
     def samples(self) -> int:

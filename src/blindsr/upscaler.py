@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from blindsr.engine import choose_engine
 from blindsr.errors import InputError
+from blindsr.files import is_folder
 from blindsr.memory import Memory
 from blindsr.model import DEFAULT_MODEL, Model, load_model
 from blindsr.picture import MAX_PIXELS, Limits, Photo, Picture, PictureWriter, open_photo, quantise, read
@@ -240,9 +241,16 @@ class Upscaler:
         ):
             writer.save()
 
+    @property
+    def most_pixels(self) -> int:
+        """LR pixels that one tile's window may hold, halo included."""
+        return min(self._most_pixels, self.memory.tile // self.model.tile_memory)
+
     def limits(self, target: str | Path) -> Limits:
-        """What decoding and encoding may take; temporary files lie beside the target."""
-        return Limits(self.max_pixels, self.memory.samples, self.memory.codec, Path(target).absolute().parent)
+        """What decoding and encoding may take; temporary files lie beside the target, on a disk with room."""
+        places = Path(target).absolute().parents
+        folder = next((place for place in places if is_folder(place)), None)
+        return Limits(self.max_pixels, self.memory.samples, self.memory.codec, folder)
 
     def _output_size(
         self, picture: Picture | Photo, named: object, size: OutputSize | None

@@ -1,26 +1,37 @@
-"""What the commands say and show: one-line errors, progress bars, names fit for a terminal."""
+"""What the commands say and show: one-line errors, progress bars, names fit for a terminal; how they end."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from blindsr.errors import BlindSRError, MissingExtraError
+from blindsr.errors import MissingExtraError
+from blindsr.files import abandon_writes
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
 EXIT_SOME_FAILED = 3
 EXIT_USAGE = 2
+EXIT_BROKEN_PIPE = 141
+"""What a shell makes of a program that SIGPIPE ended."""
+
+_GRACE = 3.0
+"""Seconds that an interrupted command has to end in good order: to write what is being written."""
 
 
-def complain(error: BlindSRError) -> None:
+def complain(error: BaseException) -> None:
     """The error as one line on stderr."""
-    text = " ".join(str(error).splitlines())
-    say(Console(stderr=True), f"[bold red]error:[/] {escape(text)}")
+    say(Console(stderr=True), f"[bold red]error:[/] {escape(one_line(str(error)))}")
 
 
 @contextmanager
@@ -35,13 +46,115 @@ def extra(purpose: str, extra: str) -> Iterator[None]:
         raise MissingExtraError(purpose, extra, missing) from error
 
 
-def progress_bars() -> Progress:
-    """Bars on a terminal, nothing elsewhere."""
+class Signals:
+    """How Ctrl-C, SIGTERM and SIGHUP end a command.
+
+    They end it at once, until there is something to be ended in good order: then the first only asks for
+    that, and the second, or a moment later the first, ends it at once. Files being written are removed even
+    then. Nothing is raised: an exception at just any point would break what is under way there, or get lost.
+
+    Args:
+        last_words: Gives the line to be said at the end.
+    """
+
+    def __init__(self, last_words: Callable[[], str]) -> None:
+        self.caught = 0
+        self._last_words = last_words
+        self._stop: threading.Event | None = None
+        self._timer: threading.Timer | None = None
+
+    def in_good_order(self) -> threading.Event:
+        """What the first signal sets from now on."""
+        self._stop = threading.Event()
+        return self._stop
+
+    def on_signal(self, number: int, frame: FrameType | None = None) -> None:
+        """The handler of the signals."""
+        if self._stop is None or self.caught:
+            self._end_at_once(number)
+            return
+        self.caught = number
+        self._stop.set()
+        self._timer = threading.Timer(_GRACE, self._end_at_once, [number])
+        self._timer.daemon = True
+        self._timer.start()
+
+    def close(self) -> None:
+        """The command has ended in time."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _end_at_once(self, number: int) -> None:
+        abandon_writes()
+        show_cursor = "\033[?25h" if sys.__stderr__ is not None and sys.__stderr__.isatty() else ""
+        text = f"{show_cursor}{one_line(self._last_words())}\n"
+        try:
+            os.write(2, text.encode(errors="replace"))
+        finally:
+            os._exit(128 + number)
+
+
+@contextmanager
+def ended_by_signals(last_words: Callable[[], str]) -> Iterator[Signals]:
+    """Let signals end the block, and the program with their exit status; see `Signals`.
+
+    Args:
+        last_words: Gives the line to be said at the end.
+    """
+    import typer
+
+    signals = Signals(last_words)
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)
+            # What is ignored stays ignored: so nohup and a shell's background jobs want it.
+            if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+                before[number] = signal.signal(number, signals.on_signal)
+    try:
+        yield signals
+    finally:
+        signals.close()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if signals.caught:
+        say(Console(stderr=True), escape(one_line(last_words())))
+        raise typer.Exit(128 + signals.caught)
+
+
+@contextmanager
+def ended_by_closed_pipe() -> Iterator[None]:
+    """End quietly when whoever reads our output has gone, as other programs of a pipe do."""
+    import typer
+
+    try:
+        yield
+    except BrokenPipeError:
+        # Python flushes stdout once more at the end, and would complain then.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+        raise typer.Exit(EXIT_BROKEN_PIPE) from None
+
+
+def progress_bars(shown: bool = True) -> Progress:
+    """Bars on a terminal, nothing elsewhere.
+
+    Args:
+        shown: False leaves them out on a terminal too.
+    """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    return Progress(
+        *columns,
+        console=console,
+        transient=True,
+        disable=not (shown and console.is_terminal),
+        redirect_stdout=False,  # what is meant for a pipe must reach it
+        speed_estimate_period=300,  # a large photo may take minutes
+    )
 
 
 def say(console: Console, text: str) -> None:
@@ -50,7 +163,28 @@ def say(console: Console, text: str) -> None:
 
 
 def escape(text: str) -> str:
-    """A name that may hold anything, fit for a terminal."""
+    """A text that may hold anything, fit for a terminal."""
     from rich.markup import escape
 
     return escape(text.encode(errors="replace").decode())
+
+
+def one_line(text: str) -> str:
+    """The text on one line: what would break it, or command the terminal, is shown as Python writes it.
+
+    An undecodable byte of a file's name is shown as such: "\\xff".
+    """
+    if text.isprintable():
+        return text
+    shown = []
+    for sign in text:
+        if "\udc80" <= sign <= "\udcff":
+            shown.append(f"\\x{ord(sign) - 0xDC00:02x}")
+        else:
+            shown.append(sign if sign.isprintable() else repr(sign)[1:-1])
+    return "".join(shown)
+
+
+def name(path: Path) -> str:
+    """A file's name, fit for a line on a terminal."""
+    return escape(one_line(str(path)))

@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+import os
+import re
+import sys
+import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from blindsr.cli.screen import EXIT_SOME_FAILED, complain, escape, progress_bars, say
-from blindsr.errors import BlindSRError, InputError
+from blindsr.cli.screen import (
+    EXIT_SOME_FAILED,
+    complain,
+    ended_by_closed_pipe,
+    ended_by_signals,
+    name,
+    progress_bars,
+    say,
+)
+from blindsr.errors import InputError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from blindsr.batch import Existing, Outcome, Plan, Task
     from blindsr.sizing import OutputSize
-    from blindsr.upscaler import Adaptation, Upscaler
 
 
 def upscale(
-    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT", help="Photos, or folders of them.")],
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="INPUT", help='Photos, folders of them, or quoted patterns: "scans/**/*.tif".'
+        ),
+    ],
     out: Annotated[
         Path | None,
         typer.Option("-o", "--out", help="A file (for one photo) or a folder; else beside the photo."),
@@ -58,41 +75,161 @@ def upscale(
         str, typer.Option(metavar="auto|N", help="Side of a tile in pixels; less takes less memory.")
     ] = "auto",
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to run.")] = "auto",
+    recursive: Annotated[
+        bool, typer.Option("--recursive/--no-recursive", "-r", help="Walk the folders below as well.")
+    ] = True,
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Leave every result that is there already.")
+    ] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Make all anew, also what an interrupted run has finished."),
+    ] = False,
+    json_lines: Annotated[
+        bool, typer.Option("--json", help="Print a JSON object a line for each photo, and one for the whole.")
+    ] = False,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all if not given.")] = None,
 ) -> None:
-    """Restore and enlarge photos."""
-    from blindsr.model import DEFAULT_MODEL
-    from blindsr.upscaler import Upscaler
+    """Restore and enlarge photos.
 
-    size = _size(scale, width, height, fit)
-    _check_format(format_, quality, out)
-    tile_side = int(tile) if tile.isdecimal() else tile
-    upscaler = Upscaler(DEFAULT_MODEL if model is None else model, device, tile_side, threads)
-    tasks = _plan(inputs, out, f"x{upscaler.model.scale}" if size is None else size.label, format_, quality)
-    adaptation = None if support is None else upscaler.adapt(_photos_in(support))
-    failed = 0
-    with progress_bars() as progress:
-        photos = progress.add_task("", total=len(tasks))
-        for task in tasks:
-            progress.update(photos, description=escape(task.source.name))
-            try:
-                _upscale_one(upscaler, task, adaptation, size, quality, progress)
-                say(progress.console, f"{escape(str(task.source))} -> {escape(str(task.target))}")
-            except BlindSRError as error:
-                failed += 1
-                complain(error)
-            progress.advance(photos)
+    A run that was interrupted goes on where it ended when the same command is given again.
+    """
+    plan: Plan | None = None
+    with (
+        ended_by_signals(lambda: "interrupted" + _resumption(plan, overwrite, "does the rest")) as signals,
+        ended_by_closed_pipe(),
+    ):
+        from blindsr.batch import plan_batch, run_batch
+        from blindsr.model import DEFAULT_MODEL
+        from blindsr.picture import find_pictures
+        from blindsr.upscaler import Upscaler
+
+        size = _size(scale, width, height, fit)
+        _check_format(format_, quality, out)
+        existing = _existing(skip_existing, overwrite)
+        tile_side = int(tile) if tile.isdecimal() else tile
+        upscaler = Upscaler(DEFAULT_MODEL if model is None else model, device, tile_side, threads)
+        label = f"x{upscaler.model.scale}" if size is None else size.label
+        plan = plan_batch(inputs, out, label, format_, quality, recursive)
+        adaptation = None
+        if support is not None:
+            adaptation = upscaler.adapt(find_pictures(support) if support.is_dir() else [support])
+        with progress_bars(shown=not (json_lines and sys.stdout.isatty())) as progress:
+            report = _Report(progress, plan, json_lines)
+            told = report.show_photo, report.show_tile
+            run_batch(plan, upscaler, adaptation, size, quality, existing, *told, signals.in_good_order())
+        report.sum_up(interrupted=bool(signals.caught))
+    failed, skipped = report.counts["failed"], report.counts["skipped"]
+    if (failed or skipped) and not json_lines:
+        tail = _resumption(plan, overwrite, "tries only those again") if failed else ""
+        typer.echo(f"{report.counts['done']} done, {skipped} skipped, {failed} failed{tail}", err=True)
     if failed:
         raise typer.Exit(EXIT_SOME_FAILED)
 
 
-@dataclass(frozen=True)
-class _Task:
-    """One photo, the file it becomes, and why it must not become that."""
+class _Report:
+    """Tells of each photo as it ends, by lines on stderr or JSON on stdout, and shows how far the batch is.
 
-    source: Path
-    target: Path
-    fault: str = ""
+    Args:
+        progress: Where the bars are.
+        plan: What is to be done.
+        json_lines: Whether to print JSON instead of lines for people.
+    """
+
+    def __init__(self, progress: Progress, plan: Plan, json_lines: bool) -> None:
+        self.counts: Counter[str] = Counter()
+        self._start = time.perf_counter()
+        self._progress = progress
+        self._json_lines = json_lines
+        self._planned = self._total = len(plan.tasks)
+        self._restored = 0  # photos that the network is through with, or will never see
+        self._being_written: set[Task] = set()
+        self._photos = progress.add_task("", total=self._total)
+        self._tiles = progress.add_task("  tiles", total=None, visible=False)
+
+    def show_tile(self, task: Task, done: int, total: int) -> None:
+        """A photo's tile is restored: the bars move on, that of the photos by a part of one."""
+        if done == total:
+            self._restored += 1
+            self._being_written.add(task)
+        self._progress.update(
+            self._photos,
+            description=name(Path(task.source.name)),
+            completed=self._restored + (done / total if done < total else 0),
+        )
+        self._progress.update(self._tiles, completed=done, total=total, visible=total > 1)
+
+    def show_photo(self, outcome: Outcome) -> None:
+        """A photo has ended."""
+        self.counts[outcome.status] += 1
+        if outcome.status == "skipped":  # that took no time, and must not count in what is left
+            self._total -= 1
+        elif outcome.task in self._being_written:
+            self._being_written.remove(outcome.task)
+        else:
+            self._restored += 1
+        self._progress.update(self._photos, completed=self._restored, total=self._total)
+        if self._json_lines:
+            _print_json(_entry(outcome))
+        elif outcome.error is not None:
+            complain(outcome.error)
+        elif outcome.status == "done":
+            say(self._progress.console, f"{name(outcome.task.source)} -> {name(outcome.task.target)}")
+
+    def sum_up(self, interrupted: bool) -> None:
+        """The last JSON object."""
+        if self._json_lines:
+            counts = {status: self.counts[status] for status in ("done", "skipped", "failed")}
+            left = self._planned - sum(counts.values())
+            seconds = round(time.perf_counter() - self._start, 3)
+            _print_json({"summary": {**counts, "left": left, "interrupted": interrupted, "seconds": seconds}})
+
+
+def _entry(outcome: Outcome) -> dict[str, object]:
+    """A photo's JSON object.
+
+    Names are Unicode with U+FFFD for each undecodable byte; of such a name the bytes are told besides.
+    """
+    entry: dict[str, object] = {}
+    for role, path in (("source", outcome.task.source), ("target", outcome.task.target)):
+        entry[role] = _unicode(str(path))
+        if entry[role] != str(path):
+            entry[f"{role}_hex"] = os.fsencode(path).hex()
+    return {
+        **entry,
+        "status": outcome.status,
+        "error": None if outcome.error is None else _unicode(str(outcome.error)),
+        "input_size": outcome.input_size,
+        "output_size": outcome.output_size,
+        "seconds": {stage: round(seconds, 4) for stage, seconds in outcome.seconds.items()},
+    }
+
+
+def _unicode(text: str) -> str:
+    """The text without the lone surrogates that stand for undecodable bytes."""
+    return re.sub("[\ud800-\udfff]", "\ufffd", text)
+
+
+def _print_json(entry: dict[str, object]) -> None:
+    """One object a line, in ASCII, at once."""
+    sys.stdout.write(json.dumps(entry) + "\n")
+    sys.stdout.flush()
+
+
+def _resumption(plan: Plan | None, overwrite: bool, what: str) -> str:
+    """What giving the command again would do, if there is a journal to go on from."""
+    from blindsr.journal import JOURNAL
+
+    if plan is None or len(plan.tasks) < 2 or plan.root is None or not (plan.root / JOURNAL).exists():
+        return ""
+    return f"; the same command{' without --overwrite' if overwrite else ''} {what}"
+
+
+def _existing(skip_existing: bool, overwrite: bool) -> Existing:
+    """What the two options say of results that are there already."""
+    if skip_existing and overwrite:
+        raise InputError("--skip-existing and --overwrite: give only one of them")
+    return "skip" if skip_existing else "overwrite" if overwrite else "resume"
 
 
 def _size(scale: float | None, width: int | None, height: int | None, fit: str | None) -> OutputSize | None:
@@ -121,94 +258,3 @@ def _check_format(name: str | None, quality: int | None, out: Path | None) -> No
     others = set(WRITABLE) - set(FORMATS[name].suffixes)
     if out is not None and not out.is_dir() and out.suffix.lower() in others:
         raise InputError(f"-o {out} and --format {name} contradict each other; give one of them")
-
-
-def _plan(
-    inputs: Sequence[Path],
-    out: Path | None,
-    label: str,
-    format_: str | None = None,
-    quality: int | None = None,
-) -> list[_Task]:
-    """Decide which photos are read and where each result goes; none replaces a photo or another result.
-
-    A result beside its photo or in a folder is named after the photo and, by the label, its size.
-    """
-    from blindsr.picture import FORMATS, READABLE, WRITABLE
-
-    suffixes = WRITABLE if format_ is None else FORMATS[format_].suffixes
-    lossy = tuple(suffix for one in FORMATS.values() if one.lossy for suffix in one.suffixes)
-    found: list[tuple[Path, Path, bool]] = []  # photo, folder below the input, named itself
-    for entry in inputs:
-        if entry.is_dir():
-            found += [(photo, photo.parent.relative_to(entry), False) for photo in _photos_in(entry)]
-        else:
-            found.append((entry, Path(), True))
-
-    def target(photo: Path, below: Path) -> Path:
-        suffix = photo.suffix if photo.suffix.lower() in suffixes else suffixes[0]
-        return (photo.parent if out is None else out / below) / f"{photo.stem}_{label}{suffix}"
-
-    if out is not None and out.suffix.lower() in (*READABLE, *WRITABLE) and not out.is_dir():
-        if len(found) != 1 or not found[0][2]:
-            raise InputError(f"{out}: one file cannot take the results of several photos; give a folder")
-        tasks = [_Task(found[0][0], out)]
-    else:
-        results = {target(photo, below).resolve() for photo, below, _ in found}
-        # An earlier run's results lie among the photos of a folder: they are not to be enlarged again.
-        tasks = [
-            _Task(photo, target(photo, below))
-            for photo, below, named in found
-            if named or photo.resolve() not in results
-        ]
-    sources = {task.source.resolve() for task in tasks}
-    taken: dict[Path, Path] = {}
-    checked = []
-    for task in tasks:
-        place = task.target.resolve()
-        fault = ""
-        if place in sources:
-            fault = f"its result would overwrite the photo {task.target}; give another -o"
-        elif place in taken:
-            fault = f"its result would overwrite that of {taken[place]}; give another -o"
-        elif quality is not None and place.suffix.lower() not in lossy:
-            fault = f"{task.target.suffix} files lose nothing, so they take no --quality; give --format"
-        taken.setdefault(place, task.source)
-        checked.append(_Task(task.source, task.target, fault))
-    return checked
-
-
-def _photos_in(place: Path) -> list[Path]:
-    """All photos in a folder and below it, in order; a file is itself."""
-    from blindsr.picture import find_pictures
-
-    return find_pictures(place) if place.is_dir() else [place]
-
-
-def _upscale_one(
-    upscaler: Upscaler,
-    task: _Task,
-    adaptation: Adaptation | None,
-    size: OutputSize | None,
-    quality: int | None,
-    progress: Progress,
-) -> None:
-    """Read, restore, write; several tiles get a bar of their own."""
-    from blindsr.picture import write
-
-    if task.fault:
-        raise InputError(f"{task.source}: {task.fault}")
-    bar = progress.add_task("  tiles", total=None, visible=False)
-
-    def show(done: int, total: int) -> None:
-        progress.update(bar, completed=done, total=total, visible=total > 1)
-
-    try:
-        picture = upscaler.upscale(task.source, adaptation, on_tile=show, size=size)
-        try:
-            task.target.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{task.target.parent}: cannot be made ({error.strerror})") from error
-        write(picture, task.target, quality)
-    finally:
-        progress.remove_task(bar)

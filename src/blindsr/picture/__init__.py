@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from blindsr.errors import InputError
+from blindsr.files import walk_files
 from blindsr.picture.decoding import MAX_PIXELS, Limits, open_photo, read
 from blindsr.picture.encoding import PictureWriter, quantise, write
 from blindsr.picture.formats import FORMATS, READABLE, WRITABLE, Format, format_of
@@ -30,18 +31,17 @@ __all__ = [
 
 
 def find_pictures(folder: Path) -> list[Path]:
-    """The picture files in a folder and below it, sorted by their path; hidden ones are left out.
+    """The picture files in a folder and below it, sorted by their path; what is hidden is left out.
 
     Raises:
-        InputError: The folder is not there, or holds no picture.
+        InputError: The folder is not there, it or one below it cannot be read, or there is no picture.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
-    found = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in READABLE and not path.name.startswith(".") and path.is_file()
-    )
+    try:
+        found = [file for file in walk_files(folder) if file.suffix.lower() in READABLE and file.is_file()]
+    except OSError as error:
+        raise InputError(f"{error.filename}: this folder cannot be read ({error.strerror})") from error
     if not found:
         raise InputError(f"{folder}: no photos in this folder ({', '.join(READABLE)})")
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from errno import EDQUOT, EFBIG, ENOSPC
 from pathlib import Path
@@ -239,5 +240,7 @@ def _save_bmp(image: Any, dpi: tuple[float, float] | None, file: IO[bytes]) -> N
     from PIL import Image
 
     levels = image.numpy().reshape(image.height, image.width, image.bands)
+    encoded = io.BytesIO()  # straight to a file, Pillow would not see that a full disk took only a part
     # Without a resolution Pillow would invent one; zeros say that it is not known.
-    Image.fromarray(levels[:, :, 0] if image.bands == 1 else levels).save(file, "BMP", dpi=dpi or (0, 0))
+    Image.fromarray(levels[:, :, 0] if image.bands == 1 else levels).save(encoded, "BMP", dpi=dpi or (0, 0))
+    file.write(encoded.getbuffer())
