@@ -18,6 +18,8 @@ from PIL import Image
 import blindsr
 from blindsr import __version__, batch, cli
 from blindsr.cli.screen import EXIT_SOME_FAILED
+from blindsr.comparison import ComparisonPage
+from blindsr.errors import InputError
 from blindsr.picture import Limits, Photo
 
 from .conftest import MakeModel, Run, made_photo
@@ -381,3 +383,72 @@ def test_as_a_module_and_in_any_locale(make_model: MakeModel, tmp_path: Path) ->
     done = subprocess.run(command, env=environment, capture_output=True)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "写真_x4.png").exists()
+
+
+def test_a_camera_s_profile(run: Run, make_model: MakeModel, tmp_path: Path) -> None:
+    model, photo = make_model(), save(tmp_path / "a.png")
+    for seed in range(3):
+        Image.fromarray(made_photo(40, 40, seed) // 4).save(tmp_path / f"camera{seed}.png")
+    camera = tmp_path / "camera?.png"
+    assert run("adapt", camera, "-o", tmp_path / "phone.profile", "--model", model)[0] == 0
+    ways = {
+        "own": (),
+        "profile": ("--profile", tmp_path / "phone.profile"),
+        "support": ("--support", camera),
+    }
+    made = {}
+    for name, options in ways.items():
+        code, _, error = run("upscale", photo, "-o", tmp_path / f"{name}.png", "--model", model, *options)
+        assert code == 0, error
+        made[name] = (tmp_path / f"{name}.png").read_bytes()
+    assert made["profile"] == made["support"] != made["own"]
+    code, _, error = run("upscale", photo, "--model", model, *ways["profile"], *ways["support"])
+    assert code == 2 and "only one of them" in error
+    code, _, error = run("upscale", photo, "--model", make_model("other"), *ways["profile"])
+    assert code == 2 and "a profile for model 'tiny', not for other" in error
+
+
+def test_before_and_after_on_a_page(run: Run, make_model: MakeModel, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    save(photos / "a.png"), save(photos / "c.png")
+    (photos / "b.png").write_bytes(b"no photo")
+    page = tmp_path / "page.html"
+    code, _, _ = run("upscale", photos, "-o", tmp_path / "out", "--model", make_model(), "--compare", page)
+    assert code == EXIT_SOME_FAILED
+    text = page.read_text(encoding="utf-8")
+    assert text.count("<template>") == 2 and "b.png" in text.partition("Left out")[2]
+    code, _, error = run("upscale", photos, "--compare", tmp_path / "page.png")
+    assert code == 2 and "name it such as compare.html" in error
+
+
+def test_a_page_that_cannot_be_written_ends_no_batch(
+    run: Run, make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(page: ComparisonPage, source: Path, target: Path) -> None:
+        raise InputError(f"{page.path}: cannot be written (No space left on device)")
+
+    save(tmp_path / "photos" / "a.png"), save(tmp_path / "photos" / "b.png")
+    monkeypatch.setattr(ComparisonPage, "add", full)
+    out, page = tmp_path / "out", tmp_path / "page.html"
+    _, _, error = run("upscale", tmp_path / "photos", "-o", out, "--model", make_model(), "--compare", page)
+    assert files(out) == {"a_x4.png", "b_x4.png"}
+    assert error.count("page.html: cannot be written") == 1
+
+
+def test_bounds(run: Run, make_model: MakeModel, tmp_path: Path) -> None:
+    model, photo = make_model(), save(tmp_path / "a.png", 30, 40)
+    results = []
+    for memory in ("384M", "2G"):
+        code, _, error = run("upscale", photo, "-o", tmp_path / "b.png", "--model", model, "--memory", memory)
+        assert code == 0, error
+        results.append((tmp_path / "b.png").read_bytes())
+    assert results[0] == results[1]
+    for options, code, said in (
+        (("--memory", "lots"), 2, "memory 'lots': give a size such as 1.5G or 800M"),
+        (("--memory", "1M"), 2, "give at least 384 MiB"),
+        (("--max-pixels", "none"), 2, "--max-pixels 'none': give a number of pixels, such as 500M"),
+        (("--max-pixels", "1.1K"), 3, "a.png: 40x30 is more than the 0.0011 million pixels allowed"),
+        (("--max-pixels", "1200"), 0, ""),
+    ):
+        ended, _, error = run("upscale", photo, "-o", tmp_path / "c.png", "--model", model, *options)
+        assert ended == code and said in error, (options, error)

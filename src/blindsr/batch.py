@@ -23,7 +23,17 @@ if TYPE_CHECKING:
     from blindsr.sizing import OutputSize
     from blindsr.upscaler import Adaptation, Upscaler
 
-__all__ = ["Existing", "Outcome", "Plan", "Stages", "Task", "plan_batch", "run_batch", "run_stages"]
+__all__ = [
+    "Existing",
+    "Outcome",
+    "Plan",
+    "Stages",
+    "Task",
+    "find_photos",
+    "plan_batch",
+    "run_batch",
+    "run_stages",
+]
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +109,17 @@ def plan_batch(
             # By its own name, not by what it links to: two links are two photos.
             once.setdefault(_real(task.source.parent) / task.source.name, task)
     return Plan(_checked(list(once.values()), quality), root)
+
+
+def find_photos(inputs: Sequence[Path], recursive: bool = True) -> list[Path]:
+    """The photos that are meant by photos, folders and patterns, as `plan_batch` understands them.
+
+    A folder that cannot be read is among them: reading it will tell why.
+
+    Raises:
+        InputError: Nothing was found in a folder or by a pattern.
+    """
+    return [one.source for entry in inputs for one in _look_up(entry, None, recursive)[1]]
 
 
 def run_batch(

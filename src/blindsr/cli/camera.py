@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from blindsr.model import Model
     from blindsr.upscaler import Adaptation, Upscaler
 
-Photos = Annotated[list[Path], typer.Argument(metavar="PHOTO|DIR", help="Photos, or folders of them.")]
+Photos = Annotated[
+    list[Path], typer.Argument(metavar="INPUT", help="Photos, folders of them, or quoted patterns.")
+]
 ModelName = Annotated[
     str | None, typer.Option(metavar="NAME|PATH", help='A model; "blindsr models" lists them.')
 ]
@@ -47,12 +49,13 @@ def adapt(
     threads: Threads = None,
 ) -> None:
     """Read once what one camera's photos share, for every later photo."""
+    from blindsr.batch import find_photos
     from blindsr.camera import survey, write_profile
     from blindsr.picture import READABLE
 
     if out.is_dir() or out.suffix.lower() in READABLE:
         raise InputError(f"-o {out}: the profile is a file of its own; name it such as phone.profile")
-    photos = _find(inputs)
+    photos = find_photos(inputs)
     upscaler = _upscaler(model, device, threads)
     with progress_bars() as progress:
         bar = progress.add_task("reading", total=len(photos))
@@ -79,7 +82,8 @@ def adapt(
 
 def inspect(
     inputs: Annotated[
-        list[Path] | None, typer.Argument(metavar="PHOTO|DIR", help="Photos, or folders of them.")
+        list[Path] | None,
+        typer.Argument(metavar="INPUT", help="Photos, folders of them, or quoted patterns."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, an object for each photo.")] = False,
     model: ModelName = None,
@@ -90,12 +94,13 @@ def inspect(
     threads: Threads = None,
 ) -> None:
     """Tell what the model reads from photos: their blur, noise and compression."""
+    from blindsr.batch import find_photos
     from blindsr.camera import read_profile
     from blindsr.inspection import Inspector
 
     if not inputs and profile is None:
         raise InputError("inspect what? give photos, folders, or --profile")
-    photos = _find(inputs or [])
+    photos = find_photos(inputs or [])
     upscaler = _upscaler(model, device, threads)
     inspector = Inspector(upscaler.model)
     camera = None if profile is None else read_profile(profile, upscaler.model)
@@ -149,13 +154,6 @@ def fit_inspect(
             lambda done, total: progress.update(bar, completed=done, total=total),
         )
     typer.echo("\n".join([HEADING, *map(str, rows)]))
-
-
-def _find(inputs: Sequence[Path]) -> list[Path]:
-    """The photos named, and those in the folders named."""
-    from blindsr.picture import find_pictures
-
-    return [photo for entry in inputs for photo in (find_pictures(entry) if entry.is_dir() else [entry])]
 
 
 def _upscaler(model: str | None, device: str, threads: int | None) -> Upscaler:

@@ -8,6 +8,8 @@ import re
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,12 +24,13 @@ from blindsr.cli.screen import (
     progress_bars,
     say,
 )
-from blindsr.errors import InputError
+from blindsr.errors import BlindSRError, InputError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
     from blindsr.batch import Existing, Outcome, Plan, Task
+    from blindsr.comparison import ComparisonPage
     from blindsr.sizing import OutputSize
 
 
@@ -62,6 +65,10 @@ def upscale(
         Path | None,
         typer.Option(help="Photos of the same degradation to adapt to, instead of to each photo itself."),
     ] = None,
+    profile: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help='A camera\'s profile, as "blindsr adapt" makes it.'),
+    ] = None,
     format_: Annotated[
         str | None,
         typer.Option(
@@ -74,6 +81,14 @@ def upscale(
     tile: Annotated[
         str, typer.Option(metavar="auto|N", help="Side of a tile in pixels; less takes less memory.")
     ] = "auto",
+    memory: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Most memory to take, such as 1.5G; else a share of what is free."),
+    ] = None,
+    max_pixels: Annotated[
+        str | None,
+        typer.Option(metavar="N", help="Largest photo to read, such as 500M pixels; else 134M."),
+    ] = None,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to run.")] = "auto",
     recursive: Annotated[
         bool, typer.Option("--recursive/--no-recursive", "-r", help="Walk the folders below as well.")
@@ -85,6 +100,10 @@ def upscale(
         bool,
         typer.Option("--overwrite", help="Make all anew, also what an interrupted run has finished."),
     ] = False,
+    compare: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.html", help="Write a page with before and after of every photo."),
+    ] = None,
     json_lines: Annotated[
         bool, typer.Option("--json", help="Print a JSON object a line for each photo, and one for the whole.")
     ] = False,
@@ -99,23 +118,39 @@ def upscale(
         ended_by_signals(lambda: "interrupted" + _resumption(plan, overwrite, "does the rest")) as signals,
         ended_by_closed_pipe(),
     ):
-        from blindsr.batch import plan_batch, run_batch
+        from blindsr.batch import find_photos, plan_batch, run_batch
+        from blindsr.memory import Memory
         from blindsr.model import DEFAULT_MODEL
-        from blindsr.picture import find_pictures
+        from blindsr.picture import MAX_PIXELS
         from blindsr.upscaler import Upscaler
 
         size = _size(scale, width, height, fit)
         _check_format(format_, quality, out)
         existing = _existing(skip_existing, overwrite)
-        tile_side = int(tile) if tile.isdecimal() else tile
-        upscaler = Upscaler(DEFAULT_MODEL if model is None else model, device, tile_side, threads)
+        if support is not None and profile is not None:
+            raise InputError("--support and --profile: give only one of them")
+        upscaler = Upscaler(
+            DEFAULT_MODEL if model is None else model,
+            device,
+            int(tile) if tile.isdecimal() else tile,
+            threads,
+            None if memory is None else Memory.parse(memory),
+            MAX_PIXELS if max_pixels is None else _pixels(max_pixels),
+        )
         label = f"x{upscaler.model.scale}" if size is None else size.label
         plan = plan_batch(inputs, out, label, format_, quality, recursive)
         adaptation = None
         if support is not None:
-            adaptation = upscaler.adapt(find_pictures(support) if support.is_dir() else [support])
-        with progress_bars(shown=not (json_lines and sys.stdout.isatty())) as progress:
-            report = _Report(progress, plan, json_lines)
+            adaptation = upscaler.adapt(find_photos([support]))
+        elif profile is not None:
+            from blindsr.camera import read_profile
+
+            adaptation = read_profile(profile, upscaler.model)
+        with (
+            _comparison(compare) as page,
+            progress_bars(shown=not (json_lines and sys.stdout.isatty())) as progress,
+        ):
+            report = _Report(progress, plan, json_lines, page)
             told = report.show_photo, report.show_tile
             run_batch(plan, upscaler, adaptation, size, quality, existing, *told, signals.in_good_order())
         report.sum_up(interrupted=bool(signals.caught))
@@ -134,9 +169,13 @@ class _Report:
         progress: Where the bars are.
         plan: What is to be done.
         json_lines: Whether to print JSON instead of lines for people.
+        page: Gets every photo that is done, or was before.
     """
 
-    def __init__(self, progress: Progress, plan: Plan, json_lines: bool) -> None:
+    def __init__(
+        self, progress: Progress, plan: Plan, json_lines: bool, page: ComparisonPage | None = None
+    ) -> None:
+        self._page = page
         self.counts: Counter[str] = Counter()
         self._start = time.perf_counter()
         self._progress = progress
@@ -169,12 +208,26 @@ class _Report:
         else:
             self._restored += 1
         self._progress.update(self._photos, completed=self._restored, total=self._total)
+        self._show_on_page(outcome)
         if self._json_lines:
             _print_json(_entry(outcome))
         elif outcome.error is not None:
             complain(outcome.error)
         elif outcome.status == "done":
             say(self._progress.console, f"{name(outcome.task.source)} -> {name(outcome.task.target)}")
+
+    def _show_on_page(self, outcome: Outcome) -> None:
+        """Before and after; a page that cannot be written must not end the batch."""
+        if self._page is None:
+            return
+        try:
+            if outcome.status == "failed":
+                self._page.leave_out(outcome.task.source, str(outcome.error))
+            else:
+                self._page.add(outcome.task.source, outcome.task.target)
+        except BlindSRError as error:
+            complain(error)
+            self._page = None
 
     def sum_up(self, interrupted: bool) -> None:
         """The last JSON object."""
@@ -223,6 +276,31 @@ def _resumption(plan: Plan | None, overwrite: bool, what: str) -> str:
     if plan is None or len(plan.tasks) < 2 or plan.root is None or not (plan.root / JOURNAL).exists():
         return ""
     return f"; the same command{' without --overwrite' if overwrite else ''} {what}"
+
+
+@contextmanager
+def _comparison(path: Path | None) -> Iterator[ComparisonPage | None]:
+    """The page that --compare asks for."""
+    if path is None:
+        yield None
+        return
+    from blindsr.comparison import ComparisonPage
+
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"--compare {path}: the page is an HTML file; name it such as compare.html")
+    with ComparisonPage(path) as page:
+        yield page
+
+
+def _pixels(text: str) -> int:
+    """A number of pixels such as "500M"."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMG]?)", text, re.ASCII | re.IGNORECASE)
+    count = (
+        0 if match is None else int(float(match[1]) * {"": 1, "K": 1e3, "M": 1e6, "G": 1e9}[match[2].upper()])
+    )
+    if count < 1:
+        raise InputError(f"--max-pixels {text!r}: give a number of pixels, such as 500M")
+    return count
 
 
 def _existing(skip_existing: bool, overwrite: bool) -> Existing:
