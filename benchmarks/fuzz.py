@@ -16,6 +16,7 @@ import io
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -503,29 +504,39 @@ def _restore(picture: Picture, target: Path, upscaler: Upscaler) -> None:
     target.unlink()
 
 
-def serve(seed: int, memory: float) -> None:
-    """A worker: numbers come in on stdin, outcomes go out on stdout, one line each."""
+def serve(seed: int, memory: float, place: Path) -> None:
+    """A worker: numbers come in on stdin, outcomes go out on stdout, one line each.
+
+    Args:
+        seed: Of the inputs.
+        memory: GiB that it may take on top of what its libraries take.
+        place: Folder for its files, which may hold those of one that died.
+    """
     import faulthandler
     import resource
 
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a decoder prints is no answer
     faulthandler.enable()
-    in_memory = Path("/dev/shm")  # nothing waits for a disk there
-    with tempfile.TemporaryDirectory(dir=in_memory if in_memory.is_dir() else None) as place:
-        upscaler = tiny_upscaler(Path(place))
-        folder = Path(place) / "input"
-        folder.mkdir()
-        originals()
-        # Libraries reserve far more addresses than they use, so only what comes on top is bounded.
-        reserved = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-        resource.setrlimit(resource.RLIMIT_AS, (reserved + int(memory * 2**30),) * 2)
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        for line in sys.stdin:
-            outcome = try_one(seed, int(line), folder, upscaler)
-            used = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-            answers.write(json.dumps({**asdict(outcome), "used": used}) + "\n")
-            answers.flush()
+    upscaler = tiny_upscaler(place)
+    folder = place / "input"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    originals()
+    # Libraries reserve far more addresses than they use, so only what comes on top is bounded.
+    reserved = _memory()[0]
+    resource.setrlimit(resource.RLIMIT_AS, (reserved + int(memory * 2**30),) * 2)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for line in sys.stdin:
+        outcome = try_one(seed, int(line), folder, upscaler)
+        answers.write(json.dumps({**asdict(outcome), "used": _memory()[1]}) + "\n")
+        answers.flush()
+
+
+def _memory() -> list[int]:
+    """Bytes of this process: reserved, then resident."""
+    pages = Path("/proc/self/statm").read_text().split()[:2]
+    return [int(count) * os.sysconf("SC_PAGE_SIZE") for count in pages]
 
 
 def tiny_upscaler(folder: Path) -> Upscaler:
@@ -545,7 +556,7 @@ class Worker:
     """A process that tries inputs, begun anew after a death or a run without end.
 
     Args:
-        command: Of the process.
+        command: Of the process; a folder for its files is added to it.
         patience: Seconds an input may take.
     """
 
@@ -554,6 +565,8 @@ class Worker:
         self.patience = patience
         self.used: list[int] = []
         self._running: subprocess.Popen[str] | None = None
+        in_memory = Path("/dev/shm")  # nothing waits for a disk there
+        self._place = tempfile.TemporaryDirectory(dir=in_memory if in_memory.is_dir() else None)
         self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115  (it outlives this call)
 
     def try_one(self, number: int) -> Outcome:
@@ -568,24 +581,29 @@ class Worker:
             pass  # it died between two inputs: its end is told below
         ready, _, _ = select.select([running.stdout], [], [], self.patience + (START if fresh else 0))
         if not ready:
-            self.end(signal.SIGKILL)
+            self._stop()
             return Outcome(number, "finding", f"no end within {self.patience:g} s")
         answer = running.stdout.readline()
         if not answer:
             code = running.wait()
             self._said.seek(0)
             said = " | ".join(self._said.read().splitlines()[-12:])
-            self.end(signal.SIGKILL)
+            self._stop()
             cause = signal.Signals(-code).name if code < 0 else f"exit status {code}"
             return Outcome(number, "finding", f"the process died: {cause}", said)
         told = json.loads(answer)
         self.used.append(told.pop("used"))
         return Outcome(**told)
 
-    def end(self, how: signal.Signals = signal.SIGTERM) -> None:
-        """Stop the process, if there is one."""
+    def end(self) -> None:
+        """Stop the process, if there is one, and take its files away."""
+        self._stop()
+        self._place.cleanup()
+        self._said.close()
+
+    def _stop(self) -> None:
         if self._running is not None:
-            self._running.send_signal(how)
+            self._running.kill()  # what it would tidy up lies in a folder of ours
             self._running.communicate()
             self._running = None
 
@@ -594,7 +612,12 @@ class Worker:
             self._said.seek(0)
             self._said.truncate()
             self._running = subprocess.Popen(
-                self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, text=True
+                [*self.command, self._place.name],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._said,
+                text=True,
+                start_new_session=True,  # an interrupt is not theirs
             )
         return self._running
 
@@ -607,11 +630,11 @@ def fuzz(
     on_outcome: Callable[[Outcome], None] = lambda _: None,
 ) -> list[Worker]:
     """Try all inputs; returns the workers, ended."""
-    waiting, lock = iter(numbers), threading.Lock()
+    waiting, lock, stopped = iter(numbers), threading.Lock(), threading.Event()
 
     def work(worker: Worker) -> None:
         try:
-            while True:
+            while not stopped.is_set():
                 with lock:
                     number = next(waiting, None)
                 if number is None:
@@ -624,13 +647,16 @@ def fuzz(
 
     made = [Worker(command, patience) for _ in range(workers)]
     with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(work, made))  # which raises what a thread raised
+        try:
+            list(pool.map(work, made))  # which raises what a thread raised
+        finally:
+            stopped.set()
     return made
 
 
 def worker_command(seed: int, memory: float) -> list[str]:
     """The command of a worker."""
-    return [sys.executable, __file__, "--serve", "--seed", str(seed), "--memory", str(memory)]
+    return [sys.executable, __file__, "--seed", str(seed), "--memory", str(memory), "--serve"]
 
 
 def main(
@@ -642,11 +668,11 @@ def main(
     patience: Annotated[float, typer.Option(help="Seconds an input may take.")] = 10,
     memory: Annotated[float, typer.Option(help="GiB a process may take on top of its libraries.")] = 6,
     keep: Annotated[Path, typer.Option(help="Folder for the inputs of findings.")] = Path("runs/fuzz"),
-    serve_: Annotated[bool, typer.Option("--serve", hidden=True)] = False,
+    serve_in: Annotated[Path | None, typer.Option("--serve", hidden=True)] = None,
 ) -> None:
     """Try damaged files."""
-    if serve_:
-        serve(seed, memory)
+    if serve_in is not None:
+        serve(seed, memory, serve_in)
         return
     kinds_of_file = len(originals())
     numbers = only or range(first, first + count)
