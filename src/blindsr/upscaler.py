@@ -17,7 +17,8 @@ from blindsr.errors import InputError
 from blindsr.files import is_folder
 from blindsr.memory import Memory
 from blindsr.model import DEFAULT_MODEL, Model, load_model
-from blindsr.picture import MAX_PIXELS, Limits, Photo, Picture, PictureWriter, open_photo, quantise, read
+from blindsr.picture import MAX_PIXELS, Limits, Photo, Picture, PictureWriter, open_photo
+from blindsr.picture.arrays import as_array, as_picture
 from blindsr.picture.colours import Colours
 from blindsr.sizing import OutputSize
 from blindsr.stitching import Canvas, Place, Resize, Sink
@@ -171,12 +172,12 @@ class Upscaler:
             InputError: The image cannot be read, the adaptation belongs to another model, or the size is
                 impossible.
         """
-        picture = _as_picture(image)
+        picture = as_picture(image)
         height, width = self._output_size(picture, image, size)
         canvas = Canvas(picture, height, width)
         self._restore(picture, canvas, support, on_tile, None)
         if isinstance(image, np.ndarray):
-            return _as_array(canvas.pixels, canvas.alpha, image)
+            return as_array(canvas.pixels, canvas.alpha, image)
         return replace(picture, pixels=canvas.pixels, alpha=canvas.alpha)
 
     def restore(
@@ -269,7 +270,7 @@ class Upscaler:
                 with open_photo(image, limits) as photo:
                     yield Colours(photo)
             else:
-                yield Colours(_as_picture(image))
+                yield Colours(as_picture(image))
 
     def _adapt(self, images: Iterable[Colours], count: int = 1) -> Adaptation:
         """So many images of one task -> what the model reads from one support set of them."""
@@ -393,37 +394,3 @@ def _weighted_mean(vectors: Sequence[tuple[NDArray[np.float32], int]]) -> NDArra
     weight = sum(count for _, count in vectors)
     weighted = np.concatenate([vector.astype(np.float64) * count for vector, count in vectors])
     return np.array([[math.fsum(column) / weight for column in weighted.T]], np.float32)
-
-
-def _as_picture(image: str | Path | Picture | NDArray[Any]) -> Picture:
-    """Whatever was given, as a picture."""
-    if isinstance(image, Picture):
-        return image
-    if not isinstance(image, np.ndarray):
-        return read(image)
-    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)) or 0 in image.shape:
-        raise InputError(f"array of shape {image.shape}: give (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)")
-    array = image.reshape(*image.shape[:2], -1)
-    if array.dtype in (np.uint8, np.uint16):
-        array = array / np.float32(np.iinfo(array.dtype).max)
-    elif not np.issubdtype(array.dtype, np.floating):
-        raise InputError(f"array of {image.dtype}: give uint8, uint16, or floating point in [0, 1]")
-    elif not (np.isfinite(array).all() and array.min() >= -1e-3 and array.max() <= 1 + 1e-3):
-        raise InputError("array of floating point: every value must be in [0, 1]")
-    array = np.clip(array, 0, 1, dtype=np.float32)
-    if array.shape[2] == 4:
-        return Picture(array[:, :, :3], alpha=array[:, :, 3])
-    return Picture(array)
-
-
-def _as_array(
-    pixels: NDArray[np.float32], alpha: NDArray[np.float32] | None, like: NDArray[Any]
-) -> NDArray[Any]:
-    """Pixels in the dtype and the channels of the array that was given."""
-    if alpha is not None:
-        pixels = np.concatenate([pixels, alpha[:, :, None]], axis=2)
-    if like.ndim == 2:
-        pixels = pixels[:, :, 0]
-    if like.dtype in (np.uint8, np.uint16):
-        return quantise(pixels, 8 * like.dtype.itemsize)
-    return pixels.astype(like.dtype, copy=False)

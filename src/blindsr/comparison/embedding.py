@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindsr.errors import InputError
-from blindsr.picture import MAX_PIXELS, Picture, quantise, read
-from blindsr.upscaler import _as_picture
+from blindsr.picture import MAX_PIXELS, Picture, quantise
+from blindsr.picture.arrays import as_picture
 
 SHOWN_PIXELS = 1 << 22
 """Largest copy of a side that is embedded; a larger one is shrunk to this, with crops at its true size."""
@@ -65,7 +65,7 @@ class Side:
         self._path = Path(image) if isinstance(image, (str, Path)) else None
         self._image: Any = None if self._path is None else _streamable(self._path)
         if self._image is None:
-            picture = read(image) if isinstance(image, (str, Path)) else _as_picture(image)
+            picture = as_picture(image)
             self._path = None
             self._image = _of_picture(picture)
             self.width, self.height, depth = picture.width, picture.height, picture.bit_depth

@@ -109,14 +109,14 @@ def open_photo(path: str | Path, limits: Limits | None = None) -> Photo:
     """
     path, limits = Path(path), limits or Limits()
     try:
+        if "\0" in str(path):
+            raise InputError(f"{str(path)!r}: no file can have this name")
         if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():  # to open a pipe would wait for ever
             raise InputError(f"{path}: not a file; give a photo")
         with path.open("rb") as file:
             return _decode_file(path, file, limits)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except ValueError as error:  # a null character in the name
-        raise InputError(f"{str(path)!r}: no file can have this name") from error
 
 
 def reason(error: Exception) -> str:
@@ -196,7 +196,7 @@ def _decode_heic(path: Path, file: IO[bytes], limits: Limits) -> Photo:
         limits.check_size(path, *heif.size)
         limits.check_codec(path, heif.size[0] * heif.size[1], _WHOLE_OTHER)
         levels = np.asarray(heif)
-    except (ValueError, EOFError, SyntaxError, RuntimeError, OSError) as error:
+    except (ValueError, EOFError, SyntaxError, RuntimeError, OSError, IndexError) as error:
         raise InputError(f"{path}: not a readable picture ({reason(error)})") from error
     depth = min(heif.info.get("bit_depth", 8), 16) if levels.dtype == np.uint16 else 8
     exif = heif.info.get("exif")
