@@ -304,8 +304,9 @@ class Upscaler:
                     raise InputError(
                         "not enough memory even for small tiles; close other programs, or use --device cpu"
                     ) from error
+                if self._most_pixels == AUTO_PIXELS:  # else it was said before
+                    log.warning("not enough memory for tiles of this size: going on with smaller ones")
                 self._most_pixels = largest // 2
-                log.warning("not enough memory for the tiles as planned: going on with tiles half as large")
 
     def _plan(self, picture: Picture | Photo, height: int, width: int, memory: Memory | None) -> list[Tile]:
         """Tiles that the memory has room for, beside the rows of a resized result that are in hand."""
