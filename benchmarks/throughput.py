@@ -24,8 +24,9 @@ from speed import photos as made_photos
 
 from blindsr.batch import Plan, plan_batch, run_batch
 from blindsr.picture import read
+from blindsr.support import select_support
 from blindsr.tiling import plan_tiles
-from blindsr.upscaler import Upscaler, select_support
+from blindsr.upscaler import Upscaler
 
 Arrays = tuple[NDArray[np.float32] | None, list[NDArray[np.float32]]]
 

@@ -20,6 +20,9 @@ from blindsr.picture import FORMATS, READABLE, WRITABLE, Photo, PictureWriter, o
 from blindsr.pipeline import Existing, OnPhoto, OnTaskTile, OnTile, Outcome, Stages, Task, run_stages
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from blindsr.sizing import OutputSize
     from blindsr.upscaler import Adaptation, Upscaler
 
@@ -360,16 +363,41 @@ def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+@dataclass(frozen=True)
+class _Decoded:
+    """A decoded photo, with its support set where it needs one."""
+
+    photo: Photo
+    support: NDArray[np.float32] | None
+
+    @property
+    def width(self) -> int:
+        return self.photo.width
+
+    @property
+    def height(self) -> int:
+        return self.photo.height
+
+    def close(self) -> None:
+        self.photo.close()
+
+
 def _stages(
     upscaler: Upscaler, adaptation: Adaptation | None, size: OutputSize | None, quality: int | None
-) -> Stages[Photo, PictureWriter]:
+) -> Stages[_Decoded, PictureWriter]:
     """How this upscaler takes a photo from file to file."""
 
-    def decode(task: Task) -> Photo:
-        return open_photo(task.source, upscaler.limits(task.target))
+    def decode(task: Task) -> _Decoded:
+        photo = open_photo(task.source, upscaler.limits(task.target))
+        try:
+            return _Decoded(photo, None if adaptation is not None else upscaler.support_of(photo))
+        except BaseException:
+            photo.close()
+            raise
 
-    def restore(photo: Photo, task: Task, on_tile: OnTile) -> PictureWriter:
-        return upscaler.restore(photo, task.target, adaptation, on_tile, size, quality)
+    def restore(decoded: _Decoded, task: Task, on_tile: OnTile) -> PictureWriter:
+        support = decoded.support if adaptation is None else adaptation
+        return upscaler.restore(decoded.photo, task.target, support, on_tile, size, quality)
 
     def encode(result: PictureWriter, task: Task) -> None:
         result.save()

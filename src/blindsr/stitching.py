@@ -22,7 +22,7 @@ class Sink(Protocol):
     def place(
         self, top: int, left: int, pixels: NDArray[np.float32], alpha: NDArray[np.float32] | None
     ) -> None:
-        """Take (h, w, C) pixels and (h, w) alpha, if there is one."""
+        """Take (h, w, C) pixels, which may leave [0, 1], and (h, w) alpha, if there is one."""
         ...
 
 
@@ -39,7 +39,7 @@ class Canvas:
     ) -> None:
         """Take a box."""
         box = slice(top, top + pixels.shape[0]), slice(left, left + pixels.shape[1])
-        self.pixels[box] = pixels
+        np.clip(pixels, 0, 1, out=self.pixels[box])
         if self.alpha is not None:
             assert alpha is not None
             self.alpha[box] = alpha
@@ -97,7 +97,7 @@ class Resize(Place):
         missing = rows[1] - self._top - self._sum.shape[1]
         if missing > 0:
             self._sum = np.pad(self._sum, ((0, 0), (0, missing), (0, 0)))
-        wide = self._columns.apply(core, (box.left, box.right), columns)
+        wide = self._columns.apply(core.clip(0, 1), (box.left, box.right), columns)
         share = self._rows.apply(wide.transpose(0, 2, 1), (box.top, box.bottom), rows).transpose(0, 2, 1)
         self._sum[:, rows[0] - self._top : rows[1] - self._top, slice(*columns)] += share
         if box.right == self._columns.length:  # the last tile of its row

@@ -180,11 +180,20 @@ class Upscaler:
             return as_array(canvas.pixels, canvas.alpha, image)
         return replace(picture, pixels=canvas.pixels, alpha=canvas.alpha)
 
+    def support_of(self, photo: Photo) -> NDArray[np.float32] | None:
+        """The support set that `restore` would read from a photo; None if the model does not adapt.
+
+        Choosing it needs no network, so a batch does it while another photo has the network.
+        """
+        if self.model.support is None:
+            return None
+        return gather_support([Colours(photo)], 1, self.model.support)
+
     def restore(
         self,
         photo: Photo,
         target: str | Path,
-        support: Adaptation | None = None,
+        support: Adaptation | NDArray[np.float32] | None = None,
         on_tile: OnTile | None = None,
         size: OutputSize | None = None,
         quality: int | None = None,
@@ -194,7 +203,7 @@ class Upscaler:
         Args:
             photo: As `open_photo` gives it, with `limits`.
             target: The file that the result is for; what it can hold decides how the result is kept.
-            support: As in `upscale`, like the next two.
+            support: As in `upscale`; or the photo's own support set, as `support_of` chose it.
             on_tile: As in `upscale`.
             size: As in `upscale`.
             quality: As in `blindsr.picture.write`.
@@ -208,6 +217,8 @@ class Upscaler:
         height, width = self._output_size(photo, target, size)
         writer = PictureWriter(target, photo, height, width, quality, self.limits(target))
         try:
+            if isinstance(support, np.ndarray):
+                support = Adaptation(*self.engine.condition(support), self.model.name)
             self._restore(photo, writer, support, on_tile, self.memory)
         except BaseException:
             writer.close()
@@ -336,9 +347,9 @@ class Upscaler:
             lr = colours.window(*tile.window.slices).transpose(2, 0, 1)[None]  # (1, 3, h, w)
             sr = self.engine.upscale(lr, modulation)
             rows, columns = tile.core.relative_to(tile.window).scaled(scale).slices
-            core = sr[0, :, rows, columns].clip(0, 1)
+            core = sr[0, :, rows, columns]
             if picture.gray:
-                core = core.mean(axis=0, keepdims=True)
+                core = core.clip(0, 1).mean(axis=0, keepdims=True)
             finish(core, tile.core.scaled(scale))
             if on_tile is not None:
                 on_tile(done, len(tiles))

@@ -108,7 +108,7 @@ class PictureWriter:
         Args:
             top: Row of its first pixel.
             left: Column of its first pixel.
-            pixels: (h, w, 3 or 1) in [0, 1].
+            pixels: (h, w, 3 or 1); what leaves [0, 1] is clipped.
             alpha: (h, w), if the picture has alpha.
 
         Raises:
@@ -118,7 +118,7 @@ class PictureWriter:
             if self._format.alpha:
                 pixels = np.concatenate([pixels, alpha[:, :, None]], axis=2)
             else:
-                pixels = pixels * alpha[:, :, None] + (1 - alpha[:, :, None])
+                pixels = pixels.clip(0, 1) * alpha[:, :, None] + (1 - alpha[:, :, None])
         levels: NDArray[Any] = quantise(pixels, self._depth)
         if self._depth > 8:
             levels <<= 16 - self._depth  # libvips wants fewer bits as the upper ones
