@@ -180,6 +180,19 @@ def test_missing_damaged_or_no_picture(tmp_path: Path) -> None:
         assert name in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_a_damaged_file_is_told_from_another_kind_in_plain_words(tmp_path: Path) -> None:
+    write(Picture(np.random.default_rng(0).random((64, 64, 3), np.float32)), tmp_path / "photo.avif")
+    whole = (tmp_path / "photo.avif").read_bytes()
+    for content, said in (
+        (whole[: len(whole) // 2], r"\(.*[a-z]{4}.*\); it is damaged or incomplete, so copy it again"),
+        (b"\x89PNG\r\n\x1a\n", r"\(no reason given\); it is damaged or incomplete, so copy it again"),
+        (b"no picture", r"not a photo format this program reads \(png, .*heic\), or its beginning"),
+    ):
+        (tmp_path / "photo").write_bytes(content)
+        with pytest.raises(InputError, match=said):
+            read(tmp_path / "photo")
+
+
 def test_too_large_is_refused_before_decoding(tmp_path: Path) -> None:
     write(Picture(np.zeros((20, 30, 1), np.float32)), tmp_path / "a.png")
     with pytest.raises(InputError, match=r"30x20 is more than the 0\.000599 million pixels allowed"):
@@ -432,5 +445,5 @@ def test_heic_through_its_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     write(picture, tmp_path / "a.jpg")
     assert Image.open(tmp_path / "a.jpg").getexif()[0x0112] == 1, "the reader has turned it"
     (tmp_path / "bad.heic").write_bytes(HEIC + b"junk")
-    with pytest.raises(InputError, match=r"bad\.heic: not a readable picture \(no such box\)"):
+    with pytest.raises(InputError, match=r"bad\.heic: not a readable picture \(no such box\); it is damaged"):
         read(tmp_path / "bad.heic")

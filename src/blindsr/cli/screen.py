@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -188,3 +189,16 @@ def one_line(text: str) -> str:
 def name(path: Path) -> str:
     """A file's name, fit for a line on a terminal."""
     return escape(one_line(str(path)))
+
+
+def as_unicode(text: str) -> str:
+    """The text for JSON: U+FFFD for each lone surrogate, which stands for an undecodable byte."""
+    return re.sub("[\ud800-\udfff]", "\ufffd", text)
+
+
+def file_entry(role: str, path: Path) -> dict[str, str]:
+    """A file's name in a JSON object; of one that is no Unicode the bytes are told besides."""
+    entry = {role: as_unicode(str(path))}
+    if entry[role] != str(path):
+        entry[f"{role}_hex"] = os.fsencode(path).hex()
+    return entry

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 import time
@@ -17,9 +16,11 @@ import typer
 
 from blindsr.cli.screen import (
     EXIT_SOME_FAILED,
+    as_unicode,
     complain,
     ended_by_closed_pipe,
     ended_by_signals,
+    file_entry,
     name,
     progress_bars,
     say,
@@ -239,28 +240,16 @@ class _Report:
 
 
 def _entry(outcome: Outcome) -> dict[str, object]:
-    """A photo's JSON object.
-
-    Names are Unicode with U+FFFD for each undecodable byte; of such a name the bytes are told besides.
-    """
-    entry: dict[str, object] = {}
-    for role, path in (("source", outcome.task.source), ("target", outcome.task.target)):
-        entry[role] = _unicode(str(path))
-        if entry[role] != str(path):
-            entry[f"{role}_hex"] = os.fsencode(path).hex()
+    """A photo's JSON object."""
     return {
-        **entry,
+        **file_entry("source", outcome.task.source),
+        **file_entry("target", outcome.task.target),
         "status": outcome.status,
-        "error": None if outcome.error is None else _unicode(str(outcome.error)),
+        "error": None if outcome.error is None else as_unicode(str(outcome.error)),
         "input_size": outcome.input_size,
         "output_size": outcome.output_size,
         "seconds": {stage: round(seconds, 4) for stage, seconds in outcome.seconds.items()},
     }
-
-
-def _unicode(text: str) -> str:
-    """The text without the lone surrogates that stand for undecodable bytes."""
-    return re.sub("[\ud800-\udfff]", "\ufffd", text)
 
 
 def _print_json(entry: dict[str, object]) -> None:

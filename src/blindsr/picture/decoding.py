@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import stat
 import struct
 import warnings
@@ -121,8 +122,26 @@ def open_photo(path: str | Path, limits: Limits | None = None) -> Photo:
 
 def reason(error: Exception) -> str:
     """What a library says, on one line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[-1] if lines else "no reason given")[:200]
+    lines = [line.strip() for line in str(error).splitlines()]
+    # Without what names only a function of the library, and numbers of errors.
+    telling = [line for line in lines if re.search("[a-z]{2}", line) and not line.startswith("unable to ")]
+    return (telling[-1] if telling else "no reason given")[:200]
+
+
+def _damaged(path: Path, why: str) -> InputError:
+    """The error of a file that no decoder could read to its end."""
+    return InputError(
+        f"{path}: not a readable picture ({why}); it is damaged or incomplete, "
+        "so copy it again from where it came from"
+    )
+
+
+def _no_photo(path: Path) -> InputError:
+    """The error of a file of an unknown kind."""
+    return InputError(
+        f"{path}: not a photo format this program reads ({', '.join(_LOADERS)}, bmp, ppm, heic), "
+        "or its beginning is damaged"
+    )
 
 
 def _decode_file(path: Path, file: IO[bytes], limits: Limits) -> Photo:
@@ -148,9 +167,7 @@ def _decode_file(path: Path, file: IO[bytes], limits: Limits) -> Photo:
         image = pyvips.Image.new_from_source(source, "", access="sequential", fail_on="error")
         loader = image.get("vips-loader")
         if not loader.startswith(_LOADERS):
-            raise InputError(
-                f"{path}: not a photo format this program reads ({', '.join(_LOADERS)}, bmp, ppm, heic)"
-            )
+            raise _no_photo(path)
         if loader.startswith(("gif", "webp")) and _field(image, "n-pages", 1) > 1:
             raise animation
         limits.check_size(path, image.width, image.height)
@@ -159,7 +176,9 @@ def _decode_file(path: Path, file: IO[bytes], limits: Limits) -> Photo:
                 limits.check_codec(path, image.width * image.height, cost)
         return _decode(image, path, exif, limits)
     except pyvips.Error as error:
-        raise InputError(f"{path}: not a readable picture ({reason(error)})") from error
+        if "not in a known format" in str(error):
+            raise _no_photo(path) from error
+        raise _damaged(path, reason(error)) from error
 
 
 def _animated(head: bytes, file: IO[bytes]) -> bool:
@@ -197,7 +216,7 @@ def _decode_heic(path: Path, file: IO[bytes], limits: Limits) -> Photo:
         limits.check_codec(path, heif.size[0] * heif.size[1], _WHOLE_OTHER)
         levels = np.asarray(heif)
     except (ValueError, EOFError, SyntaxError, RuntimeError, OSError, IndexError) as error:
-        raise InputError(f"{path}: not a readable picture ({reason(error)})") from error
+        raise _damaged(path, reason(error)) from error
     depth = min(heif.info.get("bit_depth", 8), 16) if levels.dtype == np.uint16 else 8
     exif = heif.info.get("exif")
     exif = exif_block.upright(exif) if exif else None  # the decoder has turned the pixels already
@@ -232,10 +251,10 @@ def _decode_by_pillow(path: Path, file: IO[bytes], name: str, limits: Limits) ->
                 levels = np.asarray(image)
             dpi = image.info.get("dpi")
     except UnidentifiedImageError as error:  # its text names no file but an object in memory
-        raise InputError(f"{path}: not a readable picture (damaged {name} header)") from error
+        raise _damaged(path, f"damaged {name} header") from error
     # Pillow raises what its parsers meet; SyntaxError and struct.error are among them.
     except (OSError, ValueError, SyntaxError, struct.error, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: not a readable picture ({reason(error)})") from error
+        raise _damaged(path, reason(error)) from error
     if levels.dtype == np.int32:
         levels = levels.clip(0, 65535).astype(np.uint16)
     return _photo(
