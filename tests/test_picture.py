@@ -392,6 +392,24 @@ def test_resolution_in_every_format(tmp_path: Path, suffix: str, with_exif: bool
     assert read(tmp_path / f"b{suffix}").dpi == pytest.approx((300, 150), rel=1e-3)
 
 
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".gif"])
+@pytest.mark.parametrize("with_exif", [False, True])
+def test_no_resolution_is_made_up(tmp_path: Path, suffix: str, with_exif: bool) -> None:
+    options = (
+        {"exif": b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x01\0\0\0\0\0\0\0"}
+        if with_exif
+        else {}
+    )
+    Image.fromarray(made_photo(8, 8)).save(tmp_path / f"a{suffix}", **options)
+    picture = read(tmp_path / f"a{suffix}")
+    assert picture.dpi is None
+    for target in (".png", ".jpg", ".tif", ".webp", ".bmp"):
+        write(picture, tmp_path / f"b{target}")
+        with Image.open(tmp_path / f"b{target}") as image:  # 72 is what stands for an unknown one
+            assert image.info.get("dpi", (72, 72)) == pytest.approx((72, 72), rel=1e-3)
+        assert read(tmp_path / f"b{target}").dpi is None or (with_exif and target == ".webp")
+
+
 def test_quality(tmp_path: Path) -> None:
     picture = Picture(made_photo(64, 64).astype(np.float32) / 255)
     for suffix in (".jpg", ".webp", ".avif"):

@@ -17,6 +17,7 @@ from blindsr.cli.screen import (
     extra,
     file_entry,
     name,
+    named_path,
     progress_bars,
     say,
 )
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
     from blindsr.upscaler import Adaptation, Upscaler
 
 Photos = Annotated[
-    list[Path], typer.Argument(metavar="INPUT", help="Photos, folders of them, or quoted patterns.")
+    list[Path],
+    typer.Argument(metavar="INPUT", parser=named_path, help="Photos, folders of them, or quoted patterns."),
 ]
 ModelName = Annotated[
     str | None, typer.Option(metavar="NAME|PATH", help='A model; "blindsr models" lists them.')
@@ -92,12 +94,19 @@ def adapt(
 def inspect(
     inputs: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="INPUT", help="Photos, folders of them, or quoted patterns."),
+        typer.Argument(
+            metavar="INPUT", parser=named_path, help="Photos, folders of them, or quoted patterns."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, an object for each photo.")] = False,
     model: ModelName = None,
     profile: Annotated[
-        Path | None, typer.Option(help="Tell what this profile holds, and whether the photos fit it.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            readable=False,
+            help="Tell what this profile holds, and whether the photos fit it.",
+        ),
     ] = None,
     device: Device = "auto",
     threads: Threads = None,
@@ -133,7 +142,7 @@ def inspect(
             reports.append({**file_entry("file", photo), "error": as_unicode(str(error))})
     if as_json:
         typer.echo(json.dumps(reports, indent=2))
-    elif reports:
+    elif any("error" not in report for report in reports):
         say(console, _LEGEND)
     if failed:
         raise typer.Exit(EXIT_SOME_FAILED)

@@ -27,6 +27,10 @@ MAX_PIXELS = 1 << 27
 """Largest picture that is decoded unless the caller says otherwise, in pixels: a small file can claim a size
 that would fill any disk."""
 
+UNKNOWN_RESOLUTION = 2.834
+"""Pixels per mm that stand for an unknown resolution: 72 per inch, as EXIF 2.32 designates for that case, cut
+to whole ones per metre as in libvips, so that they can be told from those that a file really has."""
+
 _LOADERS = ("png", "jpeg", "webp", "tiff", "heif", "gif")
 
 _WHOLE = {"webp": 12, "heif": 12, "gif": 8, "interlaced": 12, "jpeg-multiscan": 12}
@@ -297,14 +301,10 @@ def _decode(image: Any, path: Path, exif: bytes | None, limits: Limits) -> Photo
     if loader.startswith(("webp", "heif")):
         dpi = None if exif is None else exif_block.resolution(exif)
     else:
-        # When a file says nothing, libvips says 72 pixels per inch for JPEG, else 1 per mm (and writes it).
-        if loader.startswith("jpeg"):
-            known = _field(image, "resolution-unit") is not None or (image.xres, image.yres) != (
-                72 / 25.4,
-                72 / 25.4,
-            )
-        else:
-            known = max(abs(image.xres - 1), abs(image.yres - 1)) > 1e-3
+        # When a file says nothing, libvips says 72 pixels per inch for JPEG, else one of these.
+        made_up = any(max(abs(image.xres - r), abs(image.yres - r)) < 2e-4 for r in (1.0, UNKNOWN_RESOLUTION))
+        silent_jpeg = _field(image, "resolution-unit") is None and image.xres == image.yres == 72 / 25.4
+        known = not made_up and not silent_jpeg
         dpi = (image.xres * 25.4, image.yres * 25.4) if known else None
     orientation = _field(image, "orientation", 1)
     if orientation >= 5 and dpi is not None:
