@@ -145,7 +145,7 @@ def open_streams() -> None:
     os.close(descriptor)
     for stream in ("stdout", "stderr"):
         if getattr(sys, stream) is None:
-            setattr(sys, stream, Path(os.devnull).open("w", encoding="utf-8"))
+            setattr(sys, stream, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
 
 
 def print_line(text: str) -> None:
