@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -209,6 +210,13 @@ def test_files_that_are_no_profiles(upscaler: Upscaler, tmp_path: Path, content:
     file.write_bytes(content)
     with pytest.raises(InputError, match=r"a\.profile: not a camera profile"):
         read_profile(file, upscaler.model)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in folders there")
+def test_a_pipe_is_not_waited_for(upscaler: Upscaler, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="not a camera profile"):
+        read_profile(tmp_path / "pipe", upscaler.model)
 
 
 def test_no_such_profile_and_no_such_place(upscaler: Upscaler, photos: list[Path], tmp_path: Path) -> None:

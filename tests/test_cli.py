@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -308,6 +311,8 @@ def test_tiles_and_threads(run: Run, make_model: MakeModel, tmp_path: Path) -> N
         (["upscale", "a.png", "-f", "tiff", "--quality", "80"], "tiff loses nothing"),
         (["upscale", "a.png", "-f", "jpeg", "-o", "b.webp"], "contradict each other"),
         (["upscale", "a.png", "-f", "jpeg", "--quality", "0"], "quality"),
+        (["upscale", ""], "an empty name"),
+        (["upscale", "a.png", "-o", ""], "an empty name"),
         (["enlarge"], "enlarge"),
     ],
 )
@@ -452,3 +457,78 @@ def test_bounds(run: Run, make_model: MakeModel, tmp_path: Path) -> None:
     ):
         ended, _, error = run("upscale", photo, "-o", tmp_path / "c.png", "--model", model, *options)
         assert ended == code and said in error, (options, error)
+
+
+def test_a_format_by_its_files_ending(run: Run, make_model: MakeModel, tmp_path: Path) -> None:
+    save(tmp_path / "a.png")
+    for name in ("JPG", ".jpg", "jpeg"):
+        assert run("upscale", tmp_path / "a.png", "-f", name, "--model", make_model())[0] == 0
+        (tmp_path / "a_x4.jpg").unlink()
+
+
+def test_a_named_photo_without_the_right_to_read_fails_alone(
+    run: Run, make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path / "a.png")
+    save(tmp_path / "b.png")
+    model, access, opened = make_model(), os.access, Path.open
+
+    def closed_access(path: str, mode: int) -> bool:
+        return Path(path).name != "a.png" and access(path, mode)
+
+    def closed_open(path: Path, *rest: Any, **options: Any) -> Any:
+        if path.name == "a.png":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return opened(path, *rest, **options)
+
+    monkeypatch.setattr(os, "access", closed_access)
+    monkeypatch.setattr(Path, "open", closed_open)
+    code, _, error = run("upscale", tmp_path / "a.png", tmp_path / "b.png", "--model", model)
+    assert code == EXIT_SOME_FAILED and "give yourself the right to read it" in error
+    assert (tmp_path / "b_x4.png").exists()
+
+
+def test_an_impossible_size_names_one_file(run: Run, make_model: MakeModel, tmp_path: Path) -> None:
+    save(tmp_path / "a.png")
+    for size in (("--width", 10**8), ("--scale", 1e300)):
+        error = run("upscale", tmp_path / "a.png", *size, "--model", make_model())[2].splitlines()[0]
+        assert error.count(".png: ") == 1 and len(error) < 200 + len(str(tmp_path))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="shells there close no streams")
+@pytest.mark.parametrize("closing", [">&-", "2>&-", "<&- >&- 2>&-", "2>/dev/full"])
+def test_closed_streams_end_no_batch(make_model: MakeModel, tmp_path: Path, closing: str) -> None:
+    if "full" in closing and not Path("/dev/full").exists():
+        pytest.skip("no such device")
+    photos = [str(save(tmp_path / f"{i}.png")) for i in range(2)]
+    program = [
+        sys.executable,
+        "-m",
+        "blindsr",
+        "upscale",
+        *photos,
+        "absent.png",
+        "--model",
+        str(make_model()),
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
+    line = f"{shlex.join(program)} {closing}"
+    done = subprocess.run(["sh", "-c", line], env=environment, capture_output=True, check=False)
+    assert done.returncode == EXIT_SOME_FAILED
+    assert size(tmp_path / "0_x4.png") == size(tmp_path / "1_x4.png") == (64, 48)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device")
+def test_lines_for_programs_that_cannot_be_written(make_model: MakeModel, tmp_path: Path) -> None:
+    program = [sys.executable, "-m", "blindsr", "upscale", str(save(tmp_path / "a.png")), "--json"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*program, "--model", str(make_model())],
+            env={**os.environ, "PYTHONPATH": str(SOURCE)},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == cli.EXIT_USAGE
+    assert done.stderr == "error: stdout: cannot be written (No space left on device); free some space\n"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,9 @@ import pytest
 from PIL import Image
 
 from blindsr.camera import read_profile
+from blindsr.cli.camera import _summary
 from blindsr.cli.screen import EXIT_SOME_FAILED, EXIT_USAGE
+from blindsr.inspection import Estimate, Reading
 from blindsr.model import load_model
 from blindsr.upscaler import Upscaler
 
@@ -108,6 +112,31 @@ def test_inspect_for_programs(run: Run, make_model: MakeModel, folder: Path) -> 
     assert photo["blur"]["lr_pixels"] == pytest.approx(photo["blur"]["value"] / 4, abs=1e-3)
     assert photo["saved_quality"] is None and photo["profile_distance"] >= 0
     assert set(bad) == {"file", "error"}
+
+
+def test_names_cannot_command_the_terminal(run: Run, make_model: MakeModel, folder: Path) -> None:
+    (folder / "0.png").rename(folder / "a\x1b[31mred\nline.png")
+    model, profile = add_inspector(make_model()), folder.parent / "\x1b[1mphone.profile"
+    for command in (("adapt", folder, "-o", profile), ("inspect", folder, "--profile", profile)):
+        code, said, _ = run(*command, "--model", model)
+        assert code == 0 and "\x1b" not in said and "\\x1b[1mphone.profile" in said
+    assert "a\\x1b[31mred\\nline.png, 50x40" in said
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="such names are bytes only there")
+def test_inspect_tells_programs_undecodable_names(run: Run, make_model: MakeModel, folder: Path) -> None:
+    (folder / "0.png").rename(folder / os.fsdecode(b"\xff.png"))
+    said = run(
+        "inspect", folder / os.fsdecode(b"\xff.png"), "--json", "--model", add_inspector(make_model())
+    )[1]
+    (report,) = json.loads(said)
+    assert report["file"].endswith("\ufffd.png") and report["file_hex"].endswith(b"\xff.png".hex())
+
+
+def test_a_summary_puts_no_number_to_what_is_below_its_error() -> None:
+    seen = Estimate(2.4, error=0.4, guess=0.8), Estimate(0.3, error=1.3, guess=9.0)
+    reading = Reading(*seen, jpeg_seen=False, jpeg_right=0.6, quality=Estimate(60, 15, 15))
+    assert _summary(reading) == "blur of about 2.4 pixels of the result, hardly any noise"
 
 
 def test_inspect_needs_something_to_inspect(run: Run, make_model: MakeModel, folder: Path) -> None:

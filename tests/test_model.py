@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -104,6 +105,12 @@ def test_paths_that_are_no_models(tmp_path: Path) -> None:
         load_model(tmp_path)
     with pytest.raises(ModelError, match="no such model folder"):
         load_model(tmp_path / "absent")
+    with (
+        mock.patch.object(Path, "is_file", side_effect=PermissionError(13, "Permission denied")),
+        mock.patch("blindsr.model.available_models", return_value={}),
+        pytest.raises(ModelError, match=r"this folder cannot be read \(Permission denied\)"),
+    ):
+        load_model(tmp_path)
     checkpoint = tmp_path / "last.ckpt"
     checkpoint.touch()
     with pytest.raises(ModelError, match="blindsr export"):

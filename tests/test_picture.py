@@ -180,6 +180,19 @@ def test_missing_damaged_or_no_picture(tmp_path: Path) -> None:
         assert name in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_a_damaged_file_is_told_from_another_kind_in_plain_words(tmp_path: Path) -> None:
+    write(Picture(np.random.default_rng(0).random((64, 64, 3), np.float32)), tmp_path / "photo.avif")
+    whole = (tmp_path / "photo.avif").read_bytes()
+    for content, said in (
+        (whole[: len(whole) // 2], r"\(.*[a-z]{4}.*\); it is damaged or incomplete, so copy it again"),
+        (b"\x89PNG\r\n\x1a\n", r"\(no reason given\); it is damaged or incomplete, so copy it again"),
+        (b"no picture", r"not a photo format this program reads \(png, .*heic\), or its beginning"),
+    ):
+        (tmp_path / "photo").write_bytes(content)
+        with pytest.raises(InputError, match=said):
+            read(tmp_path / "photo")
+
+
 def test_too_large_is_refused_before_decoding(tmp_path: Path) -> None:
     write(Picture(np.zeros((20, 30, 1), np.float32)), tmp_path / "a.png")
     with pytest.raises(InputError, match=r"30x20 is more than the 0\.000599 million pixels allowed"):
@@ -379,6 +392,24 @@ def test_resolution_in_every_format(tmp_path: Path, suffix: str, with_exif: bool
     assert read(tmp_path / f"b{suffix}").dpi == pytest.approx((300, 150), rel=1e-3)
 
 
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".gif"])
+@pytest.mark.parametrize("with_exif", [False, True])
+def test_no_resolution_is_made_up(tmp_path: Path, suffix: str, with_exif: bool) -> None:
+    options = (
+        {"exif": b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x01\0\0\0\0\0\0\0"}
+        if with_exif
+        else {}
+    )
+    Image.fromarray(made_photo(8, 8)).save(tmp_path / f"a{suffix}", **options)
+    picture = read(tmp_path / f"a{suffix}")
+    assert picture.dpi is None
+    for target in (".png", ".jpg", ".tif", ".webp", ".bmp"):
+        write(picture, tmp_path / f"b{target}")
+        with Image.open(tmp_path / f"b{target}") as image:  # 72 is what stands for an unknown one
+            assert image.info.get("dpi", (72, 72)) == pytest.approx((72, 72), rel=1e-3)
+        assert read(tmp_path / f"b{target}").dpi is None or (with_exif and target == ".webp")
+
+
 def test_quality(tmp_path: Path) -> None:
     picture = Picture(made_photo(64, 64).astype(np.float32) / 255)
     for suffix in (".jpg", ".webp", ".avif"):
@@ -432,5 +463,5 @@ def test_heic_through_its_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     write(picture, tmp_path / "a.jpg")
     assert Image.open(tmp_path / "a.jpg").getexif()[0x0112] == 1, "the reader has turned it"
     (tmp_path / "bad.heic").write_bytes(HEIC + b"junk")
-    with pytest.raises(InputError, match=r"bad\.heic: not a readable picture \(no such box\)"):
+    with pytest.raises(InputError, match=r"bad\.heic: not a readable picture \(no such box\); it is damaged"):
         read(tmp_path / "bad.heic")

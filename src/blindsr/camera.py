@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -180,12 +181,14 @@ def read_profile(path: str | Path, model: Model) -> Adaptation:
 
 def _read_json(path: Path) -> dict[str, Any]:
     """A profile's entries, all there and none unknown."""
+    no_profile = f'{path}: not a camera profile; "blindsr adapt" makes one'
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # to open a pipe would wait for ever
+            raise InputError(no_profile)
         with path.open("rb") as file:
             encoded = file.read(_LARGEST + 1)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    no_profile = f'{path}: not a camera profile; "blindsr adapt" makes one'
     if len(encoded) > _LARGEST:
         raise InputError(no_profile)
     try:

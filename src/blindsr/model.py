@@ -149,7 +149,11 @@ def load_model(name_or_path: str | Path) -> Model:
         return read_card(known[str(name_or_path)] / CARD)
     path = Path(name_or_path).expanduser()
     if path.is_dir():
-        if not (path / CARD).is_file():
+        try:
+            there = (path / CARD).is_file()
+        except OSError as error:
+            raise ModelError(f"{path}: this folder cannot be read ({error.strerror})") from error
+        if not there:
             raise ModelError(f"{path}: no {CARD} in this folder, so it is not a model")
         return read_card(path / CARD)
     if path.is_file():

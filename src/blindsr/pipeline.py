@@ -363,7 +363,7 @@ def _explained(error: Exception, task: Task, stage: str) -> Exception:
         text = f"{error.filename or named}: {error.strerror}"
     elif isinstance(error, BlindSRError):
         text = str(error)
-        if isinstance(error, InputError) and str(named) not in text:
+        if isinstance(error, InputError) and not any(str(path) in text for path in (named, task.target)):
             text = f"{named}: {text}"
     else:
         reason = next(iter(str(error).splitlines()), "")[:200]

@@ -87,7 +87,7 @@ class OutputSize:
         # Bounded before it is rounded: a huge float has no place among whole pixels.
         if sides[0] * sides[1] > MAX_OUTPUT_PIXELS or max(sides) > MAX_OUTPUT_PIXELS:
             raise InputError(
-                f"{sides[1]:.0f}x{sides[0]:.0f} pixels are more than the {MAX_OUTPUT_PIXELS // 10**6} "
+                f"{sides[1]:.10g}x{sides[0]:.10g} pixels are more than the {MAX_OUTPUT_PIXELS // 10**6} "
                 "million a result may have; ask for less"
             )
         rows, columns = (max(1, floor(side + 0.5)) for side in sides)

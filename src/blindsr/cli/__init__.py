@@ -9,7 +9,7 @@ import typer
 
 from blindsr import __version__
 from blindsr.cli.camera import adapt, fit_inspect, inspect
-from blindsr.cli.screen import EXIT_USAGE, complain
+from blindsr.cli.screen import EXIT_USAGE, complain, open_streams
 from blindsr.cli.training import degrade, export, models, train
 from blindsr.cli.upscale import upscale
 from blindsr.errors import BlindSRError
@@ -24,6 +24,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line; an error that the user can act on is one line, not a traceback."""
+    open_streams()
     try:
         app(prog_name="blindsr")
     except BlindSRError as error:

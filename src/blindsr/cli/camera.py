@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from blindsr.cli.screen import EXIT_SOME_FAILED, complain, escape, extra, progress_bars, say
+from blindsr.cli.screen import (
+    EXIT_SOME_FAILED,
+    as_unicode,
+    complain,
+    extra,
+    file_entry,
+    name,
+    named_path,
+    progress_bars,
+    say,
+)
 from blindsr.errors import BlindSRError, InputError
 
 if TYPE_CHECKING:
@@ -18,12 +28,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from blindsr.camera import Survey
-    from blindsr.inspection import Inspector, Reading
+    from blindsr.inspection import Estimate, Inspector, Reading
     from blindsr.model import Model
     from blindsr.upscaler import Adaptation, Upscaler
 
 Photos = Annotated[
-    list[Path], typer.Argument(metavar="INPUT", help="Photos, folders of them, or quoted patterns.")
+    list[Path],
+    typer.Argument(metavar="INPUT", parser=named_path, help="Photos, folders of them, or quoted patterns."),
 ]
 ModelName = Annotated[
     str | None, typer.Option(metavar="NAME|PATH", help='A model; "blindsr models" lists them.')
@@ -70,7 +81,7 @@ def adapt(
     inspector = _inspector(upscaler.model)
     console = Console()
     count = len(found.photos)
-    say(console, f"{escape(str(out))}: {count} photo{'s' * (count > 1)} read for {upscaler.model.name}")
+    say(console, f"{name(out)}: {count} photo{'s' * (count > 1)} read for {upscaler.model.name}")
     if inspector is not None:
         say(console, f"they show {_summary(inspector.read(found.adaptation.condition))}")
     if count > 1:
@@ -83,12 +94,19 @@ def adapt(
 def inspect(
     inputs: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="INPUT", help="Photos, folders of them, or quoted patterns."),
+        typer.Argument(
+            metavar="INPUT", parser=named_path, help="Photos, folders of them, or quoted patterns."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, an object for each photo.")] = False,
     model: ModelName = None,
     profile: Annotated[
-        Path | None, typer.Option(help="Tell what this profile holds, and whether the photos fit it.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            readable=False,
+            help="Tell what this profile holds, and whether the photos fit it.",
+        ),
     ] = None,
     device: Device = "auto",
     threads: Threads = None,
@@ -121,10 +139,10 @@ def inspect(
         except BlindSRError as error:
             failed = True
             complain(error)
-            reports.append({"file": str(photo), "error": str(error)})
+            reports.append({**file_entry("file", photo), "error": as_unicode(str(error))})
     if as_json:
         typer.echo(json.dumps(reports, indent=2))
-    elif reports:
+    elif any("error" not in report for report in reports):
         say(console, _LEGEND)
     if failed:
         raise typer.Exit(EXIT_SOME_FAILED)
@@ -172,12 +190,20 @@ def _inspector(model: Model) -> Inspector | None:
 
 def _summary(reading: Reading) -> str:
     """A reading in half a line."""
+    blur, noise = reading.blur, reading.noise
     parts = [
-        f"blur of about {reading.blur.value:.1f} pixels of the result" if reading.blur.telling else "",
-        f"noise of about {reading.noise.value:.0f} levels of 255" if reading.noise.telling else "",
+        _amount("blur", blur, f"{blur.value:.1f} pixels of the result"),
+        _amount("noise", noise, f"{noise.value:.0f} levels of 255"),
         f"JPEG of a quality of about {reading.quality.value:.0f}" if _jpeg_worth_a_word(reading) else "",
     ]
     return ", ".join(filter(None, parts)) or "nothing that this model can put a number to"
+
+
+def _amount(kind: str, estimate: Estimate, value: str) -> str:
+    """One number of a summary; one below its own error is told from none by nobody."""
+    if not estimate.telling:
+        return ""
+    return f"hardly any {kind}" if estimate.value < estimate.error else f"{kind} of about {value}"
 
 
 def _jpeg_worth_a_word(reading: Reading) -> bool:
@@ -209,7 +235,7 @@ def _warn_of_outliers(found: Survey, inspector: Inspector | None) -> None:
             why = "" if inspector is None else f" ({_summary(inspector.read(condition))})"
             say(
                 Console(stderr=True),
-                f"[bold yellow]warning:[/] {escape(str(photo))}: does not belong to the others{why};"
+                f"[bold yellow]warning:[/] {name(photo)}: does not belong to the others{why};"
                 " make the profile without it",
             )
 
@@ -219,8 +245,8 @@ def _profile_report(
 ) -> tuple[dict[str, Any], list[str]]:
     """What a profile says, for a program and for a person."""
     reading = inspector.read(camera.condition)
-    report = {"profile": str(path), "model": model.name, "photos": camera.photos}
-    heading = f"[bold]{escape(str(path))}[/], {camera.photos} photo{'s' * (camera.photos > 1)}"
+    report = {**file_entry("profile", path), "model": model.name, "photos": camera.photos}
+    heading = f"[bold]{name(path)}[/], {camera.photos} photo{'s' * (camera.photos > 1)}"
     return {**report, **_numbers(reading, model)}, [heading, *_lines(reading, model)]
 
 
@@ -238,7 +264,7 @@ def _photo_report(
     saved = saved_quality(photo)
     advised = advice(reading, None if saved is None else saved[0])
     report: dict[str, Any] = {
-        "file": str(photo),
+        **file_entry("file", photo),
         "width": picture.width,
         "height": picture.height,
         "model": model.name,
@@ -246,7 +272,7 @@ def _photo_report(
         "saved_quality": None if saved is None else {"value": saved[0], "exact": saved[1]},
         "advice": advised,
     }
-    lines = [f"[bold]{escape(str(photo))}[/], {picture.width}x{picture.height}", *_lines(reading, model)]
+    lines = [f"[bold]{name(photo)}[/], {picture.width}x{picture.height}", *_lines(reading, model)]
     if saved is not None:
         about = "" if saved[1] else "about "
         lines.append(f"  file    last saved at {about}quality {saved[0]} (earlier saves do not show there)")

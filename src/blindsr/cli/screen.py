@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -10,11 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from rich.console import Console
 
-from blindsr.errors import MissingExtraError
+from blindsr.errors import InputError, MissingExtraError
 from blindsr.files import abandon_writes
 
 if TYPE_CHECKING:
@@ -130,11 +131,44 @@ def ended_by_closed_pipe() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
-        # Python flushes stdout once more at the end, and would complain then.
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+        _give_up(sys.stdout)
         raise typer.Exit(EXIT_BROKEN_PIPE) from None
+
+
+def open_streams() -> None:
+    """Open what a caller has closed of stdin, stdout and stderr, to nowhere.
+
+    Else the first photo or result to be opened would take the place, and get what is meant for a screen.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    for stream in ("stdout", "stderr"):
+        if getattr(sys, stream) is None:
+            setattr(sys, stream, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+
+
+def print_line(text: str) -> None:
+    """One line on stdout, at once.
+
+    Raises:
+        InputError: It cannot be written, as to a full disk; a reader that has gone is a BrokenPipeError.
+    """
+    try:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _give_up(sys.stdout)
+        raise InputError(f"stdout: cannot be written ({error.strerror}); free some space") from error
+
+
+def _give_up(stream: IO[str]) -> None:
+    """Let a stream lead nowhere: Python flushes it once more at the end, and would complain then."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def progress_bars(shown: bool = True) -> Progress:
@@ -158,8 +192,16 @@ def progress_bars(shown: bool = True) -> Progress:
 
 
 def say(console: Console, text: str) -> None:
-    """One line as it is: a long name stays whole, and markup in it means nothing."""
-    console.print(text, soft_wrap=True, highlight=False, emoji=False)
+    """One line as it is: a long name stays whole.
+
+    What cannot be told, as to a log on a full disk, is not told: that must not end what is told of.
+    """
+    try:
+        console.print(text, soft_wrap=True, highlight=False, emoji=False)
+    except BrokenPipeError:
+        raise
+    except OSError:
+        _give_up(console.file)
 
 
 def escape(text: str) -> str:
@@ -188,3 +230,28 @@ def one_line(text: str) -> str:
 def name(path: Path) -> str:
     """A file's name, fit for a line on a terminal."""
     return escape(one_line(str(path)))
+
+
+def named_path(text: str) -> Path:
+    """A path from the command line.
+
+    Raises:
+        InputError: It is empty, as a variable of a shell is that was never set; to `Path` that would be the
+            current folder, and with it all photos below.
+    """
+    if not text:
+        raise InputError("an empty name was given; name a file or a folder (. is the current one)")
+    return Path(text)
+
+
+def as_unicode(text: str) -> str:
+    """The text for JSON: U+FFFD for each lone surrogate, which stands for an undecodable byte."""
+    return re.sub("[\ud800-\udfff]", "\ufffd", text)
+
+
+def file_entry(role: str, path: Path) -> dict[str, str]:
+    """A file's name in a JSON object; of one that is no Unicode the bytes are told besides."""
+    entry = {role: as_unicode(str(path))}
+    if entry[role] != str(path):
+        entry[f"{role}_hex"] = os.fsencode(path).hex()
+    return entry

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 import time
@@ -17,10 +16,14 @@ import typer
 
 from blindsr.cli.screen import (
     EXIT_SOME_FAILED,
+    as_unicode,
     complain,
     ended_by_closed_pipe,
     ended_by_signals,
+    file_entry,
     name,
+    named_path,
+    print_line,
     progress_bars,
     say,
 )
@@ -38,12 +41,20 @@ def upscale(
     inputs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="INPUT", help='Photos, folders of them, or quoted patterns: "scans/**/*.tif".'
+            metavar="INPUT",
+            parser=named_path,
+            help='Photos, folders of them, or quoted patterns: "scans/**/*.tif".',
         ),
     ],
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--out", help="A file (for one photo) or a folder; else beside the photo."),
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="PATH",
+            parser=named_path,
+            help="A file (for one photo) or a folder; else beside the photo.",
+        ),
     ] = None,
     model: Annotated[
         str | None, typer.Option(metavar="NAME|PATH", help='A model; "blindsr models" lists them.')
@@ -63,11 +74,16 @@ def upscale(
     ] = None,
     support: Annotated[
         Path | None,
-        typer.Option(help="Photos of the same degradation to adapt to, instead of to each photo itself."),
+        typer.Option(
+            readable=False,
+            help="Photos of the same degradation to adapt to, instead of to each photo itself.",
+        ),
     ] = None,
     profile: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help='A camera\'s profile, as "blindsr adapt" makes it.'),
+        typer.Option(
+            metavar="FILE", readable=False, help='A camera\'s profile, as "blindsr adapt" makes it.'
+        ),
     ] = None,
     format_: Annotated[
         str | None,
@@ -125,7 +141,7 @@ def upscale(
         from blindsr.upscaler import Upscaler
 
         size = _size(scale, width, height, fit)
-        _check_format(format_, quality, out)
+        format_ = _format(format_, quality, out)
         existing = _existing(skip_existing, overwrite)
         if support is not None and profile is not None:
             raise InputError("--support and --profile: give only one of them")
@@ -210,7 +226,7 @@ class _Report:
         self._progress.update(self._photos, completed=self._restored, total=self._total)
         self._show_on_page(outcome)
         if self._json_lines:
-            _print_json(_entry(outcome))
+            print_line(json.dumps(_entry(outcome)))
         elif outcome.error is not None:
             complain(outcome.error)
         elif outcome.status == "done":
@@ -235,38 +251,21 @@ class _Report:
             counts = {status: self.counts[status] for status in ("done", "skipped", "failed")}
             left = self._planned - sum(counts.values())
             seconds = round(time.perf_counter() - self._start, 3)
-            _print_json({"summary": {**counts, "left": left, "interrupted": interrupted, "seconds": seconds}})
+            summary = {**counts, "left": left, "interrupted": interrupted, "seconds": seconds}
+            print_line(json.dumps({"summary": summary}))
 
 
 def _entry(outcome: Outcome) -> dict[str, object]:
-    """A photo's JSON object.
-
-    Names are Unicode with U+FFFD for each undecodable byte; of such a name the bytes are told besides.
-    """
-    entry: dict[str, object] = {}
-    for role, path in (("source", outcome.task.source), ("target", outcome.task.target)):
-        entry[role] = _unicode(str(path))
-        if entry[role] != str(path):
-            entry[f"{role}_hex"] = os.fsencode(path).hex()
+    """A photo's JSON object."""
     return {
-        **entry,
+        **file_entry("source", outcome.task.source),
+        **file_entry("target", outcome.task.target),
         "status": outcome.status,
-        "error": None if outcome.error is None else _unicode(str(outcome.error)),
+        "error": None if outcome.error is None else as_unicode(str(outcome.error)),
         "input_size": outcome.input_size,
         "output_size": outcome.output_size,
         "seconds": {stage: round(seconds, 4) for stage, seconds in outcome.seconds.items()},
     }
-
-
-def _unicode(text: str) -> str:
-    """The text without the lone surrogates that stand for undecodable bytes."""
-    return re.sub("[\ud800-\udfff]", "\ufffd", text)
-
-
-def _print_json(entry: dict[str, object]) -> None:
-    """One object a line, in ASCII, at once."""
-    sys.stdout.write(json.dumps(entry) + "\n")
-    sys.stdout.flush()
 
 
 def _resumption(plan: Plan | None, overwrite: bool, what: str) -> str:
@@ -323,16 +322,20 @@ def _size(scale: float | None, width: int | None, height: int | None, fit: str |
     return OutputSize(scale, width, height) if fit is None else OutputSize.parse_fit(fit)
 
 
-def _check_format(name: str | None, quality: int | None, out: Path | None) -> None:
-    """Refuse a format that cannot be, before anything is read."""
+def _format(name: str | None, quality: int | None, out: Path | None) -> str | None:
+    """The name in `FORMATS` that was meant; one that cannot be is refused, before anything is read."""
     from blindsr.picture import FORMATS, WRITABLE
 
     if name is None:
-        return
-    if name not in FORMATS:
+        return None
+    # As it is named, or as its files end: "jpeg", "JPG", ".jpg".
+    suffix = f".{name.lower().removeprefix('.')}"
+    found = next((one for one, format_ in FORMATS.items() if suffix in (f".{one}", *format_.suffixes)), None)
+    if found is None:
         raise InputError(f"format {name!r}: give one of {', '.join(FORMATS)}")
-    if quality is not None and not FORMATS[name].lossy:
-        raise InputError(f"--quality: {name} loses nothing, so it takes no quality; leave it out")
-    others = set(WRITABLE) - set(FORMATS[name].suffixes)
+    if quality is not None and not FORMATS[found].lossy:
+        raise InputError(f"--quality: {found} loses nothing, so it takes no quality; leave it out")
+    others = set(WRITABLE) - set(FORMATS[found].suffixes)
     if out is not None and not out.is_dir() and out.suffix.lower() in others:
         raise InputError(f"-o {out} and --format {name} contradict each other; give one of them")
+    return found

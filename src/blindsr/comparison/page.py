@@ -47,13 +47,14 @@ class ComparisonPage:
         self._file: TextIO
 
     def __enter__(self) -> ComparisonPage:
-        """Begin the page.
+        """Begin the page; its folder is made if need be.
 
         Raises:
             InputError: The file cannot be written.
         """
         with ExitStack() as stack:
             try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
                 temporary = stack.enter_context(atomic_path(self.path))
                 self._file = stack.enter_context(temporary.open("w", encoding="utf-8", newline="\n"))
             except OSError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import stat
 import struct
 import warnings
@@ -25,6 +26,10 @@ from blindsr.tiff import read_exif
 MAX_PIXELS = 1 << 27
 """Largest picture that is decoded unless the caller says otherwise, in pixels: a small file can claim a size
 that would fill any disk."""
+
+UNKNOWN_RESOLUTION = 2.834
+"""Pixels per mm that stand for an unknown resolution: 72 per inch, as EXIF 2.32 designates for that case, cut
+to whole ones per metre as in libvips, so that they can be told from those that a file really has."""
 
 _LOADERS = ("png", "jpeg", "webp", "tiff", "heif", "gif")
 
@@ -121,8 +126,26 @@ def open_photo(path: str | Path, limits: Limits | None = None) -> Photo:
 
 def reason(error: Exception) -> str:
     """What a library says, on one line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[-1] if lines else "no reason given")[:200]
+    lines = [line.strip() for line in str(error).splitlines()]
+    # Without what names only a function of the library, and numbers of errors.
+    telling = [line for line in lines if re.search("[a-z]{2}", line) and not line.startswith("unable to ")]
+    return (telling[-1] if telling else "no reason given")[:200]
+
+
+def _damaged(path: Path, why: str) -> InputError:
+    """The error of a file that no decoder could read to its end."""
+    return InputError(
+        f"{path}: not a readable picture ({why}); it is damaged or incomplete, "
+        "so copy it again from where it came from"
+    )
+
+
+def _no_photo(path: Path) -> InputError:
+    """The error of a file of an unknown kind."""
+    return InputError(
+        f"{path}: not a photo format this program reads ({', '.join(_LOADERS)}, bmp, ppm, heic), "
+        "or its beginning is damaged"
+    )
 
 
 def _decode_file(path: Path, file: IO[bytes], limits: Limits) -> Photo:
@@ -148,9 +171,7 @@ def _decode_file(path: Path, file: IO[bytes], limits: Limits) -> Photo:
         image = pyvips.Image.new_from_source(source, "", access="sequential", fail_on="error")
         loader = image.get("vips-loader")
         if not loader.startswith(_LOADERS):
-            raise InputError(
-                f"{path}: not a photo format this program reads ({', '.join(_LOADERS)}, bmp, ppm, heic)"
-            )
+            raise _no_photo(path)
         if loader.startswith(("gif", "webp")) and _field(image, "n-pages", 1) > 1:
             raise animation
         limits.check_size(path, image.width, image.height)
@@ -159,7 +180,9 @@ def _decode_file(path: Path, file: IO[bytes], limits: Limits) -> Photo:
                 limits.check_codec(path, image.width * image.height, cost)
         return _decode(image, path, exif, limits)
     except pyvips.Error as error:
-        raise InputError(f"{path}: not a readable picture ({reason(error)})") from error
+        if "not in a known format" in str(error):
+            raise _no_photo(path) from error
+        raise _damaged(path, reason(error)) from error
 
 
 def _animated(head: bytes, file: IO[bytes]) -> bool:
@@ -197,7 +220,7 @@ def _decode_heic(path: Path, file: IO[bytes], limits: Limits) -> Photo:
         limits.check_codec(path, heif.size[0] * heif.size[1], _WHOLE_OTHER)
         levels = np.asarray(heif)
     except (ValueError, EOFError, SyntaxError, RuntimeError, OSError, IndexError) as error:
-        raise InputError(f"{path}: not a readable picture ({reason(error)})") from error
+        raise _damaged(path, reason(error)) from error
     depth = min(heif.info.get("bit_depth", 8), 16) if levels.dtype == np.uint16 else 8
     exif = heif.info.get("exif")
     exif = exif_block.upright(exif) if exif else None  # the decoder has turned the pixels already
@@ -232,10 +255,10 @@ def _decode_by_pillow(path: Path, file: IO[bytes], name: str, limits: Limits) ->
                 levels = np.asarray(image)
             dpi = image.info.get("dpi")
     except UnidentifiedImageError as error:  # its text names no file but an object in memory
-        raise InputError(f"{path}: not a readable picture (damaged {name} header)") from error
+        raise _damaged(path, f"damaged {name} header") from error
     # Pillow raises what its parsers meet; SyntaxError and struct.error are among them.
     except (OSError, ValueError, SyntaxError, struct.error, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: not a readable picture ({reason(error)})") from error
+        raise _damaged(path, reason(error)) from error
     if levels.dtype == np.int32:
         levels = levels.clip(0, 65535).astype(np.uint16)
     return _photo(
@@ -278,14 +301,10 @@ def _decode(image: Any, path: Path, exif: bytes | None, limits: Limits) -> Photo
     if loader.startswith(("webp", "heif")):
         dpi = None if exif is None else exif_block.resolution(exif)
     else:
-        # When a file says nothing, libvips says 72 pixels per inch for JPEG, else 1 per mm (and writes it).
-        if loader.startswith("jpeg"):
-            known = _field(image, "resolution-unit") is not None or (image.xres, image.yres) != (
-                72 / 25.4,
-                72 / 25.4,
-            )
-        else:
-            known = max(abs(image.xres - 1), abs(image.yres - 1)) > 1e-3
+        # When a file says nothing, libvips says 72 pixels per inch for JPEG, else one of these.
+        made_up = any(max(abs(image.xres - r), abs(image.yres - r)) < 2e-4 for r in (1.0, UNKNOWN_RESOLUTION))
+        silent_jpeg = _field(image, "resolution-unit") is None and image.xres == image.yres == 72 / 25.4
+        known = not made_up and not silent_jpeg
         dpi = (image.xres * 25.4, image.yres * 25.4) if known else None
     orientation = _field(image, "orientation", 1)
     if orientation >= 5 and dpi is not None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from blindsr import exif as exif_block
 from blindsr.errors import InputError
 from blindsr.files import atomic_path
-from blindsr.picture.decoding import Limits, reason
+from blindsr.picture.decoding import UNKNOWN_RESOLUTION, Limits, reason
 from blindsr.picture.formats import FORMATS, format_of
 from blindsr.picture.photo import Photo, Picture
 from blindsr.picture.samples import Samples
@@ -192,9 +192,9 @@ class PictureWriter:
             assert file is not None
             source = pyvips.Source.new_from_descriptor(file.fileno())
             image = pyvips.Image.new_from_source(source, "", access="sequential")
-        dpi = like.dpi or (25.4, 25.4)
+        resolution = [side / 25.4 for side in like.dpi or ()] or [UNKNOWN_RESOLUTION] * 2
         interpretation = (("srgb", "b-w"), ("rgb16", "grey16"))[sixteen][like.gray]
-        image = image.copy(interpretation=interpretation, xres=dpi[0] / 25.4, yres=dpi[1] / 25.4)
+        image = image.copy(interpretation=interpretation, xres=resolution[0], yres=resolution[1])
         # What the temporary file says of itself is no part of the picture.
         for name in ("resolution-unit", "orientation", "n-pages", "image-description", "bits-per-sample"):
             if image.get_typeof(name):
