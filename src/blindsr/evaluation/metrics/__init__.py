@@ -18,6 +18,7 @@ from blindsr.evaluation.metrics.niqe import (
     write_niqe,
 )
 from blindsr.evaluation.metrics.psnr import psnr
+from blindsr.evaluation.metrics.pyiqa import PyIQAMetric, installed_metric
 from blindsr.evaluation.metrics.ssim import ssim
 
 __all__ = [
@@ -25,7 +26,9 @@ __all__ = [
     "METRICS",
     "LPIPSNetwork",
     "NIQEParameters",
+    "PyIQAMetric",
     "fit_niqe",
+    "installed_metric",
     "installed_network",
     "lpips",
     "niqe",
