@@ -23,6 +23,7 @@ from blindsr import __version__, batch, cli
 from blindsr.cli.screen import EXIT_SOME_FAILED
 from blindsr.comparison import ComparisonPage
 from blindsr.errors import InputError
+from blindsr.evaluation.metrics import niqe, read_niqe
 from blindsr.picture import Limits, Photo
 
 from .conftest import MakeModel, Run, made_photo
@@ -532,3 +533,23 @@ def test_lines_for_programs_that_cannot_be_written(make_model: MakeModel, tmp_pa
         )
     assert done.returncode == cli.EXIT_USAGE
     assert done.stderr == "error: stdout: cannot be written (No space left on device); free some space\n"
+
+
+def test_fit_niqe(run: Run, tmp_path: Path) -> None:
+    for i in range(4):
+        save(tmp_path / "photos" / f"{i}.png", 300, 400)
+    (tmp_path / "photos" / "bad.png").write_bytes(b"no picture")
+    save(tmp_path / "photos" / "tiny.png")
+    parameters = tmp_path / "niqe.npz"
+    code, out, error = run("fit-niqe", tmp_path / "photos", "-o", parameters, "--sharpness", "0")
+    assert code == EXIT_SOME_FAILED
+    assert out.strip() == f"{parameters}: fitted to 48 sharp blocks of 4 photos"
+    assert "bad.png: " in error and "tiny.png: NIQE needs blocks of 96x96 pixels" in error
+    assert len(error.splitlines()) == 2
+    assert niqe(made_photo(192, 192) / 255, parameters=read_niqe(parameters)) > 0
+
+    one = tmp_path / "photos" / "0.png"
+    code, _, error = run("fit-niqe", one, "-o", parameters, "--sharpness", "0")
+    assert code == 2 and "these photos have 12: give more photos" in error
+    code, _, error = run("fit-niqe", one, "-o", tmp_path / "niqe.mat")
+    assert code == 2 and "name it such as niqe.npz" in error

@@ -70,6 +70,34 @@ def test_adapt_and_inspect_without_pytorch(make_model: MakeModel, tmp_path: Path
     assert "last saved at quality 75" in done.stdout
 
 
+def test_measuring_without_pytorch(tmp_path: Path) -> None:
+    for i in range(4):
+        Image.fromarray(made_photo(300, 400, seed=i)).save(tmp_path / f"{i}.png")
+    parameters = str(tmp_path / "niqe.npz")
+    done = run(COMMAND_WITHOUT_EXTRAS, "fit-niqe", str(tmp_path), "-o", parameters, "--sharpness", "0")
+    assert done.returncode == 0, done.stderr
+    code = (
+        WITHOUT_EXTRAS
+        + """
+from pathlib import Path
+import blindsr
+from blindsr.evaluation.metrics import METRICS, niqe, read_niqe, read_squeeze
+from blindsr.picture import read
+pixels = read(sys.argv[1]).pixels
+assert niqe(pixels, parameters=read_niqe(Path(sys.argv[2]))) > 0
+assert all(metric(pixels, pixels, border=4) >= 1 for metric in METRICS.values())
+try:
+    read_squeeze(Path("features.npz"), Path("heads.pth"))
+except blindsr.MissingExtraError as error:
+    assert 'LPIPS needs the extra [torch]' in str(error)
+else:
+    raise AssertionError("LPIPS without PyTorch")
+"""
+    )
+    done = run(code, str(tmp_path / "0.png"), parameters)
+    assert done.returncode == 0, done.stderr
+
+
 def test_python_face_without_pytorch(make_model: MakeModel) -> None:
     code = (
         WITHOUT_EXTRAS

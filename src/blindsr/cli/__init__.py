@@ -10,7 +10,7 @@ import typer
 from blindsr import __version__
 from blindsr.cli.camera import adapt, fit_inspect, inspect
 from blindsr.cli.screen import EXIT_USAGE, complain, open_streams
-from blindsr.cli.training import degrade, export, models, train
+from blindsr.cli.training import degrade, export, fit_niqe, models, train
 from blindsr.cli.upscale import upscale
 from blindsr.errors import BlindSRError
 
@@ -47,5 +47,5 @@ def _options(
     """Options of the program itself."""
 
 
-for command in (upscale, adapt, inspect, models, train, degrade, export, fit_inspect):
+for command in (upscale, adapt, inspect, models, train, degrade, export, fit_inspect, fit_niqe):
     app.command()(command)

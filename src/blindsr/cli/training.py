@@ -1,4 +1,4 @@
-"""The commands of those who train and measure: train, export, degrade; and the list of models."""
+"""The commands of those who train and measure: train, export, degrade, fit-niqe; and the list of models."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from blindsr.cli.screen import EXIT_SOME_FAILED, complain, escape, extra, progress_bars, say
-from blindsr.errors import BlindSRError
+from blindsr.errors import BlindSRError, InputError
 
 
 def models() -> None:
@@ -90,3 +90,49 @@ def export(
         from blindsr.export import export_checkpoint, read_entries
     folder = export_checkpoint(checkpoint, out, name, None if card is None else read_entries(card))
     typer.echo(str(folder))
+
+
+def fit_niqe(
+    photos: Annotated[
+        list[Path],
+        typer.Argument(metavar="PHOTOS", help="Pristine photos, folders of them, or quoted patterns."),
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The parameters, such as niqe.npz.")],
+    sharpness: Annotated[
+        float,
+        typer.Option(
+            min=0, max=0.99, help="Blocks count whose contrast exceeds this part of their photo's sharpest."
+        ),
+    ] = 0.75,
+) -> None:
+    """Fit the parameters of NIQE, which measures photos without ground truth, to pristine photos."""
+    import numpy as np
+
+    from blindsr.batch import find_photos
+    from blindsr.evaluation.metrics.niqe import FEATURES, check_path, sharp_statistics, write_niqe
+    from blindsr.evaluation.metrics.niqe import fit_niqe as fit
+    from blindsr.picture import read
+
+    check_path(out)
+    files = find_photos(photos)
+    statistics = []
+    with progress_bars() as progress:
+        for file in progress.track(files, description="photos"):
+            try:
+                pixels = read(file).pixels
+            except BlindSRError as error:
+                complain(error)
+                continue
+            try:
+                statistics.append(sharp_statistics(pixels, sharpness))
+            except InputError as error:
+                complain(InputError(f"{file}: {error}"))
+    blocks = np.concatenate([np.empty((0, FEATURES)), *statistics])
+    write_niqe(fit(blocks), out)
+    say(
+        Console(),
+        f"{escape(str(out))}: fitted to {len(blocks)} sharp blocks of"
+        f" {len(statistics)} photo{'s' * (len(statistics) != 1)}",
+    )
+    if len(statistics) < len(files):
+        raise typer.Exit(EXIT_SOME_FAILED)

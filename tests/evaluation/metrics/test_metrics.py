@@ -1,9 +1,10 @@
-"""One battery over every metric, then what each is known to measure."""
+"""One battery over every metric of two pictures, then what PSNR and SSIM are known to measure."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,24 +16,32 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from blindsr.degradation import resize
 from blindsr.errors import InputError
-from blindsr.evaluation.metrics import METRICS, psnr, ssim
+from blindsr.evaluation.metrics import HIGHER_IS_BETTER, METRICS, LPIPSNetwork, lpips, psnr, ssim
 from blindsr.evaluation.metrics.color import rgb_to_y
 
 SHARED = Path(__file__).parents[3] / ".." / "shared" / "data"
-PERFECT = {"psnr": math.inf, "ssim": 1.0}
+PERFECT = {"psnr": math.inf, "ssim": 1.0, "lpips": 0.0}
 
 Metric = Callable[..., float]
 Pair = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
-@pytest.fixture(params=list(METRICS))
+@pytest.fixture(params=[*METRICS, "lpips"])
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture
-def metric(name: str) -> Metric:
-    return METRICS[name]
+def metric(name: str, squeeze: LPIPSNetwork) -> Metric:
+    return partial(lpips, network=squeeze) if name == "lpips" else METRICS[name]
+
+
+@pytest.fixture(params=["y", "rgb"])
+def channel(request: pytest.FixtureRequest, name: str) -> dict[str, str]:
+    """Options that choose what is compared; LPIPS always has the colours."""
+    if name == "lpips" and request.param == "y":
+        pytest.skip("LPIPS sees colours")
+    return {} if name == "lpips" else {"channel": request.param}
 
 
 def smooth_picture(height: int = 61, width: int = 74, channels: int = 3) -> NDArray[np.float64]:
@@ -56,24 +65,28 @@ def pair() -> Pair:
     return add_noise(picture, 0.05), picture
 
 
-@pytest.mark.parametrize("channel", ["y", "rgb"])
 @pytest.mark.parametrize("border", [0, 4])
-def test_a_picture_equals_itself(name: str, metric: Metric, channel: str, border: int) -> None:
+def test_a_picture_equals_itself(name: str, metric: Metric, channel: dict[str, str], border: int) -> None:
     picture = smooth_picture()
-    assert metric(picture, picture.copy(), border=border, channel=channel) == pytest.approx(PERFECT[name])
+    assert metric(picture, picture.copy(), border=border, **channel) == pytest.approx(PERFECT[name])
 
 
-@pytest.mark.parametrize("channel", ["y", "rgb"])
-def test_order_does_not_matter(metric: Metric, pair: Pair, channel: str) -> None:
+def test_order_does_not_matter(metric: Metric, pair: Pair, channel: dict[str, str]) -> None:
     a, b = pair
-    assert metric(a, b, border=2, channel=channel) == pytest.approx(metric(b, a, border=2, channel=channel))
+    assert metric(a, b, border=2, **channel) == pytest.approx(metric(b, a, border=2, **channel))
 
 
-def test_more_noise_measures_worse(metric: Metric) -> None:
+def test_more_noise_measures_worse(name: str, metric: Metric) -> None:
     picture = smooth_picture()
     values = [metric(add_noise(picture, sigma), picture, border=4) for sigma in (0.01, 0.03, 0.1, 0.3)]
-    assert values == sorted(values, reverse=True)
+    assert values == sorted(values, reverse=HIGHER_IS_BETTER[name])
     assert len(set(values)) == 4
+
+
+def test_a_gray_picture_is_measured(name: str, metric: Metric) -> None:
+    picture = smooth_picture(channels=1)
+    assert metric(picture, picture.copy(), border=4) == pytest.approx(PERFECT[name])
+    assert metric(add_noise(picture, 0.1), picture, border=4) != pytest.approx(PERFECT[name])
 
 
 def test_what_lies_in_the_border_is_not_measured(name: str, metric: Metric) -> None:
@@ -104,10 +117,10 @@ def test_single_precision_measures_the_same(metric: Metric, pair: Pair) -> None:
     assert metric(a.astype(np.float32), b.astype(np.float32), border=4) == metric(a, b, border=4)
 
 
-def test_inputs_are_left_alone(metric: Metric, pair: Pair) -> None:
+def test_inputs_are_left_alone(metric: Metric, pair: Pair, channel: dict[str, str]) -> None:
     a, b = pair
     before = a.copy(), b.copy()
-    metric(a, b, border=4, channel="rgb")
+    metric(a, b, border=4, **channel)
     assert np.array_equal(a, before[0])
     assert np.array_equal(b, before[1])
 
@@ -118,7 +131,6 @@ def test_inputs_are_left_alone(metric: Metric, pair: Pair) -> None:
         (((20, 20, 3), (20, 21, 3)), {}, "same size"),
         (((20, 20), (20, 20)), {}, r"\(H, W, 3\)"),
         (((20, 20, 4), (20, 20, 4)), {}, r"\(H, W, 3\)"),
-        (((20, 20, 3), (20, 20, 3)), {"channel": "Y"}, 'channel is "y" or "rgb"'),
         (((20, 20, 3), (20, 20, 3)), {"border": 10}, "leaves nothing of a picture of 20x20"),
         (((20, 20, 3), (20, 20, 3)), {"border": -1}, "leaves nothing"),
     ],
@@ -128,6 +140,12 @@ def test_what_cannot_be_compared_is_refused(
 ) -> None:
     with pytest.raises(InputError, match=words):
         metric(np.zeros(shapes[0]), np.zeros(shapes[1]), **{"border": 0, **options})
+
+
+@pytest.mark.parametrize("metric", METRICS.values())
+def test_an_unknown_channel_is_refused(metric: Metric) -> None:
+    with pytest.raises(InputError, match='channel is "y" or "rgb"'):
+        metric(smooth_picture(), smooth_picture(), border=0, channel="Y")
 
 
 def test_ssim_says_how_large_a_picture_must_be() -> None:
@@ -200,7 +218,7 @@ def test_against_scikit_image(size: tuple[int, int], sigma: float) -> None:
 def test_bicubic_measures_what_the_literature_has(
     dataset: str, decibels: float, similarity: float, tolerance: float
 ) -> None:
-    """Bicubic x4 of the rounded luma; Set14's SSIM only to 0.001, its protocol not being published."""
+    """Bicubic x4 of the rounded luma; Set14's SSIM only to 0.001: see `convention`."""
     folder = SHARED / dataset / "x4" / "HR"
     if not folder.is_dir():
         pytest.skip(f"{dataset} is not beside the repository (../shared/data)")

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from blindsr.errors import InputError
 from blindsr.evaluation.metrics.convention import PEAK, Channel, comparable
+from blindsr.evaluation.metrics.gaussian import gaussian_mean
 
 _RADIUS = 5
 _SIGMA = 1.5
@@ -49,7 +50,7 @@ def ssim(
             f"and the picture has {a.shape[2]}x{a.shape[1]} there"
         )
     mean_a, mean_b, mean_squares, mean_product = (
-        _blur(plane) for plane in (a, b, np.square(a) + np.square(b), a * b)
+        gaussian_mean(plane, _RADIUS, _SIGMA) for plane in (a, b, np.square(a) + np.square(b), a * b)
     )
     product_of_means = mean_a * mean_b
     squares_of_means = np.square(mean_a) + np.square(mean_b)
@@ -59,34 +60,3 @@ def ssim(
         (squares_of_means + _C1) * (variances + _C2)
     )
     return float(np.mean(similarity))
-
-
-def _blur(planes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Gaussian mean of (C, H, W) wherever the whole window fits: (C, H - 10, W - 10)."""
-    blurred: NDArray[np.float64] = _blur_rows(_blur_rows(planes).swapaxes(1, 2)).swapaxes(1, 2)
-    return blurred
-
-
-def _blur_rows(planes: NDArray[np.float64]) -> NDArray[np.float64]:
-    # A convolution as products with one small banded matrix, strip by strip: BLAS keeps to the cache, where
-    # shifted additions of whole planes are bound by memory.
-    length = planes.shape[1] - 2 * _RADIUS
-    blurred = np.empty((planes.shape[0], length, planes.shape[2]))
-    for start in range(0, length, _STRIP):
-        rows = min(_STRIP, length - start)
-        strip = planes[:, start : start + rows + 2 * _RADIUS]
-        np.matmul(_BAND[:rows, : rows + 2 * _RADIUS], strip, out=blurred[:, start : start + rows])
-    return blurred
-
-
-def _band(rows: int) -> NDArray[np.float64]:
-    """Row i holds the window at columns i to i + 10: (rows, rows + 10)."""
-    taps = np.exp(-0.5 * np.square(np.arange(-_RADIUS, _RADIUS + 1) / _SIGMA))
-    band = np.zeros((rows, rows + 2 * _RADIUS))
-    for row in range(rows):
-        band[row, row : row + 2 * _RADIUS + 1] = taps / taps.sum()
-    return band
-
-
-_STRIP = 64
-_BAND = _band(_STRIP)
