@@ -9,6 +9,7 @@ import typer
 
 from blindsr import __version__
 from blindsr.cli.camera import adapt, fit_inspect, inspect
+from blindsr.cli.evaluate import evaluate
 from blindsr.cli.screen import EXIT_USAGE, complain
 from blindsr.cli.training import degrade, export, models, train
 from blindsr.cli.upscale import upscale
@@ -46,5 +47,5 @@ def _options(
     """Options of the program itself."""
 
 
-for command in (upscale, adapt, inspect, models, train, degrade, export, fit_inspect):
+for command in (upscale, adapt, inspect, models, train, degrade, evaluate, export, fit_inspect):
     app.command()(command)
