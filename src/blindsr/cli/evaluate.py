@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -73,6 +74,10 @@ def evaluate(
 
     An interrupted run goes on where it ended; what is known is not measured again.
     """
+    if threads is not None:
+        # NumPy reads them when it is loaded, which is below; bicubic interpolation is its matrix products.
+        for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+            os.environ.setdefault(name, str(threads))
     from blindsr.errors import InputError
     from blindsr.evaluation.contestants import find_contestant
     from blindsr.evaluation.gallery import Gallery

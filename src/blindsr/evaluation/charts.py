@@ -10,10 +10,10 @@ from blindsr.evaluation.measures import Measure
 from blindsr.evaluation.summary import Mean, Table
 
 _WIDTH, _HEIGHT = 520, 320
-_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 14, 14, 44
+_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 24, 14, 44
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#b8a200")
 _CELL_WIDTH, _CELL_HEIGHT = 92, 26
-_SIGN = 6.6  # width of a letter, pixels; a little more than most have
+_SIGN = 7.2  # width of a letter, pixels; a little more than most have
 
 
 def scatter(table: Table, measure: Measure) -> str:
@@ -50,7 +50,7 @@ def scatter(table: Table, measure: Measure) -> str:
     corner = f"M{_LEFT} {_TOP}V{_HEIGHT - _BOTTOM}H{_WIDTH - _RIGHT}"
     parts.append(f'<path class="axis" d="{corner}"/>')
     parts.append(_text((_LEFT + _WIDTH) / 2, _HEIGHT - 8, "ms for a megapixel of output", "middle"))
-    taken: list[tuple[float, float, float]] = []
+    taken = [(across(time) - 6, up(value) + 4, 12.0) for _, time, value in dots]
     for i, (title, time, value) in enumerate(dots):
         x, y, colour = across(time), up(value), _COLOURS[i % len(_COLOURS)]
         name = f"{title}: {measure.write(value)}, {time:.0f} ms"
@@ -73,7 +73,7 @@ def heat_map(table: Table, measure: Measure) -> str:
     if len(table.contestants) < 2 or not any(rows.values()):
         return ""
     left = max(60.0, 12 + _SIGN * max(map(len, rows)))
-    slant = 14 + 0.62 * _SIGN * max(map(len, table.contestants))
+    slant = 18 + 0.62 * _SIGN * max(map(len, table.contestants))
     parts = []
     for column, title in enumerate(table.contestants):
         x = left + (column + 0.5) * _CELL_WIDTH

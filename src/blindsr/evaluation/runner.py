@@ -212,7 +212,7 @@ def cells_of(benchmark: Benchmark, degradations: Sequence[str]) -> list[Cell]:
         cells.append(Cell(benchmark, task))
     if not cells:
         raise InputError(f"{benchmark.name} has no LR pictures of its own; give another --degrade")
-    return cells
+    return list({cell.title: cell for cell in cells}.values())
 
 
 def evaluate(

@@ -16,14 +16,20 @@ from blindsr.model import Model, SupportSpec, load_model
 
 if TYPE_CHECKING:
     from blindsr.engine import Engine
-    from blindsr.upscaler import Upscaler
+    from blindsr.upscaler import Adaptation, Upscaler
 
 
 @dataclass(frozen=True)
 class OwnRestorer:
-    """A model of ours, adapted to each picture by itself."""
+    """A model of ours.
+
+    Args:
+        upscaler: The model.
+        support: What it is adapted to; None adapts it to each picture by itself.
+    """
 
     upscaler: Upscaler
+    support: Adaptation | None = None
 
     @property
     def scale(self) -> int:
@@ -32,7 +38,7 @@ class OwnRestorer:
 
     def restore(self, lr: Pixels, scale: int) -> Pixels:
         """See `Restorer.restore`."""
-        return self.upscaler.upscale(lr)
+        return self.upscaler.upscale(lr, support=self.support)
 
 
 @dataclass(frozen=True)
