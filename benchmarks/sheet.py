@@ -15,31 +15,16 @@ from typing import Annotated
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from peers import FOLDER as PEER_FOLDER
-from peers import PEERS, NcnnUpscaler
+from peers import PEERS, find_peer
 from PIL import Image, ImageDraw, ImageFont
 
 from blindsr.degradation import resize
+from blindsr.evaluation.gallery import densest
 from blindsr.picture import find_pictures, read
 from blindsr.upscaler import Upscaler
 
 Pixels = NDArray[np.float32]
 LABEL = 22  # height of a row's label, pixels
-
-
-def densest(photo: Pixels, side: int) -> tuple[int, int]:
-    """Corner (y, x) of the crop with most gradient energy, on a coarse grid."""
-    luma = photo.mean(2)
-    energy = np.zeros_like(luma)
-    energy[1:] += np.diff(luma, axis=0) ** 2
-    energy[:, 1:] += np.diff(luma, axis=1) ** 2
-    step = max(1, side // 4)
-    corners = [
-        (y, x)
-        for y in range(0, max(1, luma.shape[0] - side + 1), step)
-        for x in range(0, max(1, luma.shape[1] - side + 1), step)
-    ]
-    return max(corners, key=lambda at: float(energy[at[0] : at[0] + side, at[1] : at[1] + side].sum()))
 
 
 def to_image(pixels: Pixels) -> Image.Image:
@@ -91,10 +76,14 @@ def main(
 ) -> None:
     """Make a sheet."""
     upscalers = {name: Upscaler(name, device="cpu") for name in model or ["cmdsr-x4"]}
-    peers = {PEERS[name].title: NcnnUpscaler(PEERS[name], PEER_FOLDER) for name in peer or []}
+    peers = [find_peer(name) for name in peer or []]
     corners = dict(entry.split("=", 1) for entry in crop or [])
     files = [file for entry in photos for file in (find_pictures(entry) if entry.is_dir() else [entry])]
-    rows = [labels(["LR", "bicubic", *peers, *(u.model.name for u in upscalers.values())], panel)]
+    rows = [
+        labels(
+            ["LR", "bicubic", *(p.title for p in peers), *(u.model.name for u in upscalers.values())], panel
+        )
+    ]
     for file in files:
         photo = read(file).pixels
         photo = np.repeat(photo, 3, 2) if photo.shape[2] == 1 else photo
@@ -105,7 +94,7 @@ def main(
             corner = densest(photo, side)
         scale = next(iter(upscalers.values())).model.scale
         enlarged = resize(photo.transpose(2, 0, 1)[None], scale=scale)[0].transpose(1, 2, 0)
-        restored = [enlarged, *(p.upscale(photo) for p in peers.values())]
+        restored = [enlarged, *(p.restorer.restore(photo, scale) for p in peers)]
         for name, upscaler in upscalers.items():
             restored.append(upscaler.upscale(photo))
             if keep is not None:

@@ -9,6 +9,7 @@ import typer
 
 from blindsr import __version__
 from blindsr.cli.camera import adapt, fit_inspect, inspect
+from blindsr.cli.evaluate import evaluate
 from blindsr.cli.screen import EXIT_USAGE, complain, open_streams
 from blindsr.cli.training import degrade, export, fit_niqe, models, train
 from blindsr.cli.upscale import upscale
@@ -47,5 +48,5 @@ def _options(
     """Options of the program itself."""
 
 
-for command in (upscale, adapt, inspect, models, train, degrade, export, fit_inspect, fit_niqe):
+for command in (upscale, adapt, inspect, evaluate, models, train, degrade, export, fit_inspect, fit_niqe):
     app.command()(command)

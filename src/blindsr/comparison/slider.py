@@ -180,20 +180,21 @@ def source(name: str) -> str:
     return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
-def head(title: str, styles: Iterable[str], script: str) -> str:
+def head(title: str, styles: Iterable[str], script: str, css: str = "") -> str:
     """A page up to its body; nothing but this script may run, and nothing may be loaded.
 
     Args:
         title: Of the page, escaped.
         styles: Names of its style sheets.
         script: What `tail` will be given.
+        css: A style sheet's text, after those.
     """
     digest = base64.b64encode(hashlib.sha256(_wrapped(script).encode()).digest()).decode("ascii")
     policy = (
         f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
         "base-uri 'none'; form-action 'none'"
     )
-    sheets = "".join(source(style) for style in (*styles, "page.css"))
+    sheets = "".join(source(style) for style in (*styles, "page.css")) + css
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'

@@ -16,6 +16,8 @@ from blindsr.errors import ConfigError, ModelError
 from blindsr.network import CMDSR, build_network
 
 FORMAT = "blindsr-checkpoint"
+OFFICIAL_KEY = "sr_net.input_conv.weight"
+"""A weight that tells an official CMDSR checkpoint."""
 
 
 def read_tensors(path: Path) -> dict[str, Any]:
@@ -71,7 +73,7 @@ def network_of(content: Mapping[str, Any], path: Path) -> tuple[CMDSR, dict[str,
         spec, state = content["network"], content.get("ema") or content["state"]
     else:
         state = {k: v for k, v in content.items() if isinstance(v, Tensor)}
-        if "sr_net.input_conv.weight" not in state:
+        if OFFICIAL_KEY not in state:
             raise ModelError(
                 f"{path}: neither a blindsr checkpoint nor an official CMDSR one "
                 f"(its keys begin with {', '.join(sorted(map(str, content))[:3]) or 'nothing'})"
@@ -103,7 +105,7 @@ def convert_official(state: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[
     blocks = 1 + max(
         (int(m[1]) for k in state if (m := re.match(r"sr_net\.backbone\.(\d+)\.", k))), default=-1
     )
-    channels = state["sr_net.input_conv.weight"].shape[0]
+    channels = state[OFFICIAL_KEY].shape[0]
     stages = sorted({k.split(".")[2] for k in state if k.startswith("sr_net.upsampler.")}, key=int)
     scale = math.prod(math.isqrt(state[f"sr_net.upsampler.{i}.weight"].shape[0] // channels) for i in stages)
     first = state["condition_net.condition.0.weight"]  # (width, 3n, 3, 3)

@@ -1,0 +1,183 @@
+"""`blindsr evaluate`: models against each other on test pictures."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from blindsr.cli.screen import (
+    EXIT_SOME_FAILED,
+    ended_by_closed_pipe,
+    ended_by_signals,
+    escape,
+    progress_bars,
+    say,
+)
+
+if TYPE_CHECKING:
+    from blindsr.evaluation.benchmarks import Benchmark
+    from blindsr.evaluation.runner import Result
+    from blindsr.evaluation.summary import Table
+
+
+def evaluate(
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            metavar="[TITLE=]NAME|PATH",
+            help="bicubic, input, a model, or a file: .param, .onnx, .pth, .safetensors; repeatable.",
+        ),
+    ] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--data",
+            metavar="NAME[=PATH]",
+            help="A benchmark below --root, or a folder: HR/ and LR/, HR:LR, or photos; repeatable.",
+        ),
+    ] = None,
+    degradation: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--degrade",
+            metavar="TEXT",
+            help='Make the LR photos, such as "blur=2.6,noise=15"; "" is bicubic, "given" the LR there are.',
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for records, tables and the page.")] = Path(
+        "evaluation"
+    ),
+    root: Annotated[
+        Path, typer.Option(envvar="BLINDSR_DATA", help="Folder that the named benchmarks lie below.")
+    ] = Path("data"),
+    scale: Annotated[
+        int | None, typer.Option(min=1, max=16, help="Of the test sets; else what each usually has, or 4.")
+    ] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option(help="What to measure; repeatable. Default: psnr, ssim.")
+    ] = None,
+    channel: Annotated[str | None, typer.Option(help="y or rgb, whatever the benchmark's papers do.")] = None,
+    border: Annotated[int | None, typer.Option(min=0, help="Pixels left out along every edge.")] = None,
+    luma: Annotated[
+        bool, typer.Option("--luma", help="Luma alone, as the published rows of bicubic were made.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+    crops: Annotated[int, typer.Option(min=0, help="Pictures of each set that the page shows.")] = 2,
+) -> None:
+    """Measure models on test sets: a table, and table.md, pictures.csv, results.json, index.html in --out.
+
+    An interrupted run goes on where it ended; what is known is not measured again.
+    """
+    if threads is not None:
+        # NumPy reads them when it is loaded, which is below; bicubic interpolation is its matrix products.
+        for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+            os.environ.setdefault(name, str(threads))
+    from blindsr.errors import InputError
+    from blindsr.evaluation.contestants import find_contestant
+    from blindsr.evaluation.gallery import Gallery
+    from blindsr.evaluation.measures import find_measures
+    from blindsr.evaluation.page import page_of
+    from blindsr.evaluation.records import RecordFile
+    from blindsr.evaluation.runner import cells_of, evaluate
+    from blindsr.evaluation.summary import as_csv, as_json, as_markdown, tables_of, write_text
+
+    if not model:
+        raise InputError("evaluate whom? give one --model or more, such as --model bicubic --model cmdsr-x4")
+    if not data:
+        raise InputError("evaluate on what? give one --data or more, such as --data Set5 or --data NAME=PATH")
+    measures = find_measures(metric or ["psnr", "ssim"])
+    contestants = [find_contestant(text, device, threads) for text in model]
+    benchmarks = [_benchmark(text, root, scale, degradation is not None) for text in data]
+    names = [benchmark.name for benchmark in benchmarks]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"two test sets are called {name}; call one otherwise: NAME=PATH")
+    benchmarks = [_under(benchmark, channel, border, luma) for benchmark in benchmarks]
+    cells = [cell for benchmark in benchmarks for cell in cells_of(benchmark, degradation or [])]
+    records = RecordFile(out / "records.jsonl")
+    gallery = Gallery(out / "crops", crops) if crops else None
+    errors: list[Result] = []
+    total = len(contestants) * sum(len(cell.benchmark.samples) for cell in cells)
+    with (
+        ended_by_closed_pipe(),
+        ended_by_signals(lambda: "interrupted: give the command again to go on") as end,
+    ):
+        with progress_bars() as progress:
+            bar = progress.add_task("evaluating", total=total)
+
+            def show(result: Result) -> None:
+                progress.update(bar, advance=1, description=escape(f"{result.benchmark} {result.sample}"))
+                if result.error:
+                    errors.append(result)
+
+            stop = end.in_good_order()
+            results = evaluate(contestants, cells, measures, records, gallery, show, stop)
+        if stop.is_set():
+            return
+        tables = tables_of(results, cells, measures)
+        write_text(out / "table.md", as_markdown(tables) + "\n")
+        write_text(out / "pictures.csv", as_csv(results, measures))
+        write_text(out / "results.json", as_json(results, tables))
+        write_text(out / "index.html", page_of(tables, gallery))
+        for table in tables:
+            _print(table)
+    if not any(table.contestants for table in tables):
+        raise InputError("no model has the scale of any test set")
+    if errors:
+        raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _benchmark(text: str, root: Path, scale: int | None, degraded: bool) -> Benchmark:
+    """A test set as it is written on the command line."""
+    from blindsr.evaluation.benchmarks import find_benchmark, folder_benchmark
+
+    name, equals, places = text.partition("=")
+    if equals:
+        return folder_benchmark(name, places, scale or 4, degraded)
+    return find_benchmark(name, root, scale)
+
+
+def _under(benchmark: Benchmark, channel: str | None, border: int | None, luma: bool) -> Benchmark:
+    """The test set under the convention that was asked for."""
+    from dataclasses import replace
+
+    from blindsr.errors import InputError
+
+    convention = benchmark.convention
+    if channel is not None:
+        if channel not in ("y", "rgb"):
+            raise InputError(f"--channel {channel}: give y or rgb")
+        convention = replace(convention, channel="y" if channel == "y" else "rgb")
+    if border is not None:
+        convention = replace(convention, border=border)
+    return replace(benchmark, convention=replace(convention, luma=luma))
+
+
+def _print(table: Table) -> None:
+    """A benchmark's means on the terminal."""
+    from rich.markup import escape as markup
+    from rich.table import Table as Grid
+
+    from blindsr.evaluation.summary import speeds, written
+
+    console = Console()
+    names = " / ".join(measure.title for measure in table.measures)
+    say(console, f"[bold]{markup(table.benchmark)} x{table.scale}[/]: {names} ({table.convention})")
+    grid = Grid("degradation", *map(markup, table.contestants), box=None, pad_edge=False)
+    rows = dict(table.rows)
+    if len(rows) > 1:
+        rows["mean"] = table.total()
+    for title, row in rows.items():
+        cells = [written(table, row, name, ("[bold]", "[/]")) for name in table.contestants]
+        grid.add_row(markup(title), *cells)
+    grid.add_row("ms / MP", *speeds(table), style="dim")
+    # On a pipe or a narrow terminal a value must stay whole.
+    wide = Console(width=None if console.is_terminal else 1000)
+    wide.print(grid)
+    say(console, "")

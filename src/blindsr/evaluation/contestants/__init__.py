@@ -1,0 +1,54 @@
+"""Who takes part in an evaluation: our models, interpolation, and networks of other projects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from blindsr.errors import ModelError
+from blindsr.evaluation.contestants.contestant import Contestant, Restorer
+from blindsr.evaluation.contestants.interpolation import INTERPOLATIONS
+from blindsr.evaluation.contestants.ncnn import ncnn_contestant
+from blindsr.evaluation.contestants.onnx import onnx_contestant
+from blindsr.evaluation.contestants.own import own_contestant
+from blindsr.evaluation.contestants.pytorch import pytorch_contestant
+
+__all__ = ["INTERPOLATIONS", "LOADERS", "Contestant", "Restorer", "find_contestant"]
+
+LOADERS: dict[str, Callable[[Path, str | None, str, int | None], Contestant]] = {
+    ".param": ncnn_contestant,
+    ".bin": ncnn_contestant,
+    ".onnx": onnx_contestant,
+    ".pth": pytorch_contestant,
+    ".pt": pytorch_contestant,
+    ".ckpt": pytorch_contestant,
+    ".safetensors": pytorch_contestant,
+}
+"""Who takes which kind of file, by its suffix: (file, title, device, threads) -> contestant."""
+
+
+def find_contestant(text: str, device: str = "auto", threads: int | None = None) -> Contestant:
+    """A contestant as it is written on a command line.
+
+    Args:
+        text: "bicubic", "input", the name or folder of a model of ours, or a file of another project's; with
+            "TITLE=" before it tables call it so.
+        device: For our models and PyTorch files; see `blindsr.engine.choose_engine`.
+        threads: CPU threads; None leaves the choice to each runtime.
+
+    Raises:
+        ModelError: No such model or file, or a faulty one.
+        MissingExtraError: Its kind needs what is not installed.
+    """
+    title, equals, rest = text.partition("=")
+    written, own_title = (rest, title.strip() or None) if equals else (text, None)
+    if written in INTERPOLATIONS:
+        plain = INTERPOLATIONS[written]
+        return Contestant(own_title or plain.title, plain.identity, plain.load)
+    file = Path(written).expanduser()
+    loader = LOADERS.get(file.suffix.lower())
+    if loader is None or file.is_dir():
+        return own_contestant(written, own_title, device, threads)
+    if not file.is_file():
+        raise ModelError(f"{file}: no such file")
+    return loader(file, own_title, device, threads)

@@ -1,0 +1,145 @@
+"""Our own models, and checkpoints that hold such a network."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from blindsr.errors import MissingExtraError
+from blindsr.evaluation.contestants.contestant import Contestant, NetworkRestorer, Pixels
+from blindsr.evaluation.contestants.runtime import runtime
+from blindsr.evaluation.records import digest
+from blindsr.files import sha256
+from blindsr.model import Model, SupportSpec, load_model
+
+if TYPE_CHECKING:
+    from blindsr.engine import Engine
+    from blindsr.upscaler import Adaptation, Upscaler
+
+
+@dataclass(frozen=True)
+class OwnRestorer:
+    """A model of ours.
+
+    Args:
+        upscaler: The model.
+        support: What it is adapted to; None adapts it to each picture by itself.
+    """
+
+    upscaler: Upscaler
+    support: Adaptation | None = None
+
+    @property
+    def scale(self) -> int:
+        """The model's."""
+        return self.upscaler.model.scale
+
+    def restore(self, lr: Pixels, scale: int) -> Pixels:
+        """See `Restorer.restore`."""
+        return self.upscaler.upscale(lr, support=self.support)
+
+
+@dataclass(frozen=True)
+class EngineRestorer:
+    """A network on an engine, adapted to each picture by itself."""
+
+    engine: Engine
+    model: Model
+
+    @property
+    def scale(self) -> int:
+        """The model's."""
+        return self.model.scale
+
+    def restore(self, lr: Pixels, scale: int) -> Pixels:
+        """See `Restorer.restore`."""
+        from blindsr.picture import Picture
+        from blindsr.picture.colours import Colours
+        from blindsr.support import gather_support
+
+        modulation = None
+        if self.model.support is not None:
+            support = gather_support([Colours(Picture(lr))], 1, self.model.support)
+            _, modulation = self.engine.condition(support)
+
+        def network(planes: Pixels) -> Pixels:
+            restored: Pixels = self.engine.upscale(planes[None], modulation)[0]
+            return restored
+
+        # The engine has its own pixel range; what it is given and gives is in [0, 1].
+        return NetworkRestorer(self.model.name, network, scale, 1.0, self.model.halo).restore(lr, scale)
+
+
+def own_contestant(name: str, title: str | None, device: str, threads: int | None) -> Contestant:
+    """A model of ours by name or folder.
+
+    Raises:
+        ModelError: No such model, or a faulty one.
+    """
+    model = load_model(name)
+
+    def load() -> OwnRestorer:
+        from blindsr.upscaler import Upscaler
+
+        return OwnRestorer(Upscaler(model, device=device, threads=threads))
+
+    spec = model.support
+    card = [model.scale, model.halo, model.pixel_range, None if spec is None else vars(spec)]
+    identity = digest("own", card, dict(model.digests), runtime("openvino", "torch"), device, threads)
+    return Contestant(title or model.name, identity, load)
+
+
+def checkpoint_contestant(file: Path, title: str | None, device: str, threads: int | None) -> Contestant:
+    """An official CMDSR checkpoint, or one of our training, run by PyTorch.
+
+    Raises:
+        ModelError: The file is missing or cannot be read.
+        MissingExtraError: PyTorch is not installed.
+    """
+    own_title = title or file.stem
+
+    def load() -> EngineRestorer:
+        return load_checkpoint(file, own_title, "cpu" if device == "auto" else device, threads)
+
+    identity = digest("checkpoint", sha256(file), runtime("torch"), device, threads)
+    return Contestant(own_title, identity, load)
+
+
+def load_checkpoint(file: Path, title: str, device: str, threads: int | None) -> EngineRestorer:
+    """Start the PyTorch engine on a checkpoint's network."""
+    try:
+        from safetensors.torch import save_file
+
+        from blindsr.engine.torch import TorchEngine
+        from blindsr.network.checkpoint import network_of, read_tensors
+    except ImportError as error:
+        raise MissingExtraError("running a checkpoint", "torch", str(error.name)) from None
+    content = read_tensors(file)
+    network, spec = network_of(content, file)
+    support = None
+    if network.condition_net is not None:
+        from blindsr.export import SUPPORT_COUNT, support_patch
+
+        fixed = network.condition_net.support
+        support = SupportSpec(support_patch(content), fixed or SUPPORT_COUNT, fixed is not None)
+    with tempfile.TemporaryDirectory() as folder:
+        weights = Path(folder) / "weights.safetensors"
+        save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, weights)
+        model = Model(
+            name=title,
+            description="",
+            scale=network.basenet.scale,
+            halo=network.basenet.halo,
+            pixel_range=network.pixel_range,
+            adaptive=support is not None,
+            support=support,
+            modulation_size=0,
+            condition_size=0,
+            files={"weights": weights},
+            digests={},
+            licence="",
+            network=spec,
+        )
+        return EngineRestorer(TorchEngine(model, device, threads), model)

@@ -1,0 +1,99 @@
+"""An evaluation on one offline HTML page: tables, plots, and crops side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from blindsr.comparison.embedding import Side, embed
+from blindsr.comparison.slider import head, shown, tail
+from blindsr.evaluation.charts import heat_map, scatter
+from blindsr.evaluation.gallery import Gallery, Group
+from blindsr.evaluation.summary import Table, speeds, written
+
+_ZOOMS = (1, 2, 4)
+
+
+def page_of(tables: Sequence[Table], gallery: Gallery | None = None) -> str:
+    """The page's HTML: it holds everything it shows, and loads nothing.
+
+    Args:
+        tables: The means.
+        gallery: The crops; None for a page without.
+
+    Raises:
+        InputError: A crop cannot be read.
+    """
+    script = _source("page.js")
+    sections = [_section(table) for table in tables if table.contestants]
+    if gallery is not None and any(group.crops for group in gallery.groups):
+        buttons = "".join(
+            f'<button type="button" data-zoom="{zoom}" aria-pressed="{"true" if zoom == 1 else "false"}">'
+            f"{100 * zoom} %</button> "
+            for zoom in _ZOOMS
+        )
+        groups = "".join(_crops(group, gallery.side) for group in gallery.groups if group.crops)
+        sections.append(
+            f'<section><h2>Crops</h2><div class="zoom" role="group" aria-label="Zoom">{buttons}</div>'
+            f"{groups}</section>\n"
+        )
+    return (
+        head("Evaluation", [], script, _source("page.css"))
+        + f"<h1>Evaluation</h1>\n<main>{''.join(sections)}</main>"
+        + tail(script)
+    )
+
+
+def _section(table: Table) -> str:
+    """One benchmark: its table and plots."""
+    rows = dict(table.rows)
+    if len(rows) > 1:
+        rows["mean"] = table.total()
+    names = "".join(f"<th>{shown(name)}</th>" for name in table.contestants)
+    body = []
+    for title, row in rows.items():
+        cells = "".join(
+            f"<td>{written(table, row, name, ('<b>', '</b>'))}</td>" for name in table.contestants
+        )
+        body.append(f"<tr><th>{shown(title)}</th>{cells}</tr>\n")
+    times = "".join(f"<td>{speed}</td>" for speed in speeds(table))
+    body.append(f"<tr><th>ms for a megapixel</th>{times}</tr>\n")
+    plots = []
+    for measure in table.measures:
+        for caption, svg in (
+            (f"{measure.title} against time", scatter(table, measure)),
+            (f"{measure.title} by degradation; in each row the best is darkest", heat_map(table, measure)),
+        ):
+            if svg:
+                plots.append(f"<figure><figcaption>{shown(caption)}</figcaption>{svg}</figure>\n")
+    measures = " / ".join(measure.title for measure in table.measures)
+    return (
+        f"<section><h2>{shown(table.benchmark)} x{table.scale}</h2>\n"
+        f'<p class="convention">{shown(measures)}; {shown(table.convention)}</p>\n'
+        f'<div class="wide"><table><thead><tr><th>degradation</th>{names}</tr></thead>\n'
+        f"<tbody>{''.join(body)}</tbody></table></div>\n"
+        f'<div class="plots">{"".join(plots)}</div></section>\n'
+    )
+
+
+def _crops(group: Group, side: int) -> str:
+    """One picture: the same place by everyone."""
+    figures = []
+    for title, file in group.crops.items():
+        crop = Side(file)
+        uri = embed(crop.whole(crop.width, crop.height)).uri
+        alt = f"{group.sample}, {title}"
+        figures.append(
+            f'<figure><img alt="{shown(alt)}" src="{uri}"><figcaption>{shown(title)}</figcaption></figure>\n'
+        )
+    return (
+        f"<h3>{shown(group.benchmark)}, {shown(group.sample)}, {shown(group.degradation)}</h3>\n"
+        f'<div class="crops" style="--side:{side}">{"".join(figures)}</div>\n'
+    )
+
+
+@cache
+def _source(name: str) -> str:
+    """Text of a style or a script of this folder."""
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")

@@ -1,0 +1,139 @@
+"""What was measured of each picture, kept line by line so that an interrupted evaluation goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from blindsr.errors import InputError
+
+PIXEL_CODE = (
+    "degradation",
+    "engine",
+    "evaluation/contestants",
+    "evaluation/metrics",
+    "evaluation/measures.py",
+    "evaluation/runner.py",
+    "network",
+    "picture",
+    "resampling.py",
+    "stitching.py",
+    "support.py",
+    "tiling.py",
+    "upscaler.py",
+)
+"""Parts of this package that a measured value depends on."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One restored picture.
+
+    Args:
+        seconds: What restoring took, without reading, degrading and measuring.
+        width: Columns of the restored picture.
+        height: Its rows.
+        scores: Values by the identity of what was measured.
+    """
+
+    seconds: float
+    width: int
+    height: int
+    scores: Mapping[str, float] = field(default_factory=dict)
+
+
+class RecordFile:
+    """Measured pictures on disk by the digest of all that they depend on: one JSON object a line.
+
+    Every line is on the disk before the next picture is restored. Lines are only added; of several with one
+    key the later adds its scores to those before and keeps the seconds of the first, so that a table of times
+    stays what it was. A line that was cut off, or is anything else, is passed over.
+
+    Args:
+        path: The file; made, with its folder, when the first line is added.
+
+    Raises:
+        InputError: It is there and cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._known: dict[str, Measured] = {}
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            content = b""
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+        for line in content.splitlines():
+            self._take(line)
+        self._cut_off = bool(content) and not content.endswith(b"\n")
+
+    def find(self, key: str) -> Measured | None:
+        """What is known under a key."""
+        return self._known.get(key)
+
+    def add(self, key: str, measured: Measured) -> Measured:
+        """Write a picture down.
+
+        Returns:
+            All that is known under the key now.
+
+        Raises:
+            InputError: The file cannot be written.
+        """
+        entry = {
+            "key": key,
+            "seconds": measured.seconds,
+            "size": [measured.width, measured.height],
+            "scores": dict(measured.scores),
+        }
+        line = json.dumps(entry, sort_keys=True).encode("ascii") + b"\n"
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("ab") as file:
+                file.write(b"\n" + line if self._cut_off else line)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be written ({error.strerror})") from error
+        self._cut_off = False
+        self._take(line)
+        return self._known[key]
+
+    def _take(self, line: bytes) -> None:
+        try:
+            entry = json.loads(line)
+            width, height = entry["size"]
+            scores = {str(name): float(value) for name, value in entry["scores"].items()}
+            key, new = str(entry["key"]), Measured(float(entry["seconds"]), int(width), int(height), scores)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return
+        before = self._known.get(key)
+        if before is not None:
+            new = Measured(before.seconds, new.width, new.height, {**before.scores, **new.scores})
+        self._known[key] = new
+
+
+def digest(*parts: object) -> str:
+    """SHA-256 of values that JSON can hold, hexadecimal."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode("ascii")).hexdigest()
+
+
+@cache
+def code_digest() -> str:
+    """Digest of the code that a measured value depends on."""
+    package = Path(__file__).parents[1]
+    found: dict[str, Any] = {}
+    for part in PIXEL_CODE:
+        place = package / part
+        for file in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+            name = file.relative_to(package).as_posix()
+            found[name] = hashlib.sha256(file.read_bytes()).hexdigest()
+    return digest(found)

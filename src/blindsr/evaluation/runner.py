@@ -1,0 +1,359 @@
+"""Contestants on benchmarks under degradations: every picture restored and measured, once."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from threading import Event
+
+import numpy as np
+
+from blindsr.degradation import Degradation, degrade, modcrop, resize
+from blindsr.errors import BlindSRError, InputError, MissingExtraError, ModelError
+from blindsr.evaluation.benchmarks import Benchmark, Sample
+from blindsr.evaluation.contestants import Contestant
+from blindsr.evaluation.gallery import Cut, Gallery, Group
+from blindsr.evaluation.measures import Convention, Measure, Pixels
+from blindsr.evaluation.metrics.color import rgb_to_y
+from blindsr.evaluation.records import Measured, RecordFile, code_digest, digest
+from blindsr.files import sha256
+from blindsr.picture import read
+
+log = logging.getLogger(__name__)
+
+GIVEN = "given"
+"""Instead of a degradation: the LR pictures that the benchmark has."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one contestant made of one picture.
+
+    Args:
+        benchmark: The set.
+        degradation: How the LR picture came to be, as tables call it.
+        sample: The picture.
+        contestant: Whose result.
+        seconds: What restoring took.
+        width: Columns of the restored picture.
+        height: Its rows.
+        scores: Values by the name of the measure.
+        error: Why there is no result; empty where there is one.
+    """
+
+    benchmark: str
+    degradation: str
+    sample: str
+    contestant: str
+    seconds: float = 0.0
+    width: int = 0
+    height: int = 0
+    scores: dict[str, float] = field(default_factory=dict)
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One benchmark under one degradation.
+
+    Args:
+        benchmark: The set.
+        degradation: The task; None for the benchmark's own LR pictures.
+    """
+
+    benchmark: Benchmark
+    degradation: Degradation | None
+
+    @property
+    def title(self) -> str:
+        """The degradation as tables call it."""
+        if self.degradation is None:
+            return GIVEN
+        parts = [part for part in str(self.degradation).split(",") if not part.startswith("scale=")]
+        return ",".join(parts) or "bicubic"
+
+    @property
+    def convention(self) -> Convention:
+        """How the cell is measured."""
+        return self.benchmark.convention.at(self.benchmark.scale)
+
+
+@dataclass(frozen=True)
+class Specimen:
+    """A picture of a cell: what is restored, and what it should be.
+
+    Args:
+        cell: Where it belongs.
+        sample: Its files.
+        seed: Of its noise: its place in the benchmark.
+    """
+
+    cell: Cell
+    sample: Sample
+    seed: int
+
+    @cached_property
+    def truth(self) -> Pixels | None:
+        """RGB or gray, as the convention compares it; cropped to a multiple of the scale."""
+        if self.sample.hr is None:
+            return None
+        truth = modcrop(self._read(self.sample.hr), self.cell.benchmark.scale)
+        if self.cell.degradation is None:
+            # A benchmark's LR picture may come from a ground truth that had been cropped.
+            height, width = (self.cell.benchmark.scale * side for side in self.lr.shape[:2])
+            lack = truth.shape[0] - height, truth.shape[1] - width
+            if not all(0 <= pixels < self.cell.benchmark.scale for pixels in lack):
+                raise InputError(
+                    f"{self.sample.lr}: {self.lr.shape[1]}x{self.lr.shape[0]} pixels are not a "
+                    f"{self.cell.benchmark.scale}th of the {truth.shape[1]}x{truth.shape[0]} of "
+                    f"{self.sample.hr}"
+                )
+            truth = truth[:height, :width]
+        return truth
+
+    @cached_property
+    def lr(self) -> Pixels:
+        """What contestants are given: RGB in [0, 1], (h, w, 3)."""
+        scale, luma = self.cell.benchmark.scale, self.cell.convention.luma
+        if self.cell.degradation is None:
+            assert self.sample.lr is not None
+            lr = _colours(self._read(self.sample.lr))
+            shrink = self.cell.benchmark.shrink
+            if shrink > 1:
+                lr = modcrop(lr, shrink)
+                small = resize(np.ascontiguousarray(lr.transpose(2, 0, 1)[None]), scale=1 / shrink)[0]
+                lr = np.round(small.transpose(1, 2, 0).clip(0, 1) * 255) / np.float32(255)
+            return np.ascontiguousarray(lr, np.float32)
+        assert self.sample.hr is not None
+        hr = _colours(modcrop(self._read(self.sample.hr), scale))
+        batch = np.ascontiguousarray(hr.transpose(2, 0, 1)[None])
+        lr = degrade(batch, self.cell.degradation, self.seed, quantise=not luma)[0].transpose(1, 2, 0)
+        return np.ascontiguousarray(lr)
+
+    @cached_property
+    def gray(self) -> bool:
+        """Whether the restored picture is to be measured as a gray one."""
+        if self.truth is not None:
+            return bool(self.truth.shape[2] == 1)
+        assert self.sample.lr is not None
+        return bool(self._read(self.sample.lr).shape[2] == 1)
+
+    @cached_property
+    def fault(self) -> str:
+        """Why the picture cannot be used, logged once; empty where it can."""
+        try:
+            _ = self.lr, self.truth
+        except BlindSRError as error:
+            log.warning("%s, %s: %s", self.cell.benchmark.name, self.sample.name, error)
+            return str(error)
+        return ""
+
+    @cached_property
+    def key(self) -> str:
+        """Digest of all that the LR picture and the ground truth depend on."""
+        cell, files = self.cell, (self.sample.hr, self.sample.lr)
+        try:
+            found = [None if file is None else sha256(file) for file in files]
+        except OSError as error:
+            raise InputError(f"{error.filename}: cannot be read ({error.strerror})") from error
+        if cell.degradation is not None:  # the benchmark's own LR picture is not looked at
+            found[1] = None
+        task = None if cell.degradation is None else cell.degradation.as_dict()
+        seed = self.seed if cell.degradation is not None else 0
+        benchmark = cell.benchmark
+        convention = cell.convention
+        return digest(
+            found,
+            task,
+            seed,
+            benchmark.scale,
+            benchmark.shrink,
+            convention.luma,
+            convention.gray,
+            code_digest(),
+        )
+
+    def _read(self, file: Path) -> Pixels:
+        pixels = read(file).pixels
+        if self.cell.convention.luma and pixels.shape[2] == 3:
+            pixels = (np.round(rgb_to_y(pixels)) / 255)[:, :, None].astype(np.float32)
+        return pixels if self.cell.convention.gray else _colours(pixels)
+
+
+def cells_of(benchmark: Benchmark, degradations: Sequence[str]) -> list[Cell]:
+    """A benchmark under the degradations that were asked for.
+
+    Args:
+        benchmark: The set.
+        degradations: As `Degradation.parse` reads them, or `GIVEN`; none at all takes the benchmark's own LR
+            pictures, and bicubic shrinking where it has none. A benchmark without ground truth is always
+            taken as it is.
+
+    Raises:
+        InputError: A degradation cannot be read, or has another scale.
+    """
+    if not benchmark.has_truth:
+        return [Cell(benchmark, None)]
+    if not degradations:
+        return [Cell(benchmark, None if benchmark.has_lr else Degradation(benchmark.scale))]
+    cells = []
+    for text in degradations:
+        if text == GIVEN:
+            if benchmark.has_lr:
+                cells.append(Cell(benchmark, None))
+            continue
+        task = Degradation.parse(text, scale=benchmark.scale)
+        if task.scale != benchmark.scale:
+            raise InputError(f"--degrade {text}: {benchmark.name} is taken at scale {benchmark.scale}")
+        cells.append(Cell(benchmark, task))
+    if not cells:
+        raise InputError(f"{benchmark.name} has no LR pictures of its own; give another --degrade")
+    return list({cell.title: cell for cell in cells}.values())
+
+
+def evaluate(
+    contestants: Sequence[Contestant],
+    cells: Sequence[Cell],
+    measures: Sequence[Measure],
+    records: RecordFile,
+    gallery: Gallery | None = None,
+    on_result: Callable[[Result], None] | None = None,
+    stop: Event | None = None,
+) -> list[Result]:
+    """Restore and measure every picture of every cell by every contestant, whatever is known left out.
+
+    Image i of a benchmark gets its noise from seed i. A picture that cannot be read, restored or measured is
+    a result with an `error`, and so is every picture of a contestant that cannot be loaded. A contestant of
+    another scale takes no part in a cell.
+
+    Args:
+        contestants: With titles of their own each.
+        cells: Where they meet.
+        measures: What is measured; those that need ground truth are left out where there is none.
+        records: What is known, and where what is found is kept.
+        gallery: Keeps crops of some pictures; None for none.
+        on_result: Called with each result.
+        stop: Once set, no further picture is begun.
+
+    Returns:
+        The results, by cell, picture and contestant.
+
+    Raises:
+        InputError: Two contestants have one title, or the records cannot be written.
+    """
+    titles = [contestant.title for contestant in contestants]
+    for title in titles:
+        if titles.count(title) > 1:
+            raise InputError(f"two contestants are called {title}; call one otherwise: OTHER={title}")
+    results: list[Result] = []
+    unusable: dict[str, str] = {}
+    for cell in cells:
+        for seed, sample in enumerate(cell.benchmark.samples):
+            specimen = Specimen(cell, sample, seed)
+            group = None
+            if gallery is not None and seed < gallery.samples:
+                group = gallery.begin(cell.benchmark.name, cell.title, sample.name)
+            for contestant in contestants:
+                if stop is not None and stop.is_set():
+                    return results
+                result = _measure(specimen, contestant, measures, records, gallery, group, unusable)
+                if result is not None:
+                    results.append(result)
+                    if on_result is not None:
+                        on_result(result)
+    return results
+
+
+def _measure(
+    specimen: Specimen,
+    contestant: Contestant,
+    measures: Sequence[Measure],
+    records: RecordFile,
+    gallery: Gallery | None,
+    group: Group | None,
+    unusable: dict[str, str],
+) -> Result | None:
+    """One picture by one contestant; None where their scales differ."""
+    cell = specimen.cell
+    where = (cell.benchmark.name, cell.title, specimen.sample.name, contestant.title)
+    if contestant.title in unusable:
+        return Result(*where, error=unusable[contestant.title])
+    wanted = [m for m in measures if specimen.sample.hr is not None or not m.needs_truth]
+    try:
+        known = digest(specimen.key, contestant.identity)
+        measured = records.find(known)
+        keys = {measure.name: measure.key(cell.convention) for measure in wanted}
+        missing = [m for m in wanted if measured is None or keys[m.name] not in measured.scores]
+        cropped = gallery is None or group is None or _has_crops(gallery, specimen, known)
+        if measured is None or missing or not cropped:
+            try:
+                restorer = contestant.restorer
+            except (ModelError, MissingExtraError) as error:
+                log.warning("%s takes no part: %s", contestant.title, error)
+                unusable[contestant.title] = str(error)
+                return Result(*where, error=str(error))
+            scale = cell.benchmark.scale
+            if restorer.scale not in (None, scale):
+                return None
+            if specimen.fault:
+                return Result(*where, error=specimen.fault)
+            start = time.perf_counter()
+            restored = restorer.restore(specimen.lr, scale)
+            seconds = time.perf_counter() - start
+            if specimen.gray:
+                restored = restored.mean(axis=2, keepdims=True)
+            scores = {keys[m.name]: m.of(restored, specimen.truth, cell.convention) for m in missing}
+            height, width = restored.shape[:2]
+            if gallery is not None and group is not None:
+                cut = gallery.cut(specimen.lr, scale)
+                gallery.keep(known, lambda: cut.of_restored(restored))
+                _keep_sides(gallery, specimen, cut)
+            measured = records.add(known, Measured(seconds, width, height, scores))
+        if gallery is not None and group is not None:
+            _list_crops(gallery, group, specimen, contestant.title, known)
+    except (BlindSRError, MemoryError) as error:
+        text = str(error) or "not enough memory"
+        log.warning("%s, %s, %s, %s: %s", *where, text)
+        return Result(*where, error=text)
+    scores = {name: measured.scores[key] for name, key in keys.items()}
+    return Result(*where, measured.seconds, measured.width, measured.height, scores)
+
+
+def _sides(specimen: Specimen) -> dict[str, str]:
+    """Keys of the crops that are no contestant's, by title."""
+    sides = {"LR": digest(specimen.key, "lr")}
+    if specimen.sample.hr is not None:
+        sides["ground truth"] = digest(specimen.key, "truth")
+    return sides
+
+
+def _has_crops(gallery: Gallery, specimen: Specimen, known: str) -> bool:
+    return all(gallery.file(key).is_file() for key in (known, *_sides(specimen).values()))
+
+
+def _keep_sides(gallery: Gallery, specimen: Specimen, cut: Cut) -> None:
+    """Keep the crops of the LR picture and the ground truth."""
+    sides = _sides(specimen)
+    gallery.keep(sides["LR"], lambda: cut.of_lr(specimen.lr))
+    if specimen.truth is not None:
+        truth = specimen.truth
+        gallery.keep(sides["ground truth"], lambda: cut.of_restored(truth))
+
+
+def _list_crops(gallery: Gallery, group: Group, specimen: Specimen, title: str, known: str) -> None:
+    """Note which crops there are: the LR picture first, the ground truth last."""
+    sides = _sides(specimen)
+    last = group.crops.pop("ground truth", None)
+    group.crops.setdefault("LR", gallery.file(sides["LR"]))
+    group.crops[title] = gallery.file(known)
+    if last is not None or "ground truth" in sides:
+        group.crops["ground truth"] = gallery.file(sides["ground truth"])
+
+
+def _colours(pixels: Pixels) -> Pixels:
+    """Gray as RGB."""
+    return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels

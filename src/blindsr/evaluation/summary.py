@@ -1,0 +1,235 @@
+"""Results as tables: means of each cell, and the files that other programs read."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from blindsr import __version__
+from blindsr.errors import InputError
+from blindsr.evaluation.measures import Measure
+from blindsr.evaluation.runner import Cell, Result
+from blindsr.files import atomic_path
+
+
+@dataclass(frozen=True)
+class Mean:
+    """One contestant in one cell.
+
+    Args:
+        scores: Mean of each measure over the pictures that have a value.
+        ms_per_megapixel: Milliseconds for each megapixel of output, over all pictures together.
+        count: Pictures that were measured.
+        failed: Pictures that were not.
+    """
+
+    scores: dict[str, float]
+    ms_per_megapixel: float
+    count: int
+    failed: int
+
+
+@dataclass(frozen=True)
+class Table:
+    """One benchmark.
+
+    Args:
+        benchmark: Its name.
+        scale: Its scale.
+        convention: What its values were measured under, in words.
+        contestants: Titles of those who took part, in order.
+        measures: The columns that have values.
+        rows: Means by degradation and contestant.
+    """
+
+    benchmark: str
+    scale: int
+    convention: str
+    contestants: list[str]
+    measures: list[Measure]
+    rows: dict[str, dict[str, Mean]] = field(default_factory=dict)
+
+    def best(self, row: dict[str, Mean], measure: Measure) -> float | None:
+        """The best value of a row as it is written, among those who have all pictures."""
+        values = [
+            mean.scores[measure.name]
+            for mean in row.values()
+            if measure.name in mean.scores and not mean.failed
+        ]
+        if not values:
+            return None
+        return round(max(values) if measure.higher_is_better else min(values), measure.digits)
+
+    def total(self) -> dict[str, Mean]:
+        """Means over the degradations, of those who took part in all of them."""
+        found: dict[str, Mean] = {}
+        for title in self.contestants:
+            means = [row[title] for row in self.rows.values() if title in row]
+            if len(means) == len(self.rows):
+                names = [m.name for m in self.measures if all(m.name in mean.scores for mean in means)]
+                scores = {name: _mean([mean.scores[name] for mean in means]) for name in names}
+                speeds = _mean([mean.ms_per_megapixel for mean in means])
+                count, failed = (sum(getattr(mean, key) for mean in means) for key in ("count", "failed"))
+                found[title] = Mean(scores, speeds, count, failed)
+        return found
+
+
+def tables_of(results: Sequence[Result], cells: Sequence[Cell], measures: Sequence[Measure]) -> list[Table]:
+    """Means of all cells, a table for each benchmark."""
+    tables: dict[str, Table] = {}
+    for cell in cells:
+        name = cell.benchmark.name
+        inside = [r for r in results if (r.benchmark, r.degradation) == (name, cell.title)]
+        if name not in tables:
+            own = [r for r in results if r.benchmark == name]
+            tables[name] = Table(
+                name,
+                cell.benchmark.scale,
+                str(cell.convention),
+                list(dict.fromkeys(r.contestant for r in own)),
+                [m for m in measures if any(m.name in r.scores for r in own)],
+            )
+        table = tables[name]
+        row = table.rows.setdefault(cell.title, {})
+        for title in table.contestants:
+            row[title] = _summarise([r for r in inside if r.contestant == title])
+    return list(tables.values())
+
+
+def as_csv(results: Sequence[Result], measures: Sequence[Measure]) -> str:
+    """One line for each picture and contestant."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    names = [measure.name for measure in measures]
+    writer.writerow(
+        ["benchmark", "degradation", "picture", "contestant", *names, "seconds", "width", "height", "error"]
+    )
+    for r in results:
+        values = [repr(r.scores[name]) if name in r.scores else "" for name in names]
+        sizes = ["", "", ""] if r.error else [repr(r.seconds), str(r.width), str(r.height)]
+        writer.writerow([r.benchmark, r.degradation, r.sample, r.contestant, *values, *sizes, r.error])
+    return text.getvalue()
+
+
+def as_json(results: Sequence[Result], tables: Sequence[Table]) -> str:
+    """Everything: the means and every picture; infinity is written "inf", because JSON has no word for it."""
+    content = {
+        "format": "blindsr evaluation",
+        "version": 1,
+        "blindsr": __version__,
+        "benchmarks": [
+            {
+                "name": table.benchmark,
+                "scale": table.scale,
+                "convention": table.convention,
+                "measures": [
+                    {"name": m.name, "title": m.title, "higher_is_better": m.higher_is_better}
+                    for m in table.measures
+                ],
+                "rows": [
+                    {"degradation": title, "contestants": {name: asdict(mean) for name, mean in row.items()}}
+                    for title, row in table.rows.items()
+                ],
+            }
+            for table in tables
+        ],
+        "pictures": [asdict(result) for result in results],
+    }
+    return json.dumps(_finite(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def as_markdown(tables: Sequence[Table], speed: bool = True) -> str:
+    """A table for each benchmark, the best of each row in bold.
+
+    Args:
+        tables: The means.
+        speed: Whether the last row tells milliseconds for each megapixel of output.
+    """
+    blocks = []
+    for table in tables:
+        names = " / ".join(measure.title for measure in table.measures)
+        lines = [f"**{table.benchmark} x{table.scale}**, {names}; {table.convention}", ""]
+        lines += ["| degradation | " + " | ".join(table.contestants) + " |"]
+        lines += ["|---|" + "---|" * len(table.contestants)]
+        rows = dict(table.rows)
+        if len(rows) > 1:
+            rows["mean"] = table.total()
+        for title, row in rows.items():
+            cells = [written(table, row, name) for name in table.contestants]
+            lines.append(f"| {title} | " + " | ".join(cells) + " |")
+        if speed:
+            lines.append("| ms / MP | " + " | ".join(speeds(table)) + " |")
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks)
+
+
+def written(table: Table, row: dict[str, Mean], contestant: str, bold: tuple[str, str] = ("**", "**")) -> str:
+    """One contestant's values in a row, and how many pictures failed.
+
+    Args:
+        table: Where it is.
+        row: Of it.
+        contestant: Whose.
+        bold: What is put around the best value of the row.
+    """
+    mean = row.get(contestant)
+    if mean is None or (not mean.scores and not mean.failed):
+        return "-"
+    texts = []
+    for measure in table.measures:
+        value = mean.scores.get(measure.name)
+        if value is None:
+            texts.append("-")
+            continue
+        best = not mean.failed and round(value, measure.digits) == table.best(row, measure)
+        text = measure.write(value)
+        texts.append(f"{bold[0]}{text}{bold[1]}" if best and len(table.contestants) > 1 else text)
+    failed = f" ({mean.failed} failed)" if mean.failed else ""
+    return " / ".join(texts) + failed
+
+
+def speeds(table: Table) -> list[str]:
+    """Milliseconds for each megapixel of output of every contestant, as they are shown."""
+    found = [table.total().get(name) for name in table.contestants]
+    return ["-" if mean is None or not mean.count else f"{mean.ms_per_megapixel:.0f}" for mean in found]
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file of results, its folder made if need be.
+
+    Raises:
+        InputError: It cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(path) as temporary:
+            temporary.write_text(text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def _summarise(results: Sequence[Result]) -> Mean:
+    good = [result for result in results if not result.error]
+    names = dict.fromkeys(name for result in good for name in result.scores)
+    scores = {name: _mean([r.scores[name] for r in good if name in r.scores]) for name in names}
+    megapixels = sum(result.width * result.height for result in good) / 1e6
+    speed = 1e3 * sum(result.seconds for result in good) / megapixels if megapixels else 0.0
+    return Mean(scores, speed, len(good), len(results) - len(good))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values) if all(map(math.isfinite, values)) else sum(values) / len(values)
+
+
+def _finite(value: Any) -> Any:  # noqa: ANN401  (whatever JSON can hold)
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(inner) for inner in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
