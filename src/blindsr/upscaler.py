@@ -214,7 +214,7 @@ class Upscaler:
         Raises:
             InputError: As `upscale`, or the target cannot hold the result.
         """
-        height, width = self._output_size(photo, target, size)
+        height, width = self._output_size(photo, None, size)
         writer = PictureWriter(target, photo, height, width, quality, self.limits(target))
         try:
             if isinstance(support, np.ndarray):
@@ -247,11 +247,10 @@ class Upscaler:
         Raises:
             InputError: The photo cannot be read, or the result not written; the message names the file.
         """
-        with (
-            open_photo(source, self.limits(target)) as photo,
-            self.restore(photo, target, support, on_tile, size, quality) as writer,
-        ):
-            writer.save()
+        with open_photo(source, self.limits(target)) as photo:
+            self._output_size(photo, source, size)  # an impossible one names the photo
+            with self.restore(photo, target, support, on_tile, size, quality) as writer:
+                writer.save()
 
     @property
     def most_pixels(self) -> int:
