@@ -1,0 +1,123 @@
+"""Means, and the files that other programs read."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from blindsr.evaluation.benchmarks import Benchmark, Sample
+from blindsr.evaluation.charts import heat_map, round_axis, scatter
+from blindsr.evaluation.gallery import Gallery
+from blindsr.evaluation.measures import find_measures
+from blindsr.evaluation.page import page_of
+from blindsr.evaluation.runner import Cell, Result, cells_of
+from blindsr.evaluation.summary import Table, as_csv, as_json, as_markdown, tables_of
+
+from .conftest import save
+
+MEASURES = find_measures(["psnr", "ssim"])
+
+
+@pytest.fixture
+def cells() -> list[Cell]:
+    benchmark = Benchmark("set", 2, [Sample("p", Path("p.png"), None), Sample("q", Path("q.png"), None)])
+    return cells_of(benchmark, ["", "noise=5"])
+
+
+@pytest.fixture
+def results() -> list[Result]:
+    found = []
+    for task, loss in (("bicubic", 0.0), ("noise=5", 3.0)):
+        for sample, decibels in (("p", 30.0), ("q", 32.0)):
+            for title, gain in (("plain", 0.0), ("<b>&", 1.0)):
+                scores = {"psnr": decibels + gain - loss, "ssim": 0.5 + gain / 10}
+                found.append(Result("set", task, sample, title, 0.5 + gain, 1000, 500, scores))
+    return found
+
+
+@pytest.fixture
+def tables(results: list[Result], cells: list[Cell]) -> list[Table]:
+    return tables_of(results, cells, MEASURES)
+
+
+def test_means_and_speed(tables: list[Table]) -> None:
+    (table,) = tables
+    mean = table.rows["noise=5"]["plain"]
+    assert mean.scores == {"psnr": 28.0, "ssim": 0.5} and (mean.count, mean.failed) == (2, 0)
+    assert mean.ms_per_megapixel == 1000  # a second for twice half a megapixel
+    assert table.total()["<b>&"].scores["psnr"] == 30.5
+
+
+def test_markdown(tables: list[Table]) -> None:
+    assert as_markdown(tables).splitlines()[2:] == [
+        "| degradation | plain | <b>& |",
+        "|---|---|---|",
+        "| bicubic | 31.00 / 0.5000 | **32.00** / **0.6000** |",
+        "| noise=5 | 28.00 / 0.5000 | **29.00** / **0.6000** |",
+        "| mean | 29.50 / 0.5000 | **30.50** / **0.6000** |",
+        "| ms / MP | 1000 | 3000 |",
+    ]
+
+
+def test_failures_are_counted_and_win_nothing(results: list[Result], cells: list[Cell]) -> None:
+    results[1] = Result("set", "bicubic", "p", "<b>&", error="q.png: damaged")
+    text = as_markdown(tables_of(results, cells, MEASURES))
+    assert "| bicubic | **31.00** / **0.5000** | 33.00 / 0.6000 (1 failed) |" in text
+
+
+def test_csv_holds_every_picture(results: list[Result]) -> None:
+    results[0] = Result("set", "bicubic", "p", "plain", error='a, "b"')
+    rows = list(csv.DictReader(as_csv(results, MEASURES).splitlines()))
+    assert len(rows) == 8 and rows[0]["error"] == 'a, "b"' and rows[0]["psnr"] == ""
+    assert rows[1]["psnr"] == "31.0" and rows[1]["contestant"] == "<b>&"
+
+
+def test_json_has_no_word_for_infinity(results: list[Result], cells: list[Cell]) -> None:
+    results[0].scores["psnr"] = math.inf
+    content = json.loads(as_json(results, tables_of(results, cells, MEASURES)))
+    assert content["pictures"][0]["scores"]["psnr"] == "inf"
+    assert content["benchmarks"][0]["rows"][1]["contestants"]["plain"]["scores"]["psnr"] == 28.0
+
+
+def test_plots_are_whole_and_say_what_they_show(tables: list[Table]) -> None:
+    for measure in MEASURES:
+        dots = ElementTree.fromstring(scatter(tables[0], measure))
+        assert [title.text for title in dots.iter("title")] == [
+            f"plain: {measure.write(29.5 if measure.name == 'psnr' else 0.5)}, 1000 ms",
+            f"<b>&: {measure.write(30.5 if measure.name == 'psnr' else 0.6)}, 3000 ms",
+        ]
+        fields = ElementTree.fromstring(heat_map(tables[0], measure))
+        assert len(list(fields.iter("rect"))) == 4
+        # The better of two is the darkest, the worse the palest.
+        assert [field.get("fill") for field in fields.iter("rect")] == [
+            "rgb(240,246,252)",
+            "rgb(8,81,156)",
+        ] * 2
+
+
+def test_nothing_is_plotted_of_one_contestant(results: list[Result], cells: list[Cell]) -> None:
+    (table,) = tables_of([r for r in results if r.contestant == "plain"], cells, MEASURES)
+    assert scatter(table, MEASURES[0]) == heat_map(table, MEASURES[0]) == ""
+
+
+@pytest.mark.parametrize("values", [[28.4, 31.9], [0.81, 0.8102], [0.0, 0.0], [-3.0, 5e4], [7.0]])
+def test_an_axis_is_round_and_holds_its_values(values: list[float]) -> None:
+    low, step, high = round_axis(values)
+    assert low < min(values) and max(values) < high
+    assert (high - low) / step == pytest.approx(round((high - low) / step)) and 2 <= (high - low) / step <= 8
+
+
+def test_page_holds_all_and_loads_nothing(tables: list[Table], tmp_path: Path) -> None:
+    gallery = Gallery(tmp_path)
+    group = gallery.begin("set", "bicubic", "<p>")
+    group.crops["plain"] = save(tmp_path / "crop.png", 8, 8)
+    page = page_of(tables, gallery)
+    assert "&lt;b&gt;&amp;" in page and "&lt;p&gt;" in page and "<b>&" not in page
+    assert page.count("<svg") == 4 and page.count('src="data:image/png;base64,') == 1
+    assert "http" not in page.replace("http-equiv", "") and str(tmp_path) not in page
+    assert "data-zoom" not in page_of(tables).split("<main>")[1].split("<script>")[0]
