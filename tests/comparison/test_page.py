@@ -75,6 +75,7 @@ def test_photo_that_cannot_be_shown_is_noted(tmp_path: Path, pairs: list[tuple[P
     found = check_offline(text)
     assert len(found.all("figure")) == 2
     assert "1.png" in found.text and "not a readable picture (<b>)" in found.text
+    assert found.text.count("9.png: not a readable") == 1 and "9.png: 9.png" not in found.text
     assert str(tmp_path) not in text  # where the photos lay is nobody's business
 
 

@@ -112,7 +112,7 @@ class ComparisonPage:
         """Note a photo that is not shown, and why."""
         source = Path(source)
         # A page gets about: where the photos lay on this machine is not for its readers.
-        reason = reason.replace(str(source), source.name)
+        reason = reason.replace(str(source), source.name).removeprefix(f"{source.name}: ")
         self._left_out.append(f"<li><bdi>{shown(source.name)}</bdi>: {shown(reason)}</li>\n")
 
     def _link(self, path: Path) -> str:
