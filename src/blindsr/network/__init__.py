@@ -11,11 +11,22 @@ from blindsr.errors import ConfigError
 from blindsr.network.basenet import BaseNet
 from blindsr.network.cmdsr import CMDSR
 from blindsr.network.condition import ConditionNet, PatchConditionNet, StackedConditionNet
+from blindsr.network.cria import Cria
 from blindsr.network.idn import IDN
+from blindsr.network.restorer import Restorer
 from blindsr.network.srresnet import SRResNet
 from blindsr.network.vdsr import VDSR
 
-__all__ = ["BASENETS", "CMDSR", "CONDITION_NETS", "BaseNet", "ConditionNet", "build_network"]
+__all__ = [
+    "BASENETS",
+    "CMDSR",
+    "CONDITION_NETS",
+    "BaseNet",
+    "ConditionNet",
+    "Cria",
+    "Restorer",
+    "build_network",
+]
 
 BASENETS: dict[str, Callable[..., BaseNet]] = {"srresnet": SRResNet, "vdsr": VDSR, "idn": IDN}
 CONDITION_NETS: dict[str, Callable[..., ConditionNet]] = {
@@ -26,19 +37,23 @@ CONDITION_NETS: dict[str, Callable[..., ConditionNet]] = {
 T = TypeVar("T")
 
 
-def build_network(spec: Mapping[str, Any]) -> CMDSR:
+def build_network(spec: Mapping[str, Any]) -> CMDSR | Cria:
     """Build a network from its hyper-parameters.
 
     Args:
-        spec: ``{"basenet": {"name": ..., **arguments}, "condition": {"name": ..., **arguments} | None,
-            "pixel_range": 1.0}``.
+        spec: Of CMDSR, ``{"basenet": {"name": ..., **arguments}, "condition": {"name": ..., **arguments} |
+            None, "pixel_range": 1.0}``; of Cria-CL, ``{"cria": arguments}``.
 
     Raises:
         ConfigError: An unknown name or argument; the message names the nearest right one.
     """
+    if set(spec) == {"cria"}:
+        return _build({"cria": Cria}, {"name": "cria", **spec["cria"]}, "network")
     unknown = set(spec) - {"basenet", "condition", "pixel_range"}
     if unknown or "basenet" not in spec:
-        raise ConfigError(f"a network has basenet, condition and pixel_range, not {sorted(spec)}")
+        raise ConfigError(
+            f"a network has basenet, condition and pixel_range, or cria alone, not {sorted(spec)}"
+        )
     basenet = _build(BASENETS, spec["basenet"], "basenet")
     condition = spec.get("condition")
     condition_net = None if condition is None else _build(CONDITION_NETS, condition, "condition")

@@ -1,4 +1,4 @@
-"""Reading networks from files: ours and the official CMDSR layout. No file's code is ever run."""
+"""Reading networks from files: ours, and the official layouts. No file's code is ever run."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ import torch
 from torch import Tensor
 
 from blindsr.errors import ConfigError, ModelError
-from blindsr.network import CMDSR, build_network
+from blindsr.network import CMDSR, Cria, build_network
+from blindsr.network.esrgan import convert_esrgan, is_esrgan
 
 FORMAT = "blindsr-checkpoint"
 OFFICIAL_KEY = "sr_net.input_conv.weight"
 """A weight that tells an official CMDSR checkpoint."""
+_WRAPPERS = ("params_ema", "params", "state_dict")  # under which others put their weights
 
 
 def read_tensors(path: Path) -> dict[str, Any]:
@@ -51,8 +53,8 @@ def read_tensors(path: Path) -> dict[str, Any]:
     return dict(content)
 
 
-def load_network(path: Path) -> tuple[CMDSR, dict[str, Any]]:
-    """Load a network from one of our checkpoints or an official CMDSR file.
+def load_network(path: Path) -> tuple[CMDSR | Cria, dict[str, Any]]:
+    """Load a network from one of our checkpoints, or an official file of CMDSR, Cria-CL or ESRGAN.
 
     Args:
         path: The file.
@@ -67,21 +69,26 @@ def load_network(path: Path) -> tuple[CMDSR, dict[str, Any]]:
     return network_of(read_tensors(path), path)
 
 
-def network_of(content: Mapping[str, Any], path: Path) -> tuple[CMDSR, dict[str, Any]]:
+def network_of(content: Mapping[str, Any], path: Path) -> tuple[CMDSR | Cria, dict[str, Any]]:
     """As `load_network`, of a checkpoint that was read already; `path` is for messages."""
     if content.get("format") == FORMAT:
         spec, state = content["network"], content.get("ema") or content["state"]
     else:
+        content = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), content)
         state = {k: v for k, v in content.items() if isinstance(v, Tensor)}
-        if OFFICIAL_KEY not in state:
+        if OFFICIAL_KEY in state:
+            what, convert = "CMDSR", convert_official
+        elif is_esrgan(state):
+            what, convert = "Cria-CL or ESRGAN", convert_esrgan
+        else:
             raise ModelError(
-                f"{path}: neither a blindsr checkpoint nor an official CMDSR one "
+                f"{path}: neither a blindsr checkpoint nor an official one of CMDSR, Cria-CL or ESRGAN "
                 f"(its keys begin with {', '.join(sorted(map(str, content))[:3]) or 'nothing'})"
             )
         try:
-            spec, state = convert_official(state)
+            spec, state = convert(state)
         except (KeyError, ValueError, IndexError) as error:
-            raise ModelError(f"{path}: an official CMDSR checkpoint with parts missing: {error}") from None
+            raise ModelError(f"{path}: an official {what} checkpoint with parts missing: {error}") from None
     try:
         network = build_network(spec)
         network.load_state_dict(state)

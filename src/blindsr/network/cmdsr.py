@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from blindsr.network.basenet import BaseNet, ModulatedConv2d
 from blindsr.network.condition import ConditionNet
+from blindsr.network.restorer import Restorer
 
 
 class Modulation(nn.Module):
@@ -33,7 +34,7 @@ class Modulation(nn.Module):
         return nn.functional.linear(condition, self.weight * self.gain, self.bias)
 
 
-class CMDSR(nn.Module):
+class CMDSR(Restorer):
     """Conditional hyper-network for super-resolution with multiple degradations.
 
     Args:
@@ -48,14 +49,10 @@ class CMDSR(nn.Module):
     ) -> None:
         super().__init__()
         self.basenet, self.condition_net, self.pixel_range = basenet, condition_net, pixel_range
+        self.scale, self.halo, self.adaptive = basenet.scale, basenet.halo, condition_net is not None
         self.modulations = (
             None if condition_net is None else Modulation(condition_net.size, basenet.modulated)
         )
-
-    @property
-    def adaptive(self) -> bool:
-        """Whether the network adapts to a support set."""
-        return self.condition_net is not None
 
     def condition(self, support: Tensor) -> Tensor:
         """Support set of one task, (P, 3, h, w) -> its condition, (1, C)."""

@@ -28,7 +28,10 @@ class CMDSRRecipe:
 
     def __init__(self, config: TrainConfig) -> None:
         self.config = config
-        self.network: CMDSR = build_network(config.network)
+        network = build_network(config.network)
+        if not isinstance(network, CMDSR):
+            raise ConfigError("recipe cmdsr trains a network of basenet and condition, not cria")
+        self.network = network
         if self.network.basenet.scale != config.data.scale:
             raise ConfigError(
                 f"network.basenet.scale is {self.network.basenet.scale} but data.scale is {config.data.scale}"
