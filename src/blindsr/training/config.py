@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from blindsr.errors import ConfigError
@@ -50,6 +50,38 @@ class DataSection(Section):
     """Processes that cut patches; 0: the training process itself."""
 
 
+class CropSection(Section):
+    """Where the batches of Cria-CL come from: photos to be degraded, or real pairs."""
+
+    photos: Path | None = None
+    """Folder of sharp photos ..."""
+    degradations: str | dict[str, Any] = "real-esrgan"
+    """... degraded by tasks of this space, by name or by its ranges."""
+    pairs: str | None = None
+    """Instead: pairs, of a data set known by name (below `root`), or of a folder with HR/ and LR/."""
+    root: Path = Path("data")
+    cache: Path = Path(".cache/photos")
+    """Folder for decoded pixels."""
+    holdout: int = Field(8, ge=0)
+    """So many photos or pairs, evenly spread over the sorted list, are for validation alone."""
+    scale: int = Field(4, ge=1, le=4)
+    batch: int = Field(16, ge=1)
+    patch: int = Field(48, ge=8)
+    """Side of an LR patch."""
+    margin: int = Field(8, ge=0)
+    """Photos: LR pixels of each patch that are cut off after the degradation."""
+    group: int = Field(1, ge=1)
+    """Photos: so many patches of a batch share a degradation."""
+    workers: int = Field(0, ge=0)
+    """Processes that cut patches; 0: the training process itself."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> CropSection:
+        if (self.photos is None) == (self.pairs is None):
+            raise ValueError("give photos (to be degraded) or pairs, one of the two")
+        return self
+
+
 class OptimiserSection(Section):
     """Adam, and how its learning rate moves."""
 
@@ -81,6 +113,24 @@ class LossSection(Section):
     """... and this of what the BaseNet is trained by."""
 
 
+class FeatureSection(Section):
+    """The features that the perceptual criteria compare."""
+
+    network: Literal["vgg19", "squeezenet", "discriminator"] = "vgg19"
+    """"discriminator": the discriminator's own, where no other weights are at hand."""
+    weights: Path | None = None
+    """File of its weights; None: torchvision's, where that is installed."""
+    layers: tuple[str, ...] = ("relu1_2", "relu2_2", "relu3_1")
+
+
+class ContrastSection(Section):
+    """What the criteria are contrasted with."""
+
+    regression: Literal["structure", "frozen"] = "structure"
+    """What the pixel criterion alone makes of a photo: the structure view (its gradient stopped), or what the
+    network of the end of the first stage makes of it."""
+
+
 class ValidationSection(Section):
     """What is measured on the photos held out."""
 
@@ -97,20 +147,17 @@ class ValidationSection(Section):
 
 
 class TrainConfig(Section):
-    """A whole training run."""
+    """What every training run has; the recipes add to it."""
 
     name: str
-    recipe: Literal["cmdsr"] = "cmdsr"
+    recipe: str
     seed: int = 0
     steps: int = Field(1_000_000, ge=1)
     init: str | None = None
     """Weights to start from: a checkpoint, or a model's name or folder; None: random ones."""
     network: dict[str, Any]
     """Hyper-parameters for `blindsr.network.build_network`."""
-    data: DataSection
     optimiser: OptimiserSection = OptimiserSection()
-    condition_optimiser: OptimiserSection = OptimiserSection(gamma=0.5)
-    loss: LossSection = LossSection()
     validation: ValidationSection = ValidationSection()
     ema: float = Field(0.999, ge=0, lt=1)
     """Decay of the averaged weights; 0 keeps no average."""
@@ -124,6 +171,37 @@ class TrainConfig(Section):
     threads: int | None = Field(None, ge=1)
     """CPU threads; None leaves the choice to PyTorch."""
     channels_last: bool = True
+
+
+class CMDSRConfig(TrainConfig):
+    """A training run of CMDSR."""
+
+    recipe: Literal["cmdsr"] = "cmdsr"
+    data: DataSection
+    condition_optimiser: OptimiserSection = OptimiserSection(gamma=0.5)
+    loss: LossSection = LossSection()
+
+
+class CriaConfig(TrainConfig):
+    """A training run of Cria-CL: a first stage of pixel criteria alone, a second one of all."""
+
+    recipe: Literal["cria"]
+    data: CropSection
+    pixel_steps: int = Field(0, ge=0)
+    """Length of the first stage. The learning rate of each stage moves as `optimiser` and `texture_optimiser`
+    say, each over the steps of its own stage."""
+    criteria: tuple[dict[str, Any], ...]
+    """One mapping a criterion: `name`, `weight`, `view`, `polarity`, `stage`, and arguments of its own (see
+    `blindsr.loss`)."""
+    features: FeatureSection = FeatureSection()
+    contrast: ContrastSection = ContrastSection()
+    discriminator: dict[str, Any] | None = None
+    """Hyper-parameters for `blindsr.network.build_discriminator`; for the adversarial criterion."""
+    texture_optimiser: OptimiserSection = OptimiserSection()
+    discriminator_optimiser: OptimiserSection = OptimiserSection()
+
+
+CONFIGS: dict[str, type[TrainConfig]] = {"cmdsr": CMDSRConfig, "cria": CriaConfig}
 
 
 def load_config(path: Path, overrides: list[str] | None = None) -> TrainConfig:
@@ -168,19 +246,21 @@ def parse_config(content: dict[str, Any], where: str) -> TrainConfig:
     Raises:
         ConfigError: One line with every fault found.
     """
+    recipe = content.get("recipe", "cmdsr")
+    if recipe not in CONFIGS:
+        raise ConfigError(f"{where}: recipe: {recipe!r} is not one of {', '.join(CONFIGS)}")
     try:
-        return TrainConfig.model_validate(content)
+        return CONFIGS[recipe].model_validate(content)
     except ValidationError as error:
-        faults = [_fault(fault) for fault in error.errors()]
+        faults = [_fault(fault, CONFIGS[recipe]) for fault in error.errors()]
         raise ConfigError(f"{where}: {'; '.join(faults)}") from None
 
 
-def _fault(fault: ErrorDetails) -> str:
+def _fault(fault: ErrorDetails, section: type[BaseModel]) -> str:
     location = [str(part) for part in fault["loc"]]
     key = ".".join(location)
     if fault["type"] != "extra_forbidden":
-        return f"{key}: {fault['msg'].lower()}"
-    section: type[BaseModel] = TrainConfig
+        return f"{key}: {fault['msg'].removeprefix('Value error, ').lower()}"
     for part in location[:-1]:
         section = section.model_fields[part].annotation  # type: ignore[assignment]
     close = get_close_matches(location[-1], list(section.model_fields), n=1)

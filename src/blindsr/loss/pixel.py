@@ -1,0 +1,15 @@
+"""The pixel criterion: regression towards the mean of all plausible images."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from blindsr.loss.criterion import Distance, Restored
+
+
+class Pixel(Distance):
+    """Mean absolute difference of the pixels, for RGB in [0, 1]."""
+
+    def distance(self, made: Restored, view: str, other: str) -> Tensor:
+        """See `Distance.distance`."""
+        return (made.image(view).float() - made.image(other).float()).abs().mean()
