@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
-from PIL import Image
 
 from blindsr.dataset import PhotoCache, TaskDataset
 from blindsr.degradation import REAL
 from blindsr.errors import InputError
-from blindsr.picture import find_pictures
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> PhotoCache:
-    """Four photos whose pixels tell which photo they are (red) and where they were (green: x, blue: y)."""
-    (tmp_path / "photos").mkdir()
-    for i in range(4):
-        y, x = np.mgrid[:60, :80].astype(np.uint8)
-        Image.fromarray(np.stack([np.full_like(x, 50 * i), x, y], 2)).save(tmp_path / "photos" / f"{i}.png")
-    return PhotoCache(find_pictures(tmp_path / "photos"), tmp_path / "cache")
 
 
 def make(photos: PhotoCache, **changes: object) -> TaskDataset:

@@ -1,6 +1,17 @@
-"""Training images: folders of photos and the tasks made of them."""
+"""Training images: folders of photos, the tasks and crops made of them, and pairs of LR and HR photos."""
 
+from blindsr.dataset.crops import CropBatch, CropDataset
+from blindsr.dataset.pairs import PairBatch, PairCache, PairDataset
 from blindsr.dataset.photos import PhotoCache
 from blindsr.dataset.tasks import TaskBatch, TaskDataset
 
-__all__ = ["PhotoCache", "TaskBatch", "TaskDataset"]
+__all__ = [
+    "CropBatch",
+    "CropDataset",
+    "PairBatch",
+    "PairCache",
+    "PairDataset",
+    "PhotoCache",
+    "TaskBatch",
+    "TaskDataset",
+]

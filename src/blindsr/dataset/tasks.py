@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
+from blindsr.dataset.crops import Crop
 from blindsr.dataset.photos import PhotoCache
 from blindsr.degradation import Degradation, DegradationSpace
 from blindsr.errors import InputError
@@ -103,7 +104,8 @@ class TaskDataset(Dataset[TaskBatch]):
                 one = rng.random() < self.single_photo
                 chosen = rng.integers(len(self.photos), size=1 if one else self.support)
                 for patch, photo in zip(half, np.resize(chosen, self.support), strict=True):
-                    patch[...] = self._crop(int(photo), size, rng)
+                    pixels = self.photos[int(photo)]
+                    patch[...] = Crop.draw(pixels.shape, size, rng).cut(pixels)
         seeds = tuple(int(s) for s in rng.integers(2**31, size=self.tasks))
         offset = rng.integers(self.margin + 1, size=(self.tasks, 2))
         if paired:
@@ -111,17 +113,3 @@ class TaskDataset(Dataset[TaskBatch]):
         else:  # a cyclic shift is a derangement for every shift but 0
             negatives = (np.arange(self.tasks) + rng.integers(1, max(self.tasks, 2))) % self.tasks
         return TaskBatch(step, hr, degradations, seeds, offset, negatives)
-
-    def _crop(self, photo: int, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-        """A random crop, flipped and transposed at random, (3, size, size)."""
-        pixels = self.photos[photo]
-        top = rng.integers(pixels.shape[0] - size + 1)
-        left = rng.integers(pixels.shape[1] - size + 1)
-        crop = pixels[top : top + size, left : left + size]
-        if rng.random() < 0.5:
-            crop = crop[:, ::-1]
-        if rng.random() < 0.5:
-            crop = crop[::-1]
-        if rng.random() < 0.5:
-            crop = crop.swapaxes(0, 1)
-        return crop.transpose(2, 0, 1)
