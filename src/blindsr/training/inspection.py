@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindsr import inspection
+from blindsr.dataset.photos import split_holdout
 from blindsr.degradation import REAL, Degradation, DegradationSpace, degrade, gaussian_kernel
 from blindsr.errors import InputError
 from blindsr.files import atomic_path, sha256
 from blindsr.inspection import VISIBLE_QUALITY, activate, decode
 from blindsr.model import CARD, load_model
 from blindsr.picture import find_pictures, read
-from blindsr.training.loop import split_holdout
 from blindsr.upscaler import Upscaler
 
 log = logging.getLogger(__name__)
