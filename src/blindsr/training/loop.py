@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from blindsr.dataset import PhotoCache, TaskDataset
+from blindsr.dataset.layouts import refuse_test_files
 from blindsr.engine.torch import load_weights
 from blindsr.errors import BlindSRError, ConfigError, ModelError
 from blindsr.files import atomic_path
@@ -99,7 +100,7 @@ def train(
     torch.manual_seed(config.seed)
     recipe = RECIPES[config.recipe](config)
 
-    held_out, files = split_holdout(find_pictures(config.data.photos), config.data.holdout)
+    held_out, files = split_holdout(refuse_test_files(find_pictures(config.data.photos)), config.data.holdout)
     smallest = (config.data.patch + config.data.margin) * config.data.scale
     with fabric.rank_zero_first():
         photos = PhotoCache(files, config.data.cache, smallest)
