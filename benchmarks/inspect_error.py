@@ -17,11 +17,11 @@ from typing import Annotated
 
 import typer
 
+from blindsr.dataset.photos import split_holdout
 from blindsr.degradation import REAL
 from blindsr.inspection import Inspector, activate, decode
 from blindsr.picture import find_pictures
 from blindsr.training.inspection import HEADING, draw_samples, error_rows
-from blindsr.training.loop import split_holdout
 from blindsr.upscaler import Upscaler
 
 DATA = Path(__file__).parents[2] / "shared" / "data"

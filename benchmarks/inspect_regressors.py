@@ -18,12 +18,12 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from blindsr.dataset.photos import split_holdout
 from blindsr.degradation import REAL
 from blindsr.inspection import activate, decode
 from blindsr.picture import find_pictures
 from blindsr.training import inspection
 from blindsr.training.inspection import Samples, Vector, draw_samples, error_rows, fit_network, targets_of
-from blindsr.training.loop import split_holdout
 from blindsr.upscaler import Upscaler
 
 PHOTOS = Path(__file__).parents[2] / "shared" / "data" / "train"

@@ -5,17 +5,18 @@ python benchmarks/support_patch.py runs/cmdsr-x4/step-00013000.ckpt --photos dat
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 
 from blindsr.dataset import PhotoCache
+from blindsr.dataset.photos import split_holdout
 from blindsr.network.checkpoint import network_of, read_tensors
 from blindsr.picture import find_pictures
+from blindsr.training.cmdsr import restore_photo
 from blindsr.training.config import parse_config
-from blindsr.training.loop import split_holdout
 from blindsr.training.validation import Validation
 
 SIDES = (16, 20, 24, 28, 32, 48)
@@ -31,12 +32,11 @@ def main(
     config = parse_config(content["config"], str(checkpoint))
     network, _ = network_of(content, checkpoint)
     held_out, _ = split_holdout(find_pictures(photos), config.data.holdout)
-    validation = Validation(config, PhotoCache(held_out, config.data.cache))
-    validation.support = support
+    cache = PhotoCache(held_out, config.data.cache)
+    validation = Validation.of_photos(cache, config.validation, config.data.scale)
     print(f"trained on patches of {config.data.patch}; columns: PSNR, SSIM, PSNR of bicubic")
     for side in SIDES:
-        validation.patch = side
-        table = validation.run(network, torch.device("cpu"), 0, None, Path())
+        table = validation.run(partial(restore_photo, network, support, side), 0, None, Path())
         print(f"{side:3d}  {table.splitlines()[-1]}")
 
 

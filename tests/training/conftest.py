@@ -51,3 +51,50 @@ def config_file(tmp_path: Path, photo_folder: Path) -> Path:
     path = tmp_path / "tiny.yaml"
     path.write_text(yaml.safe_dump(content))
     return path
+
+
+@pytest.fixture
+def cria_config_file(tmp_path: Path, photo_folder: Path) -> Path:
+    """A tiny run of Cria-CL: 4 steps of pixel criteria and 2 of all, on the discriminator's features, x2."""
+    content: dict[str, Any] = {
+        "name": "tiny-cria",
+        "recipe": "cria",
+        "steps": 6,
+        "pixel_steps": 4,
+        "network": {
+            "cria": {
+                "scale": 2, "channels": 4, "blocks": 1, "growth": 2, "projector": 4, "projector_blocks": 1,
+                "mask": "views", "tail": "direct", "skip": True,
+            },
+        },
+        "data": {
+            "photos": str(photo_folder), "cache": str(tmp_path / "cache"), "holdout": 1,
+            "degradations": "real", "scale": 2, "batch": 2, "patch": 16, "margin": 4, "group": 2,
+        },
+        "optimiser": {"lr": 1e-3},
+        "criteria": [
+            {"name": "pixel", "stage": 1, "view": "structure"},
+            {"name": "structural", "stage": 1, "view": "structure", "weight": 0.1},
+            {"name": "perceptual", "weight": 0.1},
+            {"name": "adversarial", "weight": 0.01},
+            {"name": "contrastive", "weight": 0.1},
+        ],
+        "features": {"network": "discriminator"},
+        "contrast": {"regression": "frozen"},
+        "discriminator": {"name": "patch", "channels": 4, "depth": 2},
+        "validation": {"every": 3, "crop": 48, "degradations": ["blur=1.3,noise=15"]},
+        "checkpoint_every": 100,
+        "log_every": 1,
+        "threads": 1,
+        "accelerator": "cpu",
+    }  # fmt: skip
+    path = tmp_path / "tiny-cria.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.fixture(params=["config_file", "cria_config_file"])
+def any_config_file(request: pytest.FixtureRequest) -> Path:
+    """A tiny run of every recipe."""
+    path: Path = request.getfixturevalue(request.param)
+    return path

@@ -9,7 +9,9 @@ import pytest
 from blindsr.errors import ConfigError
 from blindsr.network import build_network
 from blindsr.training import load_config
-from blindsr.training.cmdsr import degradation_space
+from blindsr.training.config import CMDSRConfig, CriaConfig
+from blindsr.training.cria import Declared
+from blindsr.training.recipe import degradation_space
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 
@@ -17,12 +19,18 @@ CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
 def test_every_published_configuration_is_valid(path: Path) -> None:
     config = load_config(path)
-    assert build_network(config.network).basenet.scale == config.data.scale
-    assert degradation_space(config).scale == config.data.scale
+    assert isinstance(config, CMDSRConfig | CriaConfig)
+    assert build_network(config.network).scale == config.data.scale
+    if isinstance(config, CMDSRConfig) or config.data.photos is not None:
+        assert degradation_space(config).scale == config.data.scale
+    if isinstance(config, CriaConfig):
+        assert [Declared.of(spec).name for spec in config.criteria]
 
 
 def test_there_are_configurations() -> None:
-    assert {"cmdsr_x4", "cmdsr_x4_paper", "cmdsr_x4_twin"} <= {p.stem for p in CONFIGS}
+    assert {"cmdsr_x4", "cmdsr_x4_paper", "cmdsr_x4_twin", "cria_x4", "cria_x1_city100"} <= {
+        p.stem for p in CONFIGS
+    }
 
 
 def test_the_twin_differs_in_the_condition_alone() -> None:

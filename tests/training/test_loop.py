@@ -12,10 +12,8 @@ import pytest
 import torch
 from lightning.fabric import Fabric
 
-from blindsr.dataset import PhotoCache
 from blindsr.errors import ConfigError, InputError, ModelError
 from blindsr.network.checkpoint import load_network, read_tensors
-from blindsr.picture import find_pictures
 from blindsr.training import Progress, load_config, train
 from blindsr.training.cmdsr import CMDSRRecipe
 from blindsr.training.loop import TrainingError
@@ -45,7 +43,8 @@ def assert_same(one: Any, other: Any) -> None:
         assert one == other
 
 
-def test_resumed_equals_uninterrupted_to_the_last_bit(config_file: Path, tmp_path: Path) -> None:
+def test_resumed_equals_uninterrupted_to_the_last_bit(any_config_file: Path, tmp_path: Path) -> None:
+    config_file = any_config_file
     whole, whole_state = run(config_file, tmp_path / "whole", "checkpoint_every=3")
     assert (tmp_path / "whole" / "step-00000003.ckpt").exists()
     torch.manual_seed(99)  # whatever the process did before
@@ -57,7 +56,8 @@ def test_resumed_equals_uninterrupted_to_the_last_bit(config_file: Path, tmp_pat
     assert_same(rest_state, whole_state)
 
 
-def test_ctrl_c_leaves_a_checkpoint_to_go_on_from(config_file: Path, tmp_path: Path) -> None:
+def test_ctrl_c_leaves_a_checkpoint_to_go_on_from(any_config_file: Path, tmp_path: Path) -> None:
+    config_file = any_config_file
     whole, whole_state = run(config_file, tmp_path / "whole")
 
     def interrupt(progress: Progress) -> None:
@@ -96,7 +96,8 @@ def test_the_pixel_loss_reaches_the_condition_net_with_its_weight(config_file: P
         config = load_config(config_file, [f"loss.condition_pixel={weight}", "loss.contrastive=0"])
         torch.manual_seed(0)
         recipe = CMDSRRecipe(config)
-        dataset = recipe.dataset(PhotoCache(find_pictures(config.data.photos), config.data.cache), 0)
+        recipe.load_data()
+        dataset = recipe.dataset(0)
         recipe.losses(recipe.network, dataset[0], Fabric(accelerator="cpu"))["total"].backward()
         gradients.append(
             {

@@ -465,6 +465,15 @@ def fits(hr: tuple[int, ...], lr: tuple[int, ...], scale: int) -> bool:
     return (hr[0] // scale, hr[1] // scale) == tuple(lr[:2])
 
 
+def training_photos(folder: Path) -> list[Path]:
+    """The photos of a folder and below it, to train on, sorted by their path.
+
+    Raises:
+        InputError: There are none, or test pictures of a known data set are among them.
+    """
+    return refuse_test_files(find_pictures(folder))
+
+
 def training_pairs(source: str, root: Path, scale: int) -> list[tuple[Path, Path]]:
     """The pairs to train on: the training split of a data set, or a folder of one's own.
 

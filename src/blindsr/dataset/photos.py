@@ -60,6 +60,14 @@ class PhotoCache:
         return str(self._rows[i]["name"])
 
 
+def split_holdout(files: list[Path], holdout: int) -> tuple[list[Path], list[Path]]:
+    """Take `holdout` files, evenly spread over the list, away from it: (held out, the rest)."""
+    chosen = {i * len(files) // holdout for i in range(holdout)} if holdout else set()
+    return [f for i, f in enumerate(files) if i in chosen], [
+        f for i, f in enumerate(files) if i not in chosen
+    ]
+
+
 def _decode(files: list[Path], pixels: Path, index: Path) -> None:
     from PIL import Image, ImageOps, UnidentifiedImageError
 

@@ -1,6 +1,19 @@
-"""Training criteria: functions of tensors."""
+"""Training criteria: functions of tensors, and the table by which a configuration names them."""
 
-from blindsr.loss.structural import structural_dissimilarity
+from blindsr.loss.adversarial import Adversarial
+from blindsr.loss.criteria_contrastive import CriteriaContrastive
+from blindsr.loss.criterion import Criterion, Restored
+from blindsr.loss.perceptual import Perceptual
+from blindsr.loss.pixel import Pixel
+from blindsr.loss.structural import Structural, structural_dissimilarity
 from blindsr.loss.task_contrastive import task_contrastive
 
-__all__ = ["structural_dissimilarity", "task_contrastive"]
+__all__ = ["CRITERIA", "Criterion", "Restored", "structural_dissimilarity", "task_contrastive"]
+
+CRITERIA: dict[str, type[Criterion]] = {
+    "pixel": Pixel,
+    "structural": Structural,
+    "perceptual": Perceptual,
+    "adversarial": Adversarial,
+    "contrastive": CriteriaContrastive,
+}

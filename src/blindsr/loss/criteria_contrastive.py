@@ -1,9 +1,9 @@
 """The contrast of criteria: a triplet whose negative is what the contrary criterion alone would give.
 
-The idea is that of Shi et al. (arXiv 2207.12767): in real-scene super-resolution the criteria contradict each
-other, so they, and not image patches, are what is to be contrasted. Its form here is ours, and docs/cria-cl.md
-states it: in a space of deep features phi, the restoration is the anchor, the ground truth the positive, and
-the regression, which the pixel criterion alone gives, the negative.
+The idea is that of Shi et al. (arXiv 2207.12767): in real-scene super-resolution the criteria contradict
+each other, so they, and not image patches, are what is to be contrasted. Its form here is ours, and
+docs/cria-cl.md states it: in a space of deep features phi, the restoration is the anchor, the ground truth
+the positive, and the regression, which the pixel criterion alone gives, the negative.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def criteria_contrastive(
     Args:
         positive: d+, (N, 1, h, w), >= 0.
         negative: d-, the same shape.
-        weight: How much each place counts, the same shape, >= 0; None: all alike. Only its proportions matter.
+        weight: How much each place counts, the same shape, >= 0, in proportion; None: all alike.
         form: One of `FORMS`.
         margin: Of the margin form, in units of the distance.
         temperature: Of the InfoNCE form, in units of the distance.

@@ -67,6 +67,9 @@ class Criterion(nn.Module, ABC):
     polarities: tuple[str, ...] = ("attract",)
     needs: tuple[str, ...] = ()
 
+    def __init__(self) -> None:  # else its signature would be any arguments
+        super().__init__()
+
     @abstractmethod
     def forward(self, made: Restored, view: str, polarity: str) -> Tensor:
         """Judge a batch.

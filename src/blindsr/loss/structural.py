@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from blindsr.loss.criterion import Distance, Restored
+
 WINDOW, SIGMA = 11, 1.5
 C1, C2 = 0.01**2, 0.03**2  # for pixels in [0, 1]
 
@@ -43,6 +45,14 @@ def structural_dissimilarity(x: Tensor, y: Tensor) -> Tensor:
         structure = (2 * (ab - mean_a * mean_b) + C2) / (variances + C2)
         similarity: Tensor = (luminance * structure).mean()
         return 1 - similarity
+
+
+class Structural(Distance):
+    """`structural_dissimilarity` as a criterion."""
+
+    def distance(self, made: Restored, view: str, other: str) -> Tensor:
+        """See `Distance.distance`."""
+        return structural_dissimilarity(made.image(view), made.image(other))
 
 
 def _window(side: int, device: torch.device) -> Tensor:

@@ -12,6 +12,7 @@ from blindsr.network.basenet import BaseNet
 from blindsr.network.cmdsr import CMDSR
 from blindsr.network.condition import ConditionNet, PatchConditionNet, StackedConditionNet
 from blindsr.network.cria import Cria
+from blindsr.network.discriminator import Discriminator, PatchDiscriminator, UNetDiscriminator
 from blindsr.network.idn import IDN
 from blindsr.network.restorer import Restorer
 from blindsr.network.srresnet import SRResNet
@@ -21,10 +22,13 @@ __all__ = [
     "BASENETS",
     "CMDSR",
     "CONDITION_NETS",
+    "DISCRIMINATORS",
     "BaseNet",
     "ConditionNet",
     "Cria",
+    "Discriminator",
     "Restorer",
+    "build_discriminator",
     "build_network",
 ]
 
@@ -32,6 +36,10 @@ BASENETS: dict[str, Callable[..., BaseNet]] = {"srresnet": SRResNet, "vdsr": VDS
 CONDITION_NETS: dict[str, Callable[..., ConditionNet]] = {
     "patches": PatchConditionNet,
     "stacked": StackedConditionNet,
+}
+DISCRIMINATORS: dict[str, Callable[..., Discriminator]] = {
+    "patch": PatchDiscriminator,
+    "unet": UNetDiscriminator,
 }
 
 T = TypeVar("T")
@@ -58,6 +66,18 @@ def build_network(spec: Mapping[str, Any]) -> CMDSR | Cria:
     condition = spec.get("condition")
     condition_net = None if condition is None else _build(CONDITION_NETS, condition, "condition")
     return CMDSR(basenet, condition_net, float(spec.get("pixel_range", 1.0)))
+
+
+def build_discriminator(spec: Mapping[str, Any]) -> Discriminator:
+    """Build a discriminator from its hyper-parameters.
+
+    Args:
+        spec: ``{"name": ..., **arguments}``, the name being one of `DISCRIMINATORS`.
+
+    Raises:
+        ConfigError: An unknown name or argument; the message names the nearest right one.
+    """
+    return _build(DISCRIMINATORS, spec, "discriminator")
 
 
 def _build(table: Mapping[str, Callable[..., T]], spec: Mapping[str, Any], what: str) -> T:

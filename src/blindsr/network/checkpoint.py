@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 import pickle
 import re
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from blindsr.errors import ConfigError, ModelError
+from blindsr.errors import ConfigError, MissingExtraError, ModelError
 from blindsr.network import CMDSR, Cria, build_network
 from blindsr.network.esrgan import convert_esrgan, is_esrgan
+from blindsr.network.features import FeatureNetwork, SqueezeNetFeatures, VGG19Features
 
 FORMAT = "blindsr-checkpoint"
 OFFICIAL_KEY = "sr_net.input_conv.weight"
@@ -51,6 +54,115 @@ def read_tensors(path: Path) -> dict[str, Any]:
     if not isinstance(content, Mapping):
         raise ModelError(f"{path}: holds a {type(content).__name__}, not a dictionary of weights")
     return dict(content)
+
+
+def read_weights(path: Path, wanted: Mapping[str, tuple[int, ...]], what: str) -> dict[str, Tensor]:
+    """Read the tensors of a network that is known beforehand.
+
+    Args:
+        path: A PyTorch checkpoint, .safetensors, or an .npz file of arrays; it may hold more.
+        wanted: Names and shapes.
+        what: What they are, for messages: "features of VGG-19".
+
+    Returns:
+        They, in float32, in the order in which they are wanted.
+
+    Raises:
+        ModelError: The file is missing or damaged, or a tensor is missing or of another shape.
+    """
+    return _pick(_read_any(path), wanted, what, str(path))
+
+
+def load_features(
+    kind: Literal["vgg19", "squeezenet"], weights: Path | None = None, layers: Sequence[str] | None = None
+) -> FeatureNetwork:
+    """A feature network with trained weights, in evaluation mode.
+
+    Args:
+        kind: "vgg19" or "squeezenet".
+        weights: File of its weights, see `read_weights`; of VGG-19 in either layout of `VGG19Features`, as
+            deep as the layers are. None: those of torchvision, which it downloads when they are first used.
+        layers: See `VGG19Features` and `SqueezeNetFeatures`; None: their usual ones.
+
+    Raises:
+        ConfigError: There is no such network or layer.
+        ModelError: The weights cannot be read, are others, or do not reach as deep as the layers.
+        MissingExtraError: No file is given, and torchvision is not installed.
+    """
+    if kind not in ("vgg19", "squeezenet"):
+        raise ConfigError(f'features.network: "vgg19" or "squeezenet", not {kind!r}')
+    content = _torchvision_weights(kind) if weights is None else _read_any(weights)
+    chosen = {} if layers is None else {"layers": layers}
+    network: FeatureNetwork
+    prefix = ""  # which our names have and the file's have not
+    if kind == "squeezenet":
+        network, what = SqueezeNetFeatures(**chosen), "features of SqueezeNet 1.1"
+    else:
+        first = content.get("0.weight")
+        normalised = isinstance(first, Tensor) and first.shape[2:] == (1, 1)
+        network = VGG19Features(**chosen, normalised=normalised)
+        what = f"features of VGG-19{' (normalised)' if normalised else ''} up to {network.layers[-1]}"
+        prefix = "features." if normalised else ""
+    wanted = {name.removeprefix(prefix): tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    found = _pick(content, wanted, what, str(weights or "torchvision"))
+    network.load_state_dict({prefix + name: tensor for name, tensor in found.items()})
+    return network.eval()
+
+
+def _torchvision_weights(kind: str) -> Mapping[str, object]:
+    purpose = f"features of {kind} without a file of its weights"
+    try:
+        from torchvision import models
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(purpose, "torchvision", error.name or "torchvision") from error
+    except (ImportError, RuntimeError) as error:  # one that does not fit PyTorch
+        raise ModelError(
+            f"torchvision is installed and does not start ({error}); install the one that fits "
+            f"torch {torch.__version__}, or give a file of the weights"
+        ) from error
+    build = {"vgg19": models.vgg19, "squeezenet": models.squeezenet1_1}[kind]
+    try:
+        state: Mapping[str, object] = build(weights="IMAGENET1K_V1").state_dict()
+    except (OSError, RuntimeError) as error:
+        raise ModelError(
+            f"torchvision could not get the weights of {kind} ({error}); give a file of them"
+        ) from error
+    return state
+
+
+def _read_any(path: Path) -> Mapping[str, object]:
+    """What a file of weights holds, whatever its kind."""
+    kind = path.suffix.lower()
+    try:
+        if kind == ".npz":
+            with np.load(path, allow_pickle=False) as arrays:
+                return {name: torch.from_numpy(arrays[name]) for name in arrays}
+        if kind == ".safetensors":
+            from safetensors import SafetensorError
+            from safetensors.torch import load_file
+
+            try:
+                return load_file(path)
+            except SafetensorError as error:
+                raise ValueError(error) from None
+    except FileNotFoundError:
+        raise ModelError(f"{path}: no such file") from None
+    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
+        raise ModelError(f"{path}: not a whole {kind} file of numbers ({error})") from None
+    return read_tensors(path)
+
+
+def _pick(
+    content: Mapping[str, object], wanted: Mapping[str, tuple[int, ...]], what: str, where: str
+) -> dict[str, Tensor]:
+    found = {}
+    for name, shape in wanted.items():
+        tensor = content.get(name)
+        if not isinstance(tensor, Tensor) or tuple(tensor.shape) != shape:
+            has = f"has {tuple(tensor.shape)}" if isinstance(tensor, Tensor) else "is missing"
+            raise ModelError(f"{where}: not the {what}: {name}, to be {shape}, {has}")
+        found[name] = tensor.float()
+    return found
 
 
 def load_network(path: Path) -> tuple[CMDSR | Cria, dict[str, Any]]:

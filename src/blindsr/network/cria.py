@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +15,7 @@ from blindsr.network.restorer import Restorer
 from blindsr.network.rrdb import RRDBTrunk, leaky
 
 
-@dataclass(frozen=True)
-class Views:
+class Views(NamedTuple):
     """What the network makes of a batch.
 
     Args:
@@ -181,7 +180,7 @@ class Cria(Restorer):
         else:
             last = conv3x3(channels, (3 + carry) * inner**2)
             if skip:  # start as the enlarged input, nearly
-                scale_residual([last], gain=0.1)
+                _start_small(last)
             self.tail = nn.Sequential(last, nn.PixelShuffle(inner))
             reach += 1
         self.projector: SpatialProjector | None = None
@@ -189,7 +188,7 @@ class Cria(Restorer):
             self.projector = SpatialProjector(3 + carry, projector, projector_blocks, mask)
             reach += self.projector.reach / inner
             if skip:
-                scale_residual([self.projector.structure_out, self.projector.texture_out], gain=0.1)
+                _start_small(self.projector.structure_out, self.projector.texture_out)
         # In pixels of the input; a place within a group of `unshuffle` pixels sees less on one side.
         self.halo = max(math.ceil(reach * unshuffle), 3) + (unshuffle - 1)
 
@@ -227,3 +226,11 @@ class Cria(Restorer):
         if texture is None or views.texture is None:
             return views.output
         return views.structure + texture.view(-1, 1, 1, 1) * views.texture
+
+
+def _start_small(*convolutions: nn.Conv2d) -> None:
+    """Let what is added to an image be little at first."""
+    scale_residual(list(convolutions), gain=0.1)
+    for convolution in convolutions:
+        assert convolution.bias is not None
+        nn.init.zeros_(convolution.bias)

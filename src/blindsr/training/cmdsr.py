@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from functools import partial
+from typing import Any
 
+import numpy as np
 import torch
 from lightning.fabric import Fabric
+from numpy.typing import NDArray
 from torch import Tensor
 
 from blindsr.dataset import PhotoCache, TaskBatch, TaskDataset
-from blindsr.degradation import SPACES, DegradationSpace, degrade
-from blindsr.errors import ConfigError, InputError
+from blindsr.dataset.layouts import training_photos
+from blindsr.dataset.photos import split_holdout
+from blindsr.degradation import degrade
+from blindsr.errors import ConfigError
 from blindsr.loss import structural_dissimilarity, task_contrastive
 from blindsr.network import CMDSR, build_network
-from blindsr.training.config import TrainConfig
+from blindsr.support import select_support
+from blindsr.training.config import CMDSRConfig, OptimiserSection
+from blindsr.training.recipe import Recipe, degradation_space
+from blindsr.training.validation import Restore, Validation
 
 
-class CMDSRRecipe:
+class CMDSRRecipe(Recipe):
     """One step of CMDSR.
 
     Every step updates the BaseNet and the modulations by L1 (and 1 - SSIM, if the configuration gives it a
@@ -26,8 +34,11 @@ class CMDSRRecipe:
     is the mean of both.
     """
 
-    def __init__(self, config: TrainConfig) -> None:
-        self.config = config
+    network: CMDSR
+    methods = ("conditions", "restore_tasks")
+
+    def __init__(self, config: CMDSRConfig) -> None:
+        self.config, self.companions, self.fixed = config, {}, []
         network = build_network(config.network)
         if not isinstance(network, CMDSR):
             raise ConfigError("recipe cmdsr trains a network of basenet and condition, not cria")
@@ -40,34 +51,51 @@ class CMDSRRecipe:
         self.parameters = {"basenet": [p for m in networks if m is not None for p in m.parameters()]}
         if self.network.condition_net is not None:
             self.parameters["condition"] = list(self.network.condition_net.parameters())
-        self.sections = {"basenet": config.optimiser, "condition": config.condition_optimiser}
 
-    def dataset(self, photos: PhotoCache, rank: int) -> TaskDataset:
-        """The batches of this run."""
+    @property
+    def spec(self) -> dict[str, Any]:
+        """See `Recipe.spec`."""
+        return self.config.network
+
+    def load_data(self) -> None:
+        """See `Recipe.load_data`."""
+        data = self.config.data
+        held_out, files = split_holdout(training_photos(data.photos), data.holdout)
+        self._photos = PhotoCache(files, data.cache, (data.patch + data.margin) * data.scale)
+        self._held_out = PhotoCache(held_out, data.cache) if held_out else None
+
+    def dataset(self, rank: int) -> TaskDataset:
+        """See `Recipe.dataset`."""
         data = self.config.data
         return TaskDataset(
-            photos, degradation_space(self.config), tasks=data.tasks, support=data.support, patch=data.patch,
-            margin=data.margin, steps=self.config.steps, seed=self.config.seed, rank=rank,
+            self._photos, degradation_space(self.config), tasks=data.tasks, support=data.support,
+            patch=data.patch, margin=data.margin, steps=self.config.steps, seed=self.config.seed, rank=rank,
             single_photo=data.single_photo, neighbours=data.neighbours,
         )  # fmt: skip
 
+    def validation(self) -> Validation | None:
+        """See `Recipe.validation`."""
+        if self._held_out is None:
+            return None
+        return Validation.of_photos(self._held_out, self.config.validation, self.config.data.scale)
+
+    def restore(self) -> Restore:
+        """See `Recipe.restore`: each photo is restored under its own condition."""
+        return partial(restore_photo, self.network, self.config.data.support, self.config.data.patch)
+
+    def section(self, group: str, step: int) -> tuple[OptimiserSection, int, int]:
+        """See `Recipe.section`."""
+        sections = {"basenet": self.config.optimiser, "condition": self.config.condition_optimiser}
+        return sections[group], step, self.config.steps
+
     def updated(self, step: int) -> list[str]:
-        """Which parameter groups this step updates."""
+        """See `Recipe.updated`."""
         if "condition" in self.parameters and step % self.config.loss.condition_every == 0:
             return ["basenet", "condition"]
         return ["basenet"]
 
     def losses(self, network: CMDSR, batch: TaskBatch, fabric: Fabric) -> dict[str, Tensor]:
-        """Run the networks on a batch.
-
-        Args:
-            network: `self.network`, as Fabric wrapped it.
-            batch: One item of the dataset.
-            fabric: Says on which device.
-
-        Returns:
-            Scalars: "total", which is to be differentiated, and its terms.
-        """
+        """See `Recipe.losses`."""
         lr, hr = self.degraded(batch, fabric.device)  # (T, 2n, 3, h, w) and (T, 2n, 3, sh, sw)
         loss, m, n = self.config.loss, self.config.data.restored, self.config.data.support
         lr = torch.cat([lr[:, :n], lr[:, n:]])  # (2T, n, 3, h, w): first halves, then second halves
@@ -113,23 +141,28 @@ class CMDSRRecipe:
         return torch.stack(lrs) * self.network.pixel_range, torch.stack(hrs) * self.network.pixel_range
 
 
-def degradation_space(config: TrainConfig) -> DegradationSpace:
-    """The space that a configuration names or spells out.
+@torch.no_grad()
+def restore_photo(network: CMDSR, support: int, patch: int, lr: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Restore an LR photo, adapted to its own support set.
 
-    Raises:
-        ConfigError: No space of that name, or a range that it does not have.
+    Args:
+        network: The network.
+        support: Patches in a support set, unless the network takes a fixed number.
+        patch: Their side, LR pixels.
+        lr: (1, 3, h, w), RGB in [0, 1].
+
+    Returns:
+        (sh, sw, 3), RGB in [0, 1].
     """
-    chosen = config.data.degradations
-    if isinstance(chosen, str):
-        if chosen not in SPACES:
-            raise ConfigError(f"data.degradations: {chosen!r} is not one of {', '.join(SPACES)}")
-        space = SPACES[chosen]
-    else:
-        try:
-            space = DegradationSpace.from_dict(chosen)
-        except InputError as error:
-            raise ConfigError(f"data.degradations: {error}") from None
-    return replace(space, scale=config.data.scale)
+    device = next(network.parameters()).device
+    modulation = None
+    if network.condition_net is not None:
+        count = network.condition_net.support or support
+        patches = torch.from_numpy(select_support(lr[0].transpose(1, 2, 0), count, patch)).to(device)
+        modulation = network.modulation(network.condition(patches * network.pixel_range))
+    sr = network(torch.from_numpy(lr).to(device) * network.pixel_range, modulation) / network.pixel_range
+    restored: NDArray[np.float32] = sr[0].float().clamp(0, 1).permute(1, 2, 0).cpu().numpy()
+    return restored
 
 
 def _scale_gradient(x: Tensor, gain: float) -> Tensor:

@@ -17,22 +17,17 @@ import torch
 from lightning.fabric import Fabric
 from lightning.fabric.strategies import DDPStrategy
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
-from blindsr.dataset import PhotoCache, TaskDataset
-from blindsr.dataset.layouts import refuse_test_files
-from blindsr.engine.torch import load_weights
 from blindsr.errors import BlindSRError, ConfigError, ModelError
 from blindsr.files import atomic_path
-from blindsr.model import load_model
-from blindsr.network import CMDSR
-from blindsr.network.checkpoint import FORMAT, load_network, read_tensors
-from blindsr.picture import find_pictures
+from blindsr.network.checkpoint import FORMAT, read_tensors
 from blindsr.training.cmdsr import CMDSRRecipe
 from blindsr.training.config import TrainConfig
+from blindsr.training.cria import CriaRecipe
 from blindsr.training.ema import WeightAverage
+from blindsr.training.recipe import Recipe
 from blindsr.training.schedule import learning_rate
-from blindsr.training.validation import Validation
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -44,7 +39,7 @@ class TrainingError(BlindSRError):
     """A run that cannot go on, for instance because a loss is not finite."""
 
 
-RECIPES = {"cmdsr": CMDSRRecipe}
+RECIPES: dict[str, Callable[[Any], Recipe]] = {"cmdsr": CMDSRRecipe, "cria": CriaRecipe}
 
 
 @dataclass(frozen=True)
@@ -99,36 +94,34 @@ def train(
     fabric.launch()
     torch.manual_seed(config.seed)
     recipe = RECIPES[config.recipe](config)
-
-    held_out, files = split_holdout(refuse_test_files(find_pictures(config.data.photos)), config.data.holdout)
-    smallest = (config.data.patch + config.data.margin) * config.data.scale
     with fabric.rank_zero_first():
-        photos = PhotoCache(files, config.data.cache, smallest)
-        validation = Validation(config, PhotoCache(held_out, config.data.cache)) if held_out else None
+        recipe.load_data()
+    validation = recipe.validation()
 
     if config.init is not None and resume is None:
-        recipe.network.load_state_dict(initial_weights(config))
+        recipe.initialise(config.init)
     bare = recipe.network.to(fabric.device)
+    others = [*recipe.companions.values(), *recipe.fixed]
+    modules = [bare, *(other.to(fabric.device) for other in others)]
     if config.channels_last:
-        bare = bare.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        for module in modules:
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     fused = fabric.device.type in ("cpu", "cuda")
-    optimisers = {
-        name: torch.optim.Adam(
-            parameters, lr=recipe.sections[name].lr, betas=recipe.sections[name].betas, fused=fused
-        )
-        for name, parameters in recipe.parameters.items()
-    }
+    optimisers = {}
+    for name, parameters in recipe.parameters.items():
+        section, _, _ = recipe.section(name, 0)
+        optimisers[name] = torch.optim.Adam(parameters, lr=section.lr, betas=section.betas, fused=fused)
     network, *wrapped = fabric.setup(bare, *optimisers.values())
-    for method in ("conditions", "restore_tasks"):
+    for method in recipe.methods:
         network.mark_forward_method(method)
     wrapped_optimisers = dict(zip(optimisers, wrapped, strict=True))
     average = WeightAverage(bare, config.ema)
     start = 0
     if resume is not None:
-        start = _restore(newest_checkpoint(resume), config, bare, optimisers, average)
+        start = _restore(newest_checkpoint(resume), recipe, optimisers, average)
         log.info("resumed at step %d", start)
 
-    dataset = recipe.dataset(photos, fabric.global_rank)
+    dataset = recipe.dataset(fabric.global_rank)
     loader: Any = DataLoader(
         dataset,
         batch_size=None,
@@ -145,12 +138,15 @@ def train(
     with _stop_requested() as stop:
         for step, batch in enumerate(loader, start):
             groups = recipe.updated(step)
-            losses = recipe.losses(network, batch, fabric)
+            # Fabric itself casts in `forward` alone, and recipes call other methods.
+            with fabric.autocast():
+                losses = recipe.losses(network, batch, fabric)
             fabric.backward(losses["total"])
             for name in groups:
-                section, optimiser = recipe.sections[name], wrapped_optimisers[name]
+                optimiser = wrapped_optimisers[name]
+                section, place, places = recipe.section(name, step)
                 for group in optimiser.param_groups:
-                    group["lr"] = learning_rate(section, step, config.steps)
+                    group["lr"], group["betas"] = learning_rate(section, place, places), section.betas
                 if section.clip:
                     # Parameters by group: a clip of the whole network would mix the two optimisations.
                     torch.nn.utils.clip_grad_norm_(recipe.parameters[name], section.clip)
@@ -169,21 +165,23 @@ def train(
                 table = None
                 if validation is not None and (done % config.validation.every == 0 or done == config.steps):
                     with average.applied_to(bare):
-                        table = validation.run(bare, fabric.device, done, writer, out)
+                        bare.eval()
+                        table = validation.run(recipe.restore(), done, writer, out)
+                        bare.train()
                 if writer is not None:
                     for name, value in means.items():
-                        writer.add_scalar(f"loss/{name}", value, done)
-                    writer.add_scalar(
-                        "learning_rate", learning_rate(config.optimiser, step, config.steps), done
-                    )
+                        writer.add_scalar(name if "/" in name else f"loss/{name}", value, done)
+                    for name in groups:
+                        writer.add_scalar(f"learning_rate/{name}", recipe.rate(name, step), done)
                     writer.add_scalar("seconds_per_step", seconds, done)
                 if report is not None and fabric.is_global_zero:
-                    report(Progress(done, config.steps, means, seconds, table))
+                    losses = {name: value for name, value in means.items() if "/" not in name}
+                    report(Progress(done, config.steps, losses, seconds, table))
                 pending, clock = [], time.perf_counter()
             if done % config.checkpoint_every == 0 or stopping:
                 last = out / f"step-{done:08d}.ckpt"
                 if fabric.is_global_zero:
-                    _save(last, config, bare, optimisers, average, done)
+                    _save(last, config, recipe, optimisers, average, done)
                     for old in sorted(out.glob("step-*.ckpt"))[: -config.keep]:
                         old.unlink()
                 fabric.barrier()
@@ -192,35 +190,6 @@ def train(
     if writer is not None:
         writer.close()
     return last
-
-
-def initial_weights(config: TrainConfig) -> dict[str, Tensor]:
-    """The weights that `config.init` names.
-
-    Raises:
-        ModelError: They cannot be found or read.
-        ConfigError: They are another network's.
-    """
-    assert config.init is not None
-    path = Path(config.init)
-    if path.is_file():
-        network, spec = load_network(path)
-    else:
-        model = load_model(config.init)
-        network, spec = load_weights(model), dict(model.network)
-    if spec != config.network:
-        raise ConfigError(
-            f"init {config.init}: its network is {spec}, the configuration says {config.network}"
-        )
-    return network.state_dict()
-
-
-def split_holdout(files: list[Path], holdout: int) -> tuple[list[Path], list[Path]]:
-    """Take `holdout` files, evenly spread over the list, away from it: (held out, the rest)."""
-    chosen = {i * len(files) // holdout for i in range(holdout)} if holdout else set()
-    return [f for i, f in enumerate(files) if i in chosen], [
-        f for i, f in enumerate(files) if i not in chosen
-    ]
 
 
 def newest_checkpoint(path: Path) -> Path:
@@ -237,7 +206,7 @@ def newest_checkpoint(path: Path) -> Path:
     return checkpoints[-1]
 
 
-def _check(pending: list[tuple[int, dict[str, Tensor]]], dataset: TaskDataset) -> dict[str, float]:
+def _check(pending: list[tuple[int, dict[str, Tensor]]], dataset: Dataset[Any]) -> dict[str, float]:
     """Means of the losses since the last check, each over the steps that have it."""
     values: dict[str, list[float]] = {}
     for step, losses in pending:
@@ -255,7 +224,7 @@ def _check(pending: list[tuple[int, dict[str, Tensor]]], dataset: TaskDataset) -
 def _save(
     path: Path,
     config: TrainConfig,
-    network: CMDSR,
+    recipe: Recipe,
     optimisers: dict[str, torch.optim.Adam],
     average: WeightAverage,
     step: int,
@@ -264,7 +233,8 @@ def _save(
     content = {
         "format": FORMAT,
         "network": config.network,
-        "state": network.state_dict(),
+        "state": recipe.network.state_dict(),
+        "companions": {name: companion.state_dict() for name, companion in recipe.companions.items()},
         "ema": average.state_dict(),
         "ema_updates": average.updates,
         "optimisers": {name: optimiser.state_dict() for name, optimiser in optimisers.items()},
@@ -278,20 +248,24 @@ def _save(
 
 
 def _restore(
-    path: Path,
-    config: TrainConfig,
-    network: CMDSR,
-    optimisers: dict[str, torch.optim.Adam],
-    average: WeightAverage,
+    path: Path, recipe: Recipe, optimisers: dict[str, torch.optim.Adam], average: WeightAverage
 ) -> int:
     content = read_tensors(path)
     if content.get("format") != FORMAT or "optimisers" not in content:
         raise ModelError(f"{path}: not a checkpoint of a training run")
-    if content["network"] != config.network:
+    if content["network"] != recipe.spec:
         raise ConfigError(
-            f"{path}: it was trained as {content['network']}, the configuration says {config.network}"
+            f"{path}: it was trained as {content['network']}, the configuration says {recipe.spec}"
         )
-    network.load_state_dict(content["state"])
+    companions = content.get("companions", {})
+    if companions.keys() != recipe.companions.keys() or content["optimisers"].keys() != optimisers.keys():
+        raise ConfigError(f"{path}: it was trained with other criteria than the configuration says")
+    recipe.network.load_state_dict(content["state"])
+    for name, companion in recipe.companions.items():
+        try:
+            companion.load_state_dict(companions[name])
+        except RuntimeError:
+            raise ConfigError(f"{path}: its {name} is not the one that the configuration says") from None
     average.load_state_dict(content["ema"], content["ema_updates"])
     for name, optimiser in optimisers.items():
         optimiser.load_state_dict(content["optimisers"][name])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -17,22 +16,11 @@ from blindsr.evaluation.metrics.convention import PEAK, comparable
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from blindsr.network.features import FeatureNetwork
+
 _SMALLEST = {"alex": 31, "vgg": 16, "squeeze": 17}
 """Pixels a picture needs each way: with fewer the network's last pooling has nothing left."""
 
-# What each of SqueezeNet's seven measured stages adds: "pool", or a fire module by its number in the file.
-_STAGES: tuple[tuple[int | Literal["pool"], ...], ...] = (
-    (),
-    ("pool", 3, 4),
-    ("pool", 6, 7),
-    ("pool", 9),
-    (10,),
-    (11,),
-    (12,),
-)
-_CHANNELS = (64, 128, 256, 384, 384, 512, 512)
-_SHIFT = (-0.030, -0.088, -0.188)
-_SCALE = (0.458, 0.448, 0.450)
 _EPSILON = 1e-10
 
 
@@ -115,29 +103,18 @@ def read_squeeze(features: Path, heads: Path, device: str = "cpu") -> LPIPSNetwo
         import torch
     except ModuleNotFoundError as error:
         raise MissingExtraError("LPIPS", "torch", "torch") from error
-    wanted: dict[str, tuple[int, ...]] = {"features.0.weight": (64, 3, 3, 3), "features.0.bias": (64,)}
-    into = 64
-    for stage, channels in zip(_STAGES, _CHANNELS, strict=True):
-        for number in stage:
-            if number == "pool":
-                continue
-            squeezed, half = channels // 8, channels // 2
-            for part, shape in (
-                ("squeeze", (squeezed, into, 1, 1)),
-                ("expand1x1", (half, squeezed, 1, 1)),
-                ("expand3x3", (half, squeezed, 3, 3)),
-            ):
-                wanted[f"features.{number}.{part}.weight"] = shape
-                wanted[f"features.{number}.{part}.bias"] = shape[:1]
-            into = channels
-    weights = _read_weights(features, wanted, "features of SqueezeNet 1.1", device)
-    wanted = {f"lin{i}.model.1.weight": (1, channels, 1, 1) for i, channels in enumerate(_CHANNELS)}
-    linear = list(_read_weights(heads, wanted, "linear weights of LPIPS on SqueezeNet", device).values())
+    from blindsr.network.checkpoint import load_features, read_weights
+    from blindsr.network.features import SQUEEZENET_CHANNELS
+
+    network = load_features("squeezenet", features).to(device)
+    wanted = {f"lin{i}.model.1.weight": (1, channels, 1, 1) for i, channels in enumerate(SQUEEZENET_CHANNELS)}
+    read = read_weights(heads, wanted, "linear weights of LPIPS on SqueezeNet")
+    linear = [head.to(device) for head in read.values()]
 
     def distances(x: Tensor, y: Tensor) -> Tensor:
         # Plain float32 and no choice of algorithms: a GPU gives a CPU's value, and always the same.
         with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-            return _distances(x, y, weights, linear)
+            return _distances(x, y, network, linear)
 
     return LPIPSNetwork("squeeze", device, distances)
 
@@ -168,32 +145,14 @@ def installed_network(name: Literal["alex", "vgg", "squeeze"], device: str = "cp
     return LPIPSNetwork(name, device, lambda x, y: network(x, y).reshape(-1))
 
 
-def _distances(x: Tensor, y: Tensor, weights: Mapping[str, Tensor], heads: Sequence[Tensor]) -> Tensor:
+def _distances(x: Tensor, y: Tensor, network: FeatureNetwork, heads: Sequence[Tensor]) -> Tensor:
     """Two batches, (N, 3, H, W), in [-1, 1] -> (N,)."""
-    import torch
     from torch.nn import functional as F
 
-    def convolve(x: Tensor, name: str, stride: int = 1, padding: int = 0) -> Tensor:
-        weight, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
-        return F.relu(F.conv2d(x, weight, bias, stride=stride, padding=padding))
-
-    def advance(x: Tensor, stage: Sequence[int | Literal["pool"]]) -> Tensor:
-        for number in stage:
-            if number == "pool":
-                x = F.max_pool2d(x, 3, stride=2, ceil_mode=True)
-            else:
-                name = f"features.{number}"
-                x = convolve(x, f"{name}.squeeze")
-                parts = convolve(x, f"{name}.expand1x1"), convolve(x, f"{name}.expand3x3", padding=1)
-                x = torch.cat(parts, dim=1)
-        return x
-
-    shift, scale = (x.new_tensor(values)[:, None, None] for values in (_SHIFT, _SCALE))
-    x, y = (convolve((z - shift) / scale, "features.0", stride=2) for z in (x, y))
     total = x.new_zeros(len(x))
-    for stage, head in zip(_STAGES, heads, strict=True):
-        x, y = advance(x, stage), advance(y, stage)  # (N, c, h, w)
-        squares = (_unit(x) - _unit(y)).square_()
+    layers = (network.stages((z + 1) / 2) for z in (x, y))
+    for a, b, head in zip(*layers, heads, strict=True):  # (N, c, h, w)
+        squares = (_unit(a) - _unit(b)).square_()
         total += F.conv2d(squares, head).mean(dim=(1, 2, 3))
     return total
 
@@ -201,42 +160,3 @@ def _distances(x: Tensor, y: Tensor, weights: Mapping[str, Tensor], heads: Seque
 def _unit(x: Tensor) -> Tensor:
     """Every pixel's features at length 1."""
     return x / (x.square().sum(dim=1, keepdim=True).sqrt_() + _EPSILON)
-
-
-def _read_weights(
-    path: Path, wanted: Mapping[str, tuple[int, ...]], what: str, device: str
-) -> dict[str, Tensor]:
-    """The wanted tensors of a file, in float32, in the order in which they are wanted."""
-    import torch
-
-    from blindsr.network.checkpoint import read_tensors
-
-    content: Mapping[str, object]
-    if path.suffix.lower() == ".npz":
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                content = {name: torch.from_numpy(arrays[name]) for name in wanted if name in arrays}
-        except FileNotFoundError:
-            raise ModelError(f"{path}: no such file") from None
-        except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
-            raise ModelError(f"{path}: not a whole .npz file of numbers ({error})") from None
-    elif path.suffix.lower() == ".safetensors":
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        try:
-            content = load_file(path)
-        except FileNotFoundError:
-            raise ModelError(f"{path}: no such file") from None
-        except (OSError, SafetensorError) as error:
-            raise ModelError(f"{path}: not a whole .safetensors file ({error})") from None
-    else:
-        content = read_tensors(path)
-    found = {}
-    for name, shape in wanted.items():
-        tensor = content.get(name)
-        if not isinstance(tensor, torch.Tensor) or tuple(tensor.shape) != shape:
-            has = f"has {tuple(tensor.shape)}" if isinstance(tensor, torch.Tensor) else "is missing"
-            raise ModelError(f"{path}: not the {what}: {name}, to be {shape}, {has}")
-        found[name] = tensor.to(device, torch.float32)
-    return found

@@ -1,0 +1,216 @@
+"""What contrasting criteria buys, on real pairs: weighted sum, + contrast, + spatial projector, both.
+
+    python benchmarks/criteria.py train configs/cria_x1_city100.yaml --root data --features vgg19.pth
+    python benchmarks/criteria.py measure --root data --squeezenet squeezenet1_1.npz --heads lin.pth --niqe niqe.npz
+
+All arms have the same network (the projector included), the same first stage, the same batches and the same
+number of steps; they differ in which view each criterion judges, and in the contrast:
+
+- sum: every criterion judges the output, weighted and added;
+- contrast: and the triplet of output, truth and regression (what the network of the first stage makes);
+- projector: the pixel criteria judge the structure view, the texture criteria the output;
+- both: and the triplet, whose negative is the structure view;
+- control: as sum, with the perceptual criterion weighted more by the contrast's weight.
+
+What is measured: City100 iPhoneX, test 001-020, x1; PSNR and SSIM on RGB, 4 pixels of border left out, 8 bit;
+LPIPS (SqueezeNet) and NIQE on the whole picture; mean over the seeds, and half the range between them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+from numpy.typing import NDArray
+
+from blindsr.dataset.layouts import training_pairs
+from blindsr.evaluation.benchmarks import find_benchmark
+from blindsr.evaluation.metrics import lpips, niqe, psnr, read_niqe, read_squeeze, ssim
+from blindsr.files import atomic_path
+from blindsr.network.checkpoint import load_network
+from blindsr.picture import read
+from blindsr.training import load_config, train
+from blindsr.training.loop import newest_checkpoint
+
+SEEDS = (0, 1, 2)
+PIXEL = {"name": "pixel", "stage": 1, "weight": 1.0}
+STRUCTURAL = {"name": "structural", "stage": 1, "weight": 0.2}
+PERCEPTUAL = {"name": "perceptual", "view": "output", "weight": 0.05}
+ADVERSARIAL = {"name": "adversarial", "view": "output", "weight": 0.005}
+CONTRASTIVE = {"name": "contrastive", "view": "output", "weight": 0.1}
+
+app = typer.Typer(add_completion=False, help=__doc__)
+Pixels = NDArray[np.float32]
+
+
+def arms(form: dict[str, Any]) -> dict[str, tuple[list[dict[str, Any]], str]]:
+    """Criteria of each arm, and what its regression is."""
+    contrast = CONTRASTIVE | form
+
+    def declared(view: str, *more: dict[str, Any], perceptual: float = 1.0) -> list[dict[str, Any]]:
+        weighted = PERCEPTUAL | {"weight": PERCEPTUAL["weight"] * perceptual}
+        return [PIXEL | {"view": view}, STRUCTURAL | {"view": view}, weighted, ADVERSARIAL, *more]
+
+    return {
+        "sum": (declared("output"), "frozen"),
+        "contrast": (declared("output", contrast), "frozen"),
+        "projector": (declared("structure"), "structure"),
+        "both": (declared("structure", contrast), "structure"),
+        "control": (declared("output", perceptual=2.0), "frozen"),
+    }
+
+
+@app.command("train")
+def train_arms(
+    config: Annotated[Path, typer.Argument(help="The recipe of the pairs.")],
+    root: Annotated[Path, typer.Option(help="Folder of the data set.")] = Path("data"),
+    features: Annotated[Path | None, typer.Option(help="Weights of VGG-19; else torchvision's.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs/criteria"),
+    steps: Annotated[int, typer.Option(help="Steps of the second stage.")] = 600,
+    only: Annotated[list[str] | None, typer.Option("--arm", help="This arm alone; repeatable.")] = None,
+    seeds: Annotated[list[int] | None, typer.Option("--seed", help="Repeatable.")] = None,
+    form: Annotated[str, typer.Option(help="Arguments of the contrast, as JSON.")] = "{}",
+    label: Annotated[str, typer.Option(help="Appended to the names of the arms.")] = "",
+    settings: Annotated[list[str] | None, typer.Option("--set", help="As of blindsr train.")] = None,
+) -> None:
+    """Train the first stage of every seed once, and every arm from there; what is there already stays."""
+    common = [f"data.root={root}", *(settings or [])]
+    if features is not None:
+        common.append(f"features.weights={features}")
+    table = arms(json.loads(form))
+    for seed in seeds or SEEDS:
+        start = out / f"pixel-{seed}"
+        base = load_config(config, [*common, f"seed={seed}"])
+        _train(
+            config,
+            start,
+            [*common, f"seed={seed}", f"steps={base.pixel_steps}", _criteria(table["sum"][0][:2])],
+        )
+        for arm in only or list(table):
+            criteria, regression = table[arm]
+            changes = [
+                f"seed={100 + seed}",  # other batches than those of the first stage
+                f"steps={steps}",
+                "pixel_steps=0",
+                f"init={newest_checkpoint(start)}",
+                f"contrast.regression={regression}",
+                _criteria(criteria),
+            ]
+            _train(config, out / f"{arm}{label}-{seed}", [*common, *changes])
+
+
+def _criteria(criteria: Sequence[dict[str, Any]]) -> str:
+    return f"criteria={json.dumps(criteria)}"
+
+
+def _train(config: Path, folder: Path, settings: list[str]) -> None:
+    """Train a run, or go on with it, unless it is complete."""
+    parsed = load_config(config, settings)
+    resume = folder if any(folder.glob("step-*.ckpt")) else None
+    if resume is not None and newest_checkpoint(folder).name == f"step-{parsed.steps:08d}.ckpt":
+        return
+    print(f"training {folder}", flush=True)
+    train(parsed, folder, resume)
+
+
+@app.command()
+def measure(
+    root: Annotated[Path, typer.Option(help="Folder of the data set.")] = Path("data"),
+    squeezenet: Annotated[Path, typer.Option(help="Weights of SqueezeNet 1.1.")] = Path("squeezenet1_1.npz"),
+    heads: Annotated[Path, typer.Option(help="Linear weights of LPIPS 0.1 on it.")] = Path("lin.pth"),
+    parameters: Annotated[Path, typer.Option("--niqe", help="Parameters of NIQE.")] = Path("niqe.npz"),
+    out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs/criteria"),
+) -> None:
+    """Measure what the runs in a folder make of the test set, with the input and what sharpening makes of it."""
+    samples = find_benchmark("City100", root).samples
+    pairs = [(read(s.hr).pixels, read(s.lr).pixels) for s in samples if s.hr and s.lr]
+    network = read_squeeze(squeezenet, heads)
+    metrics: dict[str, Callable[[Pixels, Pixels], float]] = {
+        "PSNR": partial(psnr, channel="rgb", border=4),
+        "SSIM": partial(ssim, channel="rgb", border=4),
+        "LPIPS": partial(lpips, network=network),
+        "NIQE": lambda sr, hr: niqe(sr, parameters=read_niqe(parameters)),
+    }
+    record = out / "measured.json"
+    known = json.loads(record.read_text()) if record.exists() else {}
+    radius, amount = sharpening(root)
+    contestants: dict[str, Callable[[Pixels], Pixels]] = {
+        "input": lambda lr: lr,
+        "input, sharpened": lambda lr: sharpened(lr, radius, amount),
+    }
+    for folder in sorted(out.iterdir()):
+        if any(folder.glob("step-*.ckpt")):
+            contestants[folder.name] = restorer(newest_checkpoint(folder))
+    for name, restore in contestants.items():
+        if name in known:
+            continue
+        rows = [[metric(restore(lr), hr) for metric in metrics.values()] for hr, lr in pairs]
+        known[name] = np.mean(rows, 0).tolist()
+        with atomic_path(record) as temporary:
+            temporary.write_text(json.dumps(known, indent=1))
+    print_table(known, list(metrics), f"{len(pairs)} pairs; sharpened by {amount:g} at radius {radius:g}")
+
+
+def restorer(checkpoint: Path) -> Callable[[Pixels], Pixels]:
+    """Restore pictures by the averaged weights of a checkpoint."""
+    network, _ = load_network(checkpoint)
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    cache: dict[int, Pixels] = {}
+
+    @torch.inference_mode()
+    def restore(lr: Pixels) -> Pixels:
+        if id(lr) not in cache:  # several metrics ask for the same picture
+            cache.clear()
+            sr = network(torch.from_numpy(lr.transpose(2, 0, 1)[None].copy()))
+            cache[id(lr)] = sr[0].clamp(0, 1).permute(1, 2, 0).numpy()
+        return cache[id(lr)]
+
+    return restore
+
+
+def sharpened(picture: Pixels, radius: float, amount: float) -> Pixels:
+    """An unsharp mask: what a program without knowledge of photos does."""
+    from blindsr.degradation import blur, gaussian_kernel
+
+    batch = np.ascontiguousarray(picture.transpose(2, 0, 1)[None], np.float32)
+    soft = blur(batch, gaussian_kernel(radius, radius, 0.0, 2 * int(3 * radius) + 1))
+    made: Pixels = (batch + amount * (batch - soft))[0].transpose(1, 2, 0).clip(0, 1)
+    return made
+
+
+def sharpening(root: Path) -> tuple[float, float]:
+    """Radius and amount that bring the training pairs nearest to their truth."""
+    pairs = [(read(hr).pixels, read(lr).pixels) for hr, lr in training_pairs("City100", root, 1)[:8]]
+    choices = [(radius, amount) for radius in (1.0, 2.0, 3.0) for amount in (0.25, 0.5, 1.0, 1.5, 2.0)]
+    scores = [
+        np.mean([psnr(sharpened(lr, *choice), hr, channel="rgb", border=4) for hr, lr in pairs])
+        for choice in choices
+    ]
+    return choices[int(np.argmax(scores))]
+
+
+def print_table(known: dict[str, list[float]], metrics: Sequence[str], title: str) -> None:
+    """Means over the seeds, with half the range between them."""
+    arms: dict[str, list[list[float]]] = {}
+    for name, row in known.items():
+        stem, dash, seed = name.rpartition("-")
+        arms.setdefault(stem if dash and seed.isdigit() else name, []).append(row)
+    print(f"{title}\n\n| | {' | '.join(metrics)} | seeds |\n|---|{'---|' * (len(metrics) + 1)}")
+    for arm, rows in arms.items():
+        mean, spread = np.mean(rows, 0), np.ptp(rows, 0) / 2
+        digits = (2, 4, 4, 2)
+        cells = [
+            f"{m:.{d}f}" + (f" ± {s:.{d}f}" if len(rows) > 1 else "")
+            for m, s, d in zip(mean, spread, digits, strict=True)
+        ]
+        print(f"| {arm} | {' | '.join(cells)} | {len(rows)} |")
+
+
+if __name__ == "__main__":
+    app()

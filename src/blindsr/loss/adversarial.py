@@ -1,0 +1,88 @@
+"""The adversarial criterion: what tells restored photos from real ones, and what makes it fail."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+
+def relativistic_generator(real: Tensor, fake: Tensor) -> Tensor:
+    """The relativistic average loss of whoever makes the fakes.
+
+    The fakes are to look more real than the real ones do on average, and the real ones less real than the
+    fakes: ``-E[log(1 - s(real - E[fake]))] - E[log s(fake - E[real])]``, s being the logistic function and E
+    the mean over batch and map (Jolicoeur-Martineau 2018, arXiv 1807.00734, section 4.1; ESRGAN, arXiv
+    1809.00219, equation 2). Written with softplus, which does not overflow.
+
+    Args:
+        real: Logits of the ground truth, (N, 1, h, w); its gradient too flows, detach it to save that.
+        fake: Logits of what was made, same shape.
+
+    Returns:
+        A scalar > 0; 2 log 2 where the two cannot be told apart.
+
+    Raises:
+        ValueError: The shapes differ or are not (N, 1, h, w).
+    """
+    return relativistic_discriminator(fake, real)
+
+
+def relativistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """The relativistic average loss of the discriminator: `relativistic_generator` with the parts exchanged.
+
+    Args:
+        real: Logits of the ground truth, (N, 1, h, w).
+        fake: Logits of what was made, from detached images; same shape.
+
+    Returns:
+        A scalar > 0; 2 log 2 where the two cannot be told apart.
+
+    Raises:
+        ValueError: The shapes differ or are not (N, 1, h, w).
+    """
+    real, fake = _checked(real, fake)
+    return softplus(fake.mean() - real).mean() + softplus(fake - real.mean()).mean()
+
+
+def vanilla_generator(fake: Tensor) -> Tensor:
+    """The loss of whoever makes the fakes in a plain GAN, ``-E[log s(fake)]``.
+
+    Goodfellow et al. 2014 (arXiv 1406.2661, section 3), in the form that does not saturate.
+
+    Args:
+        fake: Logits of what was made, (N, 1, h, w).
+
+    Returns:
+        A scalar > 0.
+
+    Raises:
+        ValueError: The shape is not (N, 1, h, w).
+    """
+    (fake,) = _checked(fake)
+    return softplus(-fake).mean()
+
+
+def vanilla_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """The loss of the discriminator of a plain GAN, ``-E[log s(real)] - E[log(1 - s(fake))]``.
+
+    Args:
+        real: Logits of the ground truth, (N, 1, h, w).
+        fake: Logits of what was made, from detached images; same shape.
+
+    Returns:
+        A scalar > 0; 2 log 2 where the two cannot be told apart.
+
+    Raises:
+        ValueError: The shapes differ or are not (N, 1, h, w).
+    """
+    real, fake = _checked(real, fake)
+    return softplus(-real).mean() + softplus(fake).mean()
+
+
+def _checked(*logits: Tensor) -> list[Tensor]:
+    """In float32 at least: means over a map need it."""
+    shapes = [tuple(x.shape) for x in logits]
+    if len(set(shapes)) != 1 or len(shapes[0]) != 4 or shapes[0][1] != 1:
+        raise ValueError(f"expected logits of one shape (N, 1, h, w), got {' and '.join(map(str, shapes))}")
+    return [x.to(torch.promote_types(x.dtype, torch.float32)) for x in logits]

@@ -1,0 +1,324 @@
+"""The recipe of Cria-CL: pixel criteria first, then all of them in contrast (arXiv 2207.12767)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.fabric import Fabric
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from blindsr.dataset import CropBatch, CropDataset, PairBatch, PairCache, PairDataset, PhotoCache
+from blindsr.dataset.layouts import training_pairs, training_photos
+from blindsr.dataset.photos import split_holdout
+from blindsr.degradation import degrade
+from blindsr.errors import ConfigError
+from blindsr.loss import CRITERIA
+from blindsr.loss.adversarial import Adversarial
+from blindsr.loss.criterion import VIEWS, Criterion, Restored
+from blindsr.network import Cria, build_named, build_network
+from blindsr.network.checkpoint import load_features
+from blindsr.network.cria import Views
+from blindsr.network.discriminator import build_discriminator
+from blindsr.network.esrgan import initialise_trunk
+from blindsr.training.config import CriaConfig, OptimiserSection
+from blindsr.training.initial import read_initial
+from blindsr.training.recipe import Recipe, degradation_space
+from blindsr.training.validation import Restore, Validation
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A criterion as the configuration declares it.
+
+    Args:
+        name: Of the criterion, and of its entry in logs.
+        criterion: What judges.
+        weight: Of its value in the sum.
+        view: What it judges in the second stage: "structure" or "output".
+        polarity: See `Criterion`.
+        stage: 1 for a criterion of both stages, 2 for one of the second alone.
+    """
+
+    name: str
+    criterion: Criterion
+    weight: float
+    view: str
+    polarity: str
+    stage: int
+
+    @classmethod
+    def of(cls, spec: Mapping[str, Any]) -> Declared:
+        """Read a declaration.
+
+        Raises:
+            ConfigError: It names what does not exist; the message says what does.
+        """
+        arguments = dict(spec)
+        name, weight = arguments.get("name"), arguments.pop("weight", 1.0)
+        view, stage = arguments.pop("view", "output"), arguments.pop("stage", 2)
+        polarity = arguments.pop("polarity", None)
+        criterion = build_named(CRITERIA, arguments, "criteria", ("weight", "view", "stage", "polarity"))
+        polarity = criterion.polarities[0] if polarity is None else polarity
+        for key, value, known in (
+            ("view", view, VIEWS),
+            ("polarity", polarity, criterion.polarities),
+            ("stage", stage, (1, 2)),
+        ):
+            if value not in known:
+                raise ConfigError(
+                    f"criteria: {key} of {name} is one of {', '.join(map(str, known))}, not {value!r}"
+                )
+        if isinstance(weight, bool) or not isinstance(weight, (int, float)) or weight < 0:
+            raise ConfigError(f"criteria: weight of {name} is a number of 0 or more, not {weight!r}")
+        if stage == 1 and (criterion.needs or polarity != "attract"):
+            raise ConfigError(
+                f"criteria: {name} has no place in the first stage, which is of regression alone"
+            )
+        return cls(str(name), criterion, float(weight), view, polarity, stage)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What must be there for it."""
+        return (*self.criterion.needs, *(["regression"] if self.polarity == "repel" else []))
+
+
+class CriaRecipe(Recipe):
+    """One step of Cria-CL.
+
+    In the first stage the criteria of stage 1 judge both the structure view and the output. In the second
+    every criterion judges the view that it was declared for; the discriminator learns in the same step, from
+    the same batch.
+    """
+
+    network: Cria
+    methods = ("views",)
+
+    def __init__(self, config: CriaConfig) -> None:
+        self.config, self.companions, self.fixed = config, {}, []
+        network = build_network(config.network)
+        if not isinstance(network, Cria):
+            raise ConfigError("recipe cria trains a network of cria alone, not of basenet and condition")
+        if network.scale != config.data.scale:
+            raise ConfigError(f"network.cria.scale is {network.scale} but data.scale is {config.data.scale}")
+        if config.data.patch % network.multiple:
+            raise ConfigError(
+                f"data.patch {config.data.patch}: the network needs a multiple of {network.multiple}"
+            )
+        self.network = network
+        self.parameters = {"network": list(network.parameters())}
+        self.criteria = [Declared.of(spec) for spec in config.criteria]
+        names = [declared.name for declared in self.criteria]
+        if len(set(names)) < len(names):
+            raise ConfigError("criteria: each criterion may be declared once")
+        needed = {need for declared in self.criteria for need in declared.needs}
+        if config.pixel_steps and not any(declared.stage == 1 for declared in self.criteria):
+            raise ConfigError("criteria: pixel_steps needs a criterion of stage 1")
+        if "discriminator" in needed or config.features.network == "discriminator":
+            if config.discriminator is None:
+                raise ConfigError("discriminator: these criteria need one")
+            if str(config.devices) != "1":
+                raise ConfigError("devices: with a discriminator one device trains, not more")
+            adversarial = [d.criterion for d in self.criteria if isinstance(d.criterion, Adversarial)]
+            self._discriminate = (adversarial or [Adversarial()])[0].discriminator
+            self.companions["discriminator"] = build_discriminator(config.discriminator)
+            self.parameters["discriminator"] = list(self.companions["discriminator"].parameters())
+        if "regression" in needed and config.contrast.regression == "frozen":
+            frozen = build_network(config.network)
+            self.companions["regression"] = frozen.requires_grad_(False).eval()
+        self._features: Callable[[Tensor], Any] | None = None
+        if "features" in needed:
+            section = config.features
+            if section.network == "discriminator":
+                self._features = self._discriminator_features
+            else:
+                features = load_features(section.network, section.weights, section.layers)
+                self.fixed.append(features)
+                self._features = features
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """See `Recipe.spec`."""
+        return self.config.network
+
+    def load_data(self) -> None:
+        """See `Recipe.load_data`."""
+        data = self.config.data
+        self._held_out: PhotoCache | PairCache | None = None
+        self._source: PhotoCache | PairCache
+        if data.pairs is not None:
+            pairs = training_pairs(data.pairs, data.root, data.scale)
+            held_out, rest = split_holdout(pairs, data.holdout)
+            self._source = PairCache(rest, data.cache)
+            self._held_out = PairCache(held_out, data.cache) if held_out else None
+        else:
+            assert data.photos is not None
+            photos, files = split_holdout(training_photos(data.photos), data.holdout)
+            self._source = PhotoCache(files, data.cache, (data.patch + data.margin) * data.scale)
+            self._held_out = PhotoCache(photos, data.cache) if photos else None
+
+    def dataset(self, rank: int) -> Dataset[Any]:
+        """See `Recipe.dataset`."""
+        data, steps, seed = self.config.data, self.config.steps, self.config.seed
+        if isinstance(self._source, PairCache):
+            return PairDataset(
+                self._source, batch=data.batch, patch=data.patch, scale=data.scale, steps=steps, seed=seed,
+                rank=rank,
+            )  # fmt: skip
+        return CropDataset(
+            self._source, degradation_space(self.config), batch=data.batch, patch=data.patch,
+            margin=data.margin, steps=steps, seed=seed, rank=rank, group=data.group,
+        )  # fmt: skip
+
+    def validation(self) -> Validation | None:
+        """See `Recipe.validation`."""
+        section, scale = self.config.validation, self.config.data.scale
+        if isinstance(self._held_out, PairCache):
+            return Validation.of_pairs(self._held_out, section, scale)
+        return None if self._held_out is None else Validation.of_photos(self._held_out, section, scale)
+
+    def restore(self) -> Restore:
+        """See `Recipe.restore`: the output, both views together."""
+        return self._restore
+
+    def section(self, group: str, step: int) -> tuple[OptimiserSection, int, int]:
+        """See `Recipe.section`: each stage has a schedule of its own."""
+        config = self.config
+        if group == "network" and step < config.pixel_steps:
+            return config.optimiser, step, min(config.pixel_steps, config.steps)
+        sections = {"network": config.texture_optimiser, "discriminator": config.discriminator_optimiser}
+        return sections[group], max(0, step - config.pixel_steps), config.steps - config.pixel_steps
+
+    def updated(self, step: int) -> list[str]:
+        """See `Recipe.updated`."""
+        return ["network"] if step < self.config.pixel_steps else list(self.parameters)
+
+    def initialise(self, path: str) -> None:
+        """Start from the same network's weights, or those of another with the same trunk (ESRGAN, say)."""
+        weights, spec = read_initial(path)
+        if spec == self.spec:
+            self.network.load_state_dict(weights)
+            return
+        try:
+            initialise_trunk(self.network, weights)
+        except ValueError as error:
+            raise ConfigError(f"init {path}: its trunk is not the configuration's: {error}") from None
+
+    def losses(
+        self,
+        network: Any,  # noqa: ANN401
+        batch: CropBatch[Any] | PairBatch,
+        fabric: Fabric,
+    ) -> dict[str, Tensor]:
+        """See `Recipe.losses`."""
+        lr, hr = self.images(batch, fabric.device)  # (N, 3, h, w) and (N, 3, sh, sw)
+        views: Views = network.views(lr)
+        seen = {"structure": views.structure, "output": views.output}
+        if batch.step < self.config.pixel_steps:
+            return self._first_stage(seen, hr)
+        if "regression" in self.companions and batch.step == self.config.pixel_steps:
+            self.companions["regression"].load_state_dict(self.network.state_dict())
+        return self._second_stage(seen, views.mask, lr, hr, batch.step)
+
+    def images(self, batch: CropBatch[Any] | PairBatch, device: torch.device) -> tuple[Tensor, Tensor]:
+        """LR (N, 3, h, w) and HR (N, 3, sh, sw) of a batch on the training device, RGB in [0, 1]."""
+        hr = torch.from_numpy(batch.hr).to(device, non_blocking=True).float().div_(255)
+        if isinstance(batch, PairBatch):
+            lr = torch.from_numpy(batch.lr).to(device, non_blocking=True).float().div_(255)
+            return lr.contiguous(memory_format=torch.channels_last), hr
+        size, scale, group = self.config.data.patch, self.config.data.scale, self.config.data.group
+        lrs, hrs = [], []
+        for first in range(0, len(hr), group):
+            lrs += degrade(hr[first : first + group], batch.tasks[first], batch.seeds[first]).unbind(0)
+        for i, (top, left) in enumerate(batch.offset.tolist()):
+            lrs[i] = lrs[i][:, top : top + size, left : left + size]
+            top, left, side = top * scale, left * scale, size * scale
+            hrs.append(hr[i, :, top : top + side, left : left + side])
+        return torch.stack(lrs), torch.stack(hrs)
+
+    def _first_stage(self, seen: dict[str, Tensor], hr: Tensor) -> dict[str, Tensor]:
+        made = Restored(seen, hr)
+        terms = {}
+        for declared in self.criteria:
+            if declared.stage == 1:
+                values = [declared.criterion(made, view, "attract") for view in VIEWS]
+                terms[declared.name] = torch.stack(values).mean()
+        total = sum(d.weight * terms[d.name] for d in self.criteria if d.name in terms)
+        assert isinstance(total, Tensor)
+        return {"total": total, **{name: term.detach() for name, term in terms.items()}}
+
+    def _second_stage(
+        self, seen: dict[str, Tensor], mask: Tensor | None, lr: Tensor, hr: Tensor, step: int
+    ) -> dict[str, Tensor]:
+        regression = seen["structure"].detach()
+        if "regression" in self.companions:
+            with torch.no_grad():
+                regression = self.companions["regression"](lr)
+        texture = None if mask is None else 1 - mask.mean(1, keepdim=True)  # (N, 1, sH, sW)
+        judge = self.companions.get("discriminator")
+        logits = None
+        losses: dict[str, Tensor] = {}
+        if judge is not None:
+            real = judge(hr)  # (N, 1, h', w')
+            losses["discriminator"] = self._discriminate(real, judge(seen["output"].detach()))
+            losses["real"], logits = real.detach(), _held_fast(judge)
+        made = Restored(seen, hr, regression, texture, self._features, logits, losses.pop("real", None))
+        terms = {d.name: d.criterion(made, d.view, d.polarity) for d in self.criteria}
+        total = sum(d.weight * terms[d.name] for d in self.criteria)
+        assert isinstance(total, Tensor)
+        if (step + 1) % self.config.log_every == 0:
+            losses |= self._gradients(seen, terms)
+        if "discriminator" in losses:
+            total = total + losses["discriminator"]
+        losses |= {name: term.detach() for name, term in terms.items()}
+        return {"total": total, **losses}
+
+    def _gradients(self, seen: dict[str, Tensor], terms: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The contrast of the criteria, made visible: where each would move the image that it judges.
+
+        Returns:
+            The norm of each weighted criterion's gradient with respect to its view, and the cosine between
+            each two.
+        """
+        gradients = {}
+        for declared in self.criteria:
+            (gradient,) = torch.autograd.grad(
+                declared.weight * terms[declared.name], seen[declared.view], retain_graph=True
+            )
+            gradients[declared.name] = gradient.detach().float().flatten()
+        told = {f"gradient/{name}": gradient.norm() for name, gradient in gradients.items()}
+        for (a, x), (b, y) in combinations(gradients.items(), 2):
+            told[f"cosine/{a}, {b}"] = nn.functional.cosine_similarity(x, y, dim=0)
+        return told
+
+    def _discriminator_features(self, x: Tensor) -> list[Tensor]:
+        """The discriminator's own features, where no other network's weights are at hand."""
+        judge = self.companions["discriminator"]
+        features: list[Tensor] = _held_fast(judge, "features")(x)
+        return features
+
+    @torch.no_grad()
+    def _restore(self, lr: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(1, 3, h, w) -> (sh, sw, 3)."""
+        sr = self.network(torch.from_numpy(lr).to(next(self.network.parameters()).device))
+        restored: NDArray[np.float32] = sr[0].float().clamp(0, 1).permute(1, 2, 0).cpu().numpy()
+        return restored
+
+
+def _held_fast(network: nn.Module, method: str = "forward") -> Callable[[Tensor], Any]:
+    """A network whose weights get no gradient, though its input does."""
+
+    def run(x: Tensor) -> Any:  # noqa: ANN401
+        network.requires_grad_(False)
+        try:
+            return getattr(network, method)(x)
+        finally:
+            network.requires_grad_(True)
+
+    return run
