@@ -95,8 +95,9 @@ class CriteriaContrastive(Criterion):
         negative = feature_distances(anchor, made.phi(REGRESSION))
         weight = None
         if self.masked and made.mask is not None:
+            height, width = positive.shape[2:]
             # The mask says where; it is not to be moved to where the loss is small.
-            weight = nn.functional.adaptive_avg_pool2d(made.mask.detach().float(), positive.shape[2:])
+            weight = nn.functional.adaptive_avg_pool2d(made.mask.detach().float(), (height, width))
         return criteria_contrastive(
             positive, negative, weight, form=self.form, margin=self.margin, temperature=self.temperature
         )
