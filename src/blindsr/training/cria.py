@@ -22,9 +22,8 @@ from blindsr.errors import ConfigError
 from blindsr.loss import CRITERIA
 from blindsr.loss.adversarial import Adversarial
 from blindsr.loss.criterion import VIEWS, Criterion, Restored
-from blindsr.network import Cria, build_named, build_network
+from blindsr.network import Cria, build_discriminator, build_named, build_network
 from blindsr.network.cria import Views
-from blindsr.network.discriminator import build_discriminator
 from blindsr.network.esrgan import initialise_trunk
 from blindsr.network.checkpoint import load_features
 from blindsr.picture import find_pictures
