@@ -132,7 +132,7 @@ def test_of_a_network_more_change_is_further() -> None:
         x = (truth + 0.1 * noise).requires_grad_()
         before = distance(network(x), network(truth)).mean()
         (gradient,) = torch.autograd.grad(before, x)
-        after = distance(network(x - 0.1 * gradient / gradient.norm()), network(truth)).mean()
+        after = distance(network(x.detach() - 0.1 * gradient / gradient.norm()), network(truth)).mean()
         assert float(after) < float(before.detach())
 
 
