@@ -102,6 +102,15 @@ def test_a_sample_and_a_layer_at_any_scale_count_alike() -> None:
     torch.testing.assert_close(feature_distances(*scaled), found)
 
 
+def test_a_place_has_a_gradient_of_its_own_alone() -> None:
+    """The usual length of features, by which all places are measured, is not to be moved."""
+    a, b = features(0)[0].requires_grad_(), features(1)[0]
+    (gradient,) = torch.autograd.grad(feature_distances([a], [b])[0, 0, 3, 2], a)
+    assert (gradient[0, :, 3, 2] != 0).any()
+    gradient[0, :, 3, 2] = 0
+    assert (gradient == 0).all()
+
+
 def test_no_features_at_all() -> None:
     a = torch.zeros(1, 3, 2, 2, requires_grad=True)
     found = feature_distances([a], [torch.zeros(1, 3, 2, 2)])
@@ -123,8 +132,8 @@ def test_of_a_network_more_change_is_further() -> None:
         x = (truth + 0.1 * noise).requires_grad_()
         before = distance(network(x), network(truth)).mean()
         (gradient,) = torch.autograd.grad(before, x)
-        after = distance(network(x - 0.1 * gradient / gradient.norm()), network(truth)).mean()
-        assert float(after) < float(before)
+        after = distance(network(x.detach() - 0.1 * gradient / gradient.norm()), network(truth)).mean()
+        assert float(after) < float(before.detach())
 
 
 def test_what_is_refused() -> None:

@@ -151,3 +151,26 @@ def test_learns_to_tell_blurred_from_sharp(network: Discriminator) -> None:
 def test_what_cannot_be_built(spec: dict[str, object], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         build_discriminator(spec)
+
+
+def test_the_u_net_written_down_once_more() -> None:
+    """Figure 4 of arXiv 2107.10833: leaky ReLUs of slope 0.2, skips added after them."""
+    torch.manual_seed(3)
+    network = build_discriminator(SMALL["unet"]).eval()
+    first, one, two, three, up_three, up_two, up_one, last, very_last, head = (
+        module for module in network.modules() if isinstance(module, torch.nn.Conv2d)
+    )
+
+    def leaky(x: Tensor) -> Tensor:
+        return torch.where(x > 0, x, 0.2 * x)
+
+    def twice(x: Tensor) -> Tensor:
+        return torch.nn.functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+    x0 = leaky(first(batch()))
+    x1 = leaky(one(x0))
+    x2 = leaky(two(x1))
+    x = leaky(up_three(twice(leaky(three(x2))))) + x2
+    x = leaky(up_two(twice(x))) + x1
+    x = leaky(up_one(twice(x))) + x0
+    torch.testing.assert_close(network(batch()), head(leaky(very_last(leaky(last(x))))))
