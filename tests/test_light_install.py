@@ -70,6 +70,14 @@ def test_adapt_and_inspect_without_pytorch(make_model: MakeModel, tmp_path: Path
     assert "last saved at quality 75" in done.stdout
 
 
+def test_a_download_is_checked_without_pytorch(tmp_path: Path) -> None:
+    (tmp_path / "Set5").mkdir()
+    for i in range(5):
+        Image.fromarray(made_photo(8, 8)).save(tmp_path / "Set5" / f"{i}.png")
+    done = run(COMMAND_WITHOUT_EXTRAS, "data", "Set5", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+
+
 def test_measuring_without_pytorch(tmp_path: Path) -> None:
     for i in range(4):
         Image.fromarray(made_photo(300, 400, seed=i)).save(tmp_path / f"{i}.png")

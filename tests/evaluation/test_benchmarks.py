@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from blindsr.errors import InputError
-from blindsr.evaluation.benchmarks import BENCHMARKS, find_benchmark, folder_benchmark, sample_key
+from blindsr.evaluation.benchmarks import BENCHMARKS, find_benchmark, folder_benchmark
 
 from .conftest import save
 
@@ -118,8 +118,3 @@ def test_sides_that_do_not_belong_together_are_refused(pairs: Path) -> None:
     save(pairs / "LR" / "1_LR.png", 8, 8)
     with pytest.raises(InputError, match="same place in a pair"):
         folder_benchmark("mine", str(pairs), 2, degraded=False)
-
-
-@pytest.mark.parametrize("name", ["HR", "lx", "Solr", "x4", "a_b", "LH"])
-def test_a_name_that_only_looks_like_a_side_is_kept(name: str) -> None:
-    assert sample_key(Path(f"{name}.png")) == name

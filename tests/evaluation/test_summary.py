@@ -10,7 +10,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from blindsr.evaluation.benchmarks import Benchmark, Sample
+from blindsr.dataset.layouts import Sample
+from blindsr.evaluation.benchmarks import Benchmark
 from blindsr.evaluation.charts import heat_map, round_axis, scatter
 from blindsr.evaluation.gallery import Gallery
 from blindsr.evaluation.measures import find_measures

@@ -12,7 +12,7 @@ import pytest
 import torch
 from lightning.fabric import Fabric
 
-from blindsr.errors import ConfigError, ModelError
+from blindsr.errors import ConfigError, InputError, ModelError
 from blindsr.network.checkpoint import load_network, read_tensors
 from blindsr.training import Progress, load_config, train
 from blindsr.training.cmdsr import CMDSRRecipe
@@ -172,6 +172,13 @@ def test_faults_are_named(config_file: Path, tmp_path: Path) -> None:
     _, _ = run(config_file, tmp_path / "run", "steps=1")
     with pytest.raises(ConfigError, match="it was trained as"):
         run(config_file, tmp_path / "b", "network.basenet.channels=8", resume=tmp_path / "run")
+
+
+def test_test_pictures_are_not_trained_on(config_file: Path, photo_folder: Path) -> None:
+    photo_folder.rename(photo_folder.with_name("Set5"))
+    config = load_config(config_file, [f"data.photos={photo_folder.with_name('Set5')}"])
+    with pytest.raises(InputError, match=r"0\.png: a test picture of Set5 \(and 4 more files\)"):
+        train(config)
 
 
 @pytest.mark.slow

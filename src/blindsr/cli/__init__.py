@@ -11,7 +11,7 @@ from blindsr import __version__
 from blindsr.cli.camera import adapt, fit_inspect, inspect
 from blindsr.cli.evaluate import evaluate
 from blindsr.cli.screen import EXIT_USAGE, complain, open_streams
-from blindsr.cli.training import degrade, export, fit_niqe, models, train
+from blindsr.cli.training import data, degrade, export, fit_niqe, models, train
 from blindsr.cli.upscale import upscale
 from blindsr.errors import BlindSRError
 
@@ -48,5 +48,17 @@ def _options(
     """Options of the program itself."""
 
 
-for command in (upscale, adapt, inspect, evaluate, models, train, degrade, export, fit_inspect, fit_niqe):
+for command in (
+    upscale,
+    adapt,
+    inspect,
+    evaluate,
+    models,
+    train,
+    data,
+    degrade,
+    export,
+    fit_inspect,
+    fit_niqe,
+):
     app.command()(command)

@@ -1,4 +1,4 @@
-"""The commands of those who train and measure: train, export, degrade, fit-niqe; and the list of models."""
+"""The commands of those who train and measure, and the list of models."""
 
 from __future__ import annotations
 
@@ -56,6 +56,29 @@ def train(
 
         last = training.train(settings, out=out, resume=resume, report=show)
     typer.echo(str(last))
+
+
+def data(
+    name: Annotated[str, typer.Argument(help="A data set, such as RealSR-Canon, City100 or DIV2K.")],
+    path: Annotated[
+        Path, typer.Argument(envvar="BLINDSR_DATA", help="The folder that it lies in, or its own.")
+    ] = Path("data"),
+    split: Annotated[str | None, typer.Option(help="train or test; both if not given.")] = None,
+    scale: Annotated[int | None, typer.Option(help="The usual one if not given.")] = None,
+) -> None:
+    """Look whether a data set was downloaded and unpacked whole."""
+    from blindsr.dataset.completeness import check_layout
+    from blindsr.dataset.layouts import layout_of
+
+    console, whole = Console(), True
+    for part in [split] if split else layout_of(name).splits():
+        report = check_layout(name, path, part, scale)
+        say(console, escape(str(report)))
+        for finding in report.findings:
+            say(console, f"[yellow]{escape(f'{report.title}: {finding}')}[/]")
+        whole = whole and not report.findings
+    if not whole:
+        raise typer.Exit(EXIT_SOME_FAILED)
 
 
 def degrade(

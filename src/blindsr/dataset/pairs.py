@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from blindsr.dataset.crops import Crop
+from blindsr.dataset.layouts import fits
 from blindsr.dataset.photos import PhotoCache
 from blindsr.errors import InputError
 
@@ -50,8 +51,7 @@ class PairCache:
         """The pairs that are large enough; those that are not are left out, with a warning.
 
         Args:
-            scale: HR side / LR side; 1 for pairs whose two sides have the same size. The HR photo may have
-                some more pixels on the right and at the bottom, fewer than `scale`.
+            scale: HR side / LR side; 1 for pairs whose two sides have the same size. See `fits`.
             smallest: Least width and height of the LR photo that is of use, in pixels.
 
         Raises:
@@ -61,8 +61,7 @@ class PairCache:
         for i, (hr_file, lr_file) in enumerate(self._files):
             hr, lr = self[i]
             height, width = lr.shape[:2]
-            # The LR photo may come from an HR one that had been cropped to a multiple of the scale.
-            if (hr.shape[0] // scale, hr.shape[1] // scale) != (height, width):
+            if not fits(hr.shape, lr.shape, scale):
                 raise InputError(
                     f"{hr_file} ({hr.shape[1]}x{hr.shape[0]} pixels) is not {scale} times the size of "
                     f"{lr_file} ({width}x{height}): train at another scale, or cut them to match"

@@ -12,9 +12,10 @@ from threading import Event
 
 import numpy as np
 
+from blindsr.dataset.layouts import Sample
 from blindsr.degradation import Degradation, degrade, modcrop, resize
 from blindsr.errors import BlindSRError, InputError, MissingExtraError, ModelError
-from blindsr.evaluation.benchmarks import Benchmark, Sample
+from blindsr.evaluation.benchmarks import Benchmark
 from blindsr.evaluation.contestants import Contestant
 from blindsr.evaluation.gallery import Cut, Gallery, Group
 from blindsr.evaluation.measures import Convention, Measure, Pixels

@@ -87,7 +87,7 @@ class Adversarial(Criterion):
     """What the discriminator says of a view.
 
     Args:
-        form: "relativistic" (see `relativistic_generator`) or "vanilla"; the discriminator learns accordingly.
+        form: "relativistic" (see `relativistic_generator`) or "vanilla"; for the discriminator too.
 
     Raises:
         ConfigError: There is no such form.

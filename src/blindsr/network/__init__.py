@@ -87,8 +87,8 @@ def build_named(
     """Build what a table has under ``spec["name"]``, from the other entries.
 
     Raises:
-        ConfigError: An unknown name or argument; the message, which begins with `what`, names the nearest right
-            one (of `taken` too: keys that the caller took out before).
+        ConfigError: An unknown name or argument; the message, which begins with `what`, names the nearest
+            right one (of `taken` too: keys that the caller took out before).
     """
     arguments = dict(spec)
     name = arguments.pop("name", None)

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from blindsr.dataset import PhotoCache, TaskBatch, TaskDataset
+from blindsr.dataset.layouts import training_photos
 from blindsr.dataset.photos import split_holdout
 from blindsr.degradation import degrade
 from blindsr.errors import ConfigError
 from blindsr.loss import structural_dissimilarity, task_contrastive
 from blindsr.network import CMDSR, build_network
-from blindsr.picture import find_pictures
 from blindsr.support import select_support
 from blindsr.training.config import CMDSRConfig, OptimiserSection
 from blindsr.training.recipe import Recipe, degradation_space
@@ -39,6 +39,7 @@ class CMDSRRecipe(Recipe):
 
     def __init__(self, config: CMDSRConfig) -> None:
         self.config, self.companions, self.fixed = config, {}, []
+        self.workers = config.data.workers
         network = build_network(config.network)
         if not isinstance(network, CMDSR):
             raise ConfigError("recipe cmdsr trains a network of basenet and condition, not cria")
@@ -60,7 +61,7 @@ class CMDSRRecipe(Recipe):
     def load_data(self) -> None:
         """See `Recipe.load_data`."""
         data = self.config.data
-        held_out, files = split_holdout(find_pictures(data.photos), data.holdout)
+        held_out, files = split_holdout(training_photos(data.photos), data.holdout)
         self._photos = PhotoCache(files, data.cache, (data.patch + data.margin) * data.scale)
         self._held_out = PhotoCache(held_out, data.cache) if held_out else None
 

@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindsr import inspection
+from blindsr.dataset.layouts import training_photos
 from blindsr.dataset.photos import split_holdout
 from blindsr.degradation import REAL, Degradation, DegradationSpace, degrade, gaussian_kernel
 from blindsr.errors import InputError
 from blindsr.files import atomic_path, sha256
 from blindsr.inspection import VISIBLE_QUALITY, activate, decode
 from blindsr.model import CARD, load_model
-from blindsr.picture import find_pictures, read
+from blindsr.picture import read
 from blindsr.upscaler import Upscaler
 
 log = logging.getLogger(__name__)
@@ -114,7 +115,7 @@ def fit_inspector(
     model = load_model(folder)
     if not (folder / CARD).is_file() or not model.adaptive:
         raise InputError(f"{folder}: give the folder of a model that adapts")
-    held_out, rest = split_holdout(find_pictures(photos), holdout)
+    held_out, rest = split_holdout(training_photos(photos), holdout)
     if not held_out or not rest:
         raise InputError(f"{photos}: photos are needed to fit and others to measure; hold out fewer, or some")
     upscaler = Upscaler(model, device="cpu", threads=1)
