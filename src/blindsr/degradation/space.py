@@ -1,15 +1,17 @@
-"""The degradations that training draws from."""
+"""The degradations that training draws from: ranges of one stage, and the table of all spaces."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from blindsr.degradation.pipeline import Degradation, check_keys
+from blindsr.degradation.checking import check_keys, check_ranges
+from blindsr.degradation.pipeline import Degradation
+from blindsr.degradation.two_stage import CAMERA, REAL_ESRGAN, TwoStageSpace
 from blindsr.errors import InputError
 
 
@@ -62,25 +64,12 @@ class DegradationSpace:
     jpeg: tuple[int, int] = (30, 100)
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, list):  # as JSON and YAML hand tuples over
-                value = tuple(value)
-                object.__setattr__(self, field.name, value)
-            numbers = value if isinstance(value, tuple) else (value,)
-            whole = field.name in ("scale", "kernel_sizes", "jpeg")
-            for number in numbers:
-                if isinstance(number, bool) or not isinstance(number, int if whole else (int, float)):
-                    kind = "whole numbers" if whole else "numbers"
-                    raise InputError(f"degradation space: {field.name} must be {kind}, got {value!r}")
-            if field.name in _RANGES and not (len(numbers) == 2 and numbers[0] <= numbers[1]):
-                raise InputError(f"degradation space: {field.name} must be a range low, high, got {value!r}")
-            if field.name.endswith("_probability") and not 0 <= value <= 1:
-                raise InputError(f"degradation space: {field.name} must lie in [0, 1], got {value!r}")
-            if field.name == "noise_skew" and not value > 0:
-                raise InputError(f"degradation space: noise_skew must be above 0, got {value!r}")
-            if field.name.endswith("_step") and not value >= 0:
-                raise InputError(f"degradation space: {field.name} must be 0 or more, got {value!r}")
+        check_ranges("degradation space", self, ("scale", "kernel_sizes", "jpeg"), _RANGES)
+        if not self.noise_skew > 0:
+            raise InputError(f"degradation space: noise_skew must be above 0, got {self.noise_skew!r}")
+        for name in ("sigma_step", "noise_step"):
+            if not getattr(self, name) >= 0:
+                raise InputError(f"degradation space: {name} must be 0 or more, got {getattr(self, name)!r}")
         if not self.kernel_sizes:
             raise InputError("degradation space: kernel_sizes must name at least one size")
         # The ends of the ranges must themselves be degradations; Degradation names what is wrong with them.
@@ -171,6 +160,9 @@ class DegradationSpace:
         return task
 
 
+#: Anything that tasks are drawn from.
+TaskSpace: TypeAlias = DegradationSpace | TwoStageSpace
+
 _BLUR = ("sigma_x", "sigma_y", "angle", "kernel_size")
 _FACTORS = (_BLUR, _BLUR, ("noise", "poisson", "gray_noise", "noise_scale"), ("jpeg",))
 
@@ -204,4 +196,30 @@ REAL = DegradationSpace(
 )
 
 #: The spaces that a configuration can name.
-SPACES = {"paper": PAPER, "real": REAL}
+SPACES: dict[str, TaskSpace] = {
+    "paper": PAPER,
+    "real": REAL,
+    "real-esrgan": REAL_ESRGAN,
+    "camera": CAMERA,
+}
+
+#: The kinds of spaces that a configuration can spell out, by the value of its key "kind".
+KINDS: dict[str, type[TaskSpace]] = {"one-stage": DegradationSpace, "two-stage": TwoStageSpace}
+
+
+def read_space(chosen: str | Mapping[str, Any]) -> TaskSpace:
+    """Return the space that a configuration names or spells out.
+
+    Args:
+        chosen: a name of `SPACES`; or ranges, whose key "kind" is one of `KINDS` ("one-stage" without it).
+
+    Raises:
+        InputError: there is no such name, kind or key, or a value has the wrong type or range.
+    """
+    if isinstance(chosen, str):
+        check_keys("degradation space", [chosen], SPACES, "name")
+        return SPACES[chosen]
+    ranges = dict(chosen)
+    kind = ranges.pop("kind", "one-stage")
+    check_keys("degradation space", [kind], KINDS, "kind")
+    return KINDS[kind].from_dict(ranges)
