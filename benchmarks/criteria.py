@@ -1,7 +1,7 @@
 """What contrasting criteria buys, on real pairs: weighted sum, + contrast, + spatial projector, both.
 
     python benchmarks/criteria.py train configs/cria_x1_city100.yaml --root data --features vgg19.pth
-    python benchmarks/criteria.py measure --root data --squeezenet squeezenet1_1.npz --heads lin.pth --niqe niqe.npz
+    python benchmarks/criteria.py measure --root data --squeezenet sq.npz --heads lin.pth --niqe niqe.npz
 
 All arms have the same network (the projector included), the same first stage, the same batches and the same
 number of steps; they differ in which view each criterion judges, and in the contrast:
@@ -127,7 +127,7 @@ def measure(
     parameters: Annotated[Path, typer.Option("--niqe", help="Parameters of NIQE.")] = Path("niqe.npz"),
     out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs/criteria"),
 ) -> None:
-    """Measure what the runs in a folder make of the test set, with the input and what sharpening makes of it."""
+    """Measure what the runs of a folder make of the test set; also the input, plain and sharpened."""
     samples = find_benchmark("City100", root).samples
     pairs = [(read(s.hr).pixels, read(s.lr).pixels) for s in samples if s.hr and s.lr]
     network = read_squeeze(squeezenet, heads)

@@ -88,7 +88,7 @@ def test_output_is_both_views_and_texture_moves_between_them(spec: dict[str, Any
         assert float(views.texture.abs().mean()) > 0
         channels = 1 if spec.get("mask") == "views" else spec["projector"]
         assert views.mask.shape == (2, channels, 8 * scale, 12 * scale)
-        assert 0 <= float(views.mask.min()) and float(views.mask.max()) <= 1
+        assert float(views.mask.min()) >= 0 and float(views.mask.max()) <= 1
 
 
 @pytest.mark.parametrize("spec", VARIANTS, ids=str)

@@ -62,7 +62,7 @@ def test_each_stage_has_its_schedule(cria_config_file: Path) -> None:
 
 
 def test_a_view_is_moved_by_its_own_criteria(cria_config_file: Path) -> None:
-    """The structure view alone is judged by the pixel criterion, so nothing of it reaches the texture branch."""
+    """A criterion of the structure view alone moves nothing of the texture branch."""
     pixel = "criteria=[{name: pixel, stage: 1, view: structure}]"
     moved = gradients(recipe_of(cria_config_file, pixel), 4)
     assert moved["projector.texture_out.weight"] == 0

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ from blindsr.errors import InputError
 from blindsr.files import atomic_path
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class PhotoCache:
@@ -60,8 +63,8 @@ class PhotoCache:
         return str(self._rows[i]["name"])
 
 
-def split_holdout(files: list[Path], holdout: int) -> tuple[list[Path], list[Path]]:
-    """Take `holdout` files, evenly spread over the list, away from it: (held out, the rest)."""
+def split_holdout(files: Sequence[T], holdout: int) -> tuple[list[T], list[T]]:
+    """Take `holdout` files or pairs, evenly spread over the list, away from it: (held out, the rest)."""
     chosen = {i * len(files) // holdout for i in range(holdout)} if holdout else set()
     return [f for i, f in enumerate(files) if i in chosen], [
         f for i, f in enumerate(files) if i not in chosen

@@ -6,6 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from blindsr.errors import ConfigError
+from blindsr.loss.criterion import Criterion, Restored
+
 
 def relativistic_generator(real: Tensor, fake: Tensor) -> Tensor:
     """The relativistic average loss of whoever makes the fakes.
@@ -78,6 +81,37 @@ def vanilla_discriminator(real: Tensor, fake: Tensor) -> Tensor:
     """
     real, fake = _checked(real, fake)
     return softplus(-real).mean() + softplus(fake).mean()
+
+
+class Adversarial(Criterion):
+    """What the discriminator says of a view.
+
+    Args:
+        form: "relativistic" (see `relativistic_generator`) or "vanilla"; for the discriminator too.
+
+    Raises:
+        ConfigError: There is no such form.
+    """
+
+    needs = ("discriminator",)
+
+    def __init__(self, form: str = "relativistic") -> None:
+        super().__init__()
+        if form not in ("relativistic", "vanilla"):
+            raise ConfigError(f"criteria: form of adversarial is relativistic or vanilla, not {form!r}")
+        self.form = form
+
+    def forward(self, made: Restored, view: str, polarity: str) -> Tensor:
+        """See `Criterion.forward`."""
+        assert made.logits is not None and made.real_logits is not None
+        fake = made.logits(made.image(view))
+        if self.form == "vanilla":
+            return vanilla_generator(fake)
+        return relativistic_generator(made.real_logits, fake)
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """The loss by which the discriminator learns: logits of the truth and of what was made, detached."""
+        return (vanilla_discriminator if self.form == "vanilla" else relativistic_discriminator)(real, fake)
 
 
 def _checked(*logits: Tensor) -> list[Tensor]:

@@ -8,6 +8,8 @@ the positive, and the regression, which the pixel criterion alone gives, the neg
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -15,17 +17,13 @@ from blindsr.errors import ConfigError
 from blindsr.loss.criterion import REGRESSION, TRUTH, Criterion, Restored
 from blindsr.loss.perceptual import feature_distances
 
-FORMS = ("margin", "infonce", "ratio")
+FORMS = ("margin", "infonce", "ratio", "direction")
+_FLOOR = 0.1
+"""Share of an image's usual displacement that is added to the displacement at each place."""
 
 
-def criteria_contrastive(
-    positive: Tensor,
-    negative: Tensor,
-    weight: Tensor | None = None,
-    *,
-    form: str = "margin",
-    margin: float = 0.1,
-    temperature: float = 0.1,
+def criteria_triplet(
+    positive: Tensor, negative: Tensor, form: str = "margin", margin: float = 0.1, temperature: float = 0.1
 ) -> Tensor:
     """Contrast two distances, place by place.
 
@@ -37,40 +35,67 @@ def criteria_contrastive(
     Args:
         positive: d+, (N, 1, h, w), >= 0.
         negative: d-, the same shape.
-        weight: How much each place counts, the same shape, >= 0, in proportion; None: all alike.
-        form: One of `FORMS`.
+        form: "margin", "infonce" or "ratio".
         margin: Of the margin form, in units of the distance.
         temperature: Of the InfoNCE form, in units of the distance.
 
     Returns:
-        A scalar >= 0.
+        (N, 1, h, w), >= 0.
 
     Raises:
         ValueError: The shapes differ, or there is no such form.
     """
-    if positive.shape != negative.shape or (weight is not None and weight.shape != positive.shape):
-        shapes = [tuple(x.shape) for x in (positive, negative, weight) if x is not None]
-        raise ValueError(f"distances and weight must have one shape, not {shapes}")
+    if positive.shape != negative.shape:
+        raise ValueError(
+            f"distances of {tuple(positive.shape)} and {tuple(negative.shape)}: of one shape, please"
+        )
     if form == "margin":
-        loss = torch.relu(positive - negative + margin)
-    elif form == "infonce":
-        loss = nn.functional.softplus((positive - negative) / temperature)
-    elif form == "ratio":
-        loss = positive / (negative + 1e-2)  # where the anchor is the negative, steep but finite
-    else:
-        raise ValueError(f"form is one of {', '.join(FORMS)}, not {form!r}")
-    if weight is None:
-        return loss.mean()
-    return (loss * weight).sum() / weight.sum().clamp_min(1e-6)
+        return torch.relu(positive - negative + margin)
+    if form == "infonce":
+        return nn.functional.softplus((positive - negative) / temperature)
+    if form == "ratio":
+        return positive / (negative + 1e-2)  # where the anchor is the negative, steep but finite
+    raise ValueError(f"form is one of {', '.join(FORMS[:3])}, not {form!r}")
+
+
+def criteria_direction(
+    anchor: Sequence[Tensor], positive: Sequence[Tensor], negative: Sequence[Tensor]
+) -> Tensor:
+    """Where the anchor has gone from the negative, against where the positive lies: one minus the cosine.
+
+    A triplet of distances rewards any step away from the negative. This one rewards a step only as far as it
+    leads to the positive: ``1 - cos(phi(anchor) - phi(negative), phi(positive) - phi(negative))`` at each
+    place, averaged over the layers. To the length of each displacement is added a tenth of what is usual
+    between positive and negative in the image, so that places without a difference do not count.
+
+    Args:
+        anchor: Features, (N, c, h, w) for each layer; h and w may differ from layer to layer.
+        positive: Features of the same shapes.
+        negative: Features of the same shapes.
+
+    Returns:
+        (N, 1, h, w) of the coarsest layer, in [0, 2]; 1 where the anchor is the negative.
+    """
+    grid = min((x.shape[2:] for x in anchor), key=lambda shape: shape[0] * shape[1])
+    total = anchor[0].new_zeros(())
+    for a, p, n in zip(anchor, positive, negative, strict=True):
+        step, goal = a - n, p - n
+        lengths = [x.square().sum(1, keepdim=True) for x in (step, goal)]  # (N, 1, h, w)
+        floor = lengths[1].mean((2, 3), keepdim=True) * _FLOOR**2 + torch.finfo(a.dtype).tiny
+        cosine = (step * goal).sum(1, keepdim=True)
+        for length in lengths:
+            cosine = cosine * (length + floor).rsqrt()
+        total = total + nn.functional.adaptive_avg_pool2d(1 - cosine, (grid[0], grid[1]))
+    return total / len(anchor)
 
 
 class CriteriaContrastive(Criterion):
-    """The criterion of `criteria_contrastive`, on the features of a view.
+    """The triplet of a view (anchor), the truth (positive) and the regression (negative), in features.
 
     Args:
-        form: One of `FORMS`.
-        margin: See `criteria_contrastive`.
-        temperature: See `criteria_contrastive`.
+        form: One of `FORMS`: see `criteria_triplet`, and `criteria_direction`.
+        margin: See `criteria_triplet`.
+        temperature: See `criteria_triplet`.
         masked: Weight the places by what the spatial projector gives to the texture view.
 
     Raises:
@@ -90,13 +115,15 @@ class CriteriaContrastive(Criterion):
 
     def forward(self, made: Restored, view: str, polarity: str) -> Tensor:
         """See `Criterion.forward`."""
-        anchor = made.phi(view)
-        positive = feature_distances(anchor, made.phi(TRUTH))
-        negative = feature_distances(anchor, made.phi(REGRESSION))
-        weight = None
-        if self.masked and made.mask is not None:
-            # The mask says where; it is not to be moved to where the loss is small.
-            weight = nn.functional.adaptive_avg_pool2d(made.mask.detach().float(), positive.shape[2:])
-        return criteria_contrastive(
-            positive, negative, weight, form=self.form, margin=self.margin, temperature=self.temperature
-        )
+        anchor, positive, negative = made.phi(view), made.phi(TRUTH), made.phi(REGRESSION)
+        if self.form == "direction":
+            loss = criteria_direction(anchor, positive, negative)
+        else:
+            near, far = feature_distances(anchor, positive), feature_distances(anchor, negative)
+            loss = criteria_triplet(near, far, self.form, self.margin, self.temperature)
+        if not self.masked or made.mask is None:
+            return loss.mean()
+        # The mask says where; it is not to be moved to where the loss is small.
+        grid = (loss.shape[2], loss.shape[3])
+        weight = nn.functional.adaptive_avg_pool2d(made.mask.detach().float(), grid)
+        return (loss * weight).sum() / weight.sum().clamp_min(1e-6)

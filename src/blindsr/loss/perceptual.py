@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
+from blindsr.loss.criterion import Distance, Restored
+
 _FLOOR = 0.1
 """Share of a layer's usual length of features that is added to the length at each place."""
 
@@ -72,6 +74,24 @@ def feature_distances(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
         x, y = (z * (square + floor).rsqrt() for z, square in zip((x, y), squares, strict=True))
         total = total + adaptive_avg_pool2d((x - y).square().sum(1, keepdim=True), (height, width))
     return total / len(a)
+
+
+class Perceptual(Distance):
+    """`perceptual_distance` as a criterion.
+
+    Args:
+        layers: Weight of each layer of the features; None: 1 each.
+    """
+
+    needs = ("features",)
+
+    def __init__(self, layers: Sequence[float] | None = None) -> None:
+        super().__init__()
+        self.layers = layers
+
+    def distance(self, made: Restored, view: str, other: str) -> Tensor:
+        """See `Distance.distance`."""
+        return perceptual_distance(made.phi(view), made.phi(other), self.layers)
 
 
 def _check(a: Sequence[Tensor], b: Sequence[Tensor]) -> None:

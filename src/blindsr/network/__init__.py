@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from inspect import signature
 from typing import Any, TypeVar
@@ -29,6 +29,7 @@ __all__ = [
     "Discriminator",
     "Restorer",
     "build_discriminator",
+    "build_named",
     "build_network",
 ]
 
@@ -56,15 +57,15 @@ def build_network(spec: Mapping[str, Any]) -> CMDSR | Cria:
         ConfigError: An unknown name or argument; the message names the nearest right one.
     """
     if set(spec) == {"cria"}:
-        return _build({"cria": Cria}, {"name": "cria", **spec["cria"]}, "network")
+        return build_named({"cria": Cria}, {"name": "cria", **spec["cria"]}, "network")
     unknown = set(spec) - {"basenet", "condition", "pixel_range"}
     if unknown or "basenet" not in spec:
         raise ConfigError(
             f"a network has basenet, condition and pixel_range, or cria alone, not {sorted(spec)}"
         )
-    basenet = _build(BASENETS, spec["basenet"], "basenet")
+    basenet = build_named(BASENETS, spec["basenet"], "basenet")
     condition = spec.get("condition")
-    condition_net = None if condition is None else _build(CONDITION_NETS, condition, "condition")
+    condition_net = None if condition is None else build_named(CONDITION_NETS, condition, "condition")
     return CMDSR(basenet, condition_net, float(spec.get("pixel_range", 1.0)))
 
 
@@ -77,10 +78,18 @@ def build_discriminator(spec: Mapping[str, Any]) -> Discriminator:
     Raises:
         ConfigError: An unknown name or argument; the message names the nearest right one.
     """
-    return _build(DISCRIMINATORS, spec, "discriminator")
+    return build_named(DISCRIMINATORS, spec, "discriminator")
 
 
-def _build(table: Mapping[str, Callable[..., T]], spec: Mapping[str, Any], what: str) -> T:
+def build_named(
+    table: Mapping[str, Callable[..., T]], spec: Mapping[str, Any], what: str, taken: Sequence[str] = ()
+) -> T:
+    """Build what a table has under ``spec["name"]``, from the other entries.
+
+    Raises:
+        ConfigError: An unknown name or argument; the message, which begins with `what`, names the nearest
+            right one (of `taken` too: keys that the caller took out before).
+    """
     arguments = dict(spec)
     name = arguments.pop("name", None)
     if name not in table:
@@ -88,10 +97,10 @@ def _build(table: Mapping[str, Callable[..., T]], spec: Mapping[str, Any], what:
     known = signature(table[name]).parameters
     for key in arguments:
         if key not in known:
-            raise ConfigError(f"{what}.{key}: {name} has no such argument{_nearest(key, known)}")
+            raise ConfigError(f"{what}.{key}: {name} has no such argument{_nearest(key, [*known, *taken])}")
     return table[name](**arguments)
 
 
-def _nearest(word: object, words: Mapping[str, object]) -> str:
+def _nearest(word: object, words: Iterable[str]) -> str:
     close = get_close_matches(str(word), list(words), n=1)
     return f"; did you mean {close[0]!r}?" if close else ""

@@ -39,6 +39,7 @@ class CMDSRRecipe(Recipe):
 
     def __init__(self, config: CMDSRConfig) -> None:
         self.config, self.companions, self.fixed = config, {}, []
+        self.workers = config.data.workers
         network = build_network(config.network)
         if not isinstance(network, CMDSR):
             raise ConfigError("recipe cmdsr trains a network of basenet and condition, not cria")

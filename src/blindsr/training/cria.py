@@ -22,10 +22,9 @@ from blindsr.errors import ConfigError
 from blindsr.loss import CRITERIA
 from blindsr.loss.adversarial import Adversarial
 from blindsr.loss.criterion import VIEWS, Criterion, Restored
-from blindsr.network import Cria, build_named, build_network
+from blindsr.network import Cria, build_discriminator, build_named, build_network
 from blindsr.network.checkpoint import load_features
 from blindsr.network.cria import Views
-from blindsr.network.discriminator import build_discriminator
 from blindsr.network.esrgan import initialise_trunk
 from blindsr.training.config import CriaConfig, OptimiserSection
 from blindsr.training.initial import read_initial
@@ -102,6 +101,7 @@ class CriaRecipe(Recipe):
 
     def __init__(self, config: CriaConfig) -> None:
         self.config, self.companions, self.fixed = config, {}, []
+        self.workers = config.data.workers
         network = build_network(config.network)
         if not isinstance(network, Cria):
             raise ConfigError("recipe cria trains a network of cria alone, not of basenet and condition")
@@ -233,7 +233,8 @@ class CriaRecipe(Recipe):
             lr = torch.from_numpy(batch.lr).to(device, non_blocking=True).float().div_(255)
             return lr.contiguous(memory_format=torch.channels_last), hr
         size, scale, group = self.config.data.patch, self.config.data.scale, self.config.data.group
-        lrs, hrs = [], []
+        lrs: list[Tensor] = []
+        hrs: list[Tensor] = []
         for first in range(0, len(hr), group):
             lrs += degrade(hr[first : first + group], batch.tasks[first], batch.seeds[first]).unbind(0)
         for i, (top, left) in enumerate(batch.offset.tolist()):

@@ -126,9 +126,9 @@ def train(
         dataset,
         batch_size=None,
         sampler=range(start, config.steps),
-        num_workers=config.data.workers,
-        persistent_workers=config.data.workers > 0,
-        prefetch_factor=4 if config.data.workers else None,
+        num_workers=recipe.workers,
+        persistent_workers=recipe.workers > 0,
+        prefetch_factor=4 if recipe.workers else None,
         # Else making the loader draws from the global generator, whose state a resumed run has just restored.
         generator=torch.Generator(),
     )
@@ -175,8 +175,8 @@ def train(
                         writer.add_scalar(f"learning_rate/{name}", recipe.rate(name, step), done)
                     writer.add_scalar("seconds_per_step", seconds, done)
                 if report is not None and fabric.is_global_zero:
-                    losses = {name: value for name, value in means.items() if "/" not in name}
-                    report(Progress(done, config.steps, losses, seconds, table))
+                    told = {name: value for name, value in means.items() if "/" not in name}
+                    report(Progress(done, config.steps, told, seconds, table))
                 pending, clock = [], time.perf_counter()
             if done % config.checkpoint_every == 0 or stopping:
                 last = out / f"step-{done:08d}.ckpt"

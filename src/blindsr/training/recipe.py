@@ -25,6 +25,7 @@ class Recipe(ABC):
         network: What is trained, averaged and exported.
         companions: Networks that checkpoints keep beside it (and that may be trained), by name.
         fixed: Networks that only judge: on the training device, and in no checkpoint.
+        workers: Processes that make batches; 0: the training process itself.
         parameters: What is optimised, in groups; each has an Adam of its own.
         methods: Methods of `network` that run it, beside calling it.
     """
@@ -32,6 +33,7 @@ class Recipe(ABC):
     network: Restorer
     companions: dict[str, nn.Module]
     fixed: list[nn.Module]
+    workers: int
     parameters: dict[str, list[nn.Parameter]]
     methods: tuple[str, ...] = ()
 
