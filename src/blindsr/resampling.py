@@ -27,12 +27,17 @@ def cubic(t: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(t <= 1, near, np.where(t <= 2, far, 0.0))
 
 
+def linear(t: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The triangle kernel of linear interpolation."""
+    return np.maximum(0.0, 1.0 - np.abs(t))
+
+
 def lanczos(t: NDArray[np.float64]) -> NDArray[np.float64]:
     """The Lanczos kernel of three lobes (Duchon 1979, J. Appl. Meteorol. 18(8), 1016-1022)."""
     return np.where(np.abs(t) < 3, np.sinc(t) * np.sinc(t / 3), 0.0)
 
 
-_RADII: dict[Kernel, int] = {cubic: 2, lanczos: 3}
+_RADII: dict[Kernel, int] = {linear: 1, cubic: 2, lanczos: 3}
 
 
 @lru_cache(maxsize=256)
@@ -45,7 +50,7 @@ def contributions(
         length: Pixels in the line.
         out: Pixels wanted.
         scale: The exact factor, which `out` may have been rounded from.
-        kernel: `cubic` or `lanczos`; stretched by the inverse scale when shrinking.
+        kernel: `linear`, `cubic` or `lanczos`; stretched by the inverse scale when shrinking.
 
     Returns:
         Positions and weights, both (out, taps); the weights of a row sum to 1.

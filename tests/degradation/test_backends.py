@@ -28,6 +28,8 @@ OPERATORS: dict[str, Callable[[Any], Any]] = {
     "blur isotropic": lambda x: blur(x, gaussian_kernel(2.6, 2.6, 0, 15)),
     "blur rotated": lambda x: blur(x, gaussian_kernel(3, 0.8, 0.5, 21)),
     "resize down": lambda x: resize(x, scale=0.25),
+    "resize area": lambda x: resize(x, (13, 60), filter="area"),
+    "resize bilinear": lambda x: resize(x, (13, 60), filter="bilinear"),
     "resize up": lambda x: resize(x, (50, 70)),
     "gaussian noise": lambda x: gaussian_noise(x, 30, seed=5),
     "gray noise": lambda x: gaussian_noise(x, 30, seed=5, gray=True),

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from blindsr.degradation import PAPER, REAL, SPACES, Degradation, DegradationSpace
+from blindsr.degradation import PAPER, REAL, SPACES, Degradation, DegradationSpace, read_space
 from blindsr.errors import InputError
 
 DRAWS = 4000
@@ -74,7 +74,19 @@ def test_range_ends_are_reached() -> None:
 @pytest.mark.parametrize("name", SPACES)
 def test_dictionary_form(name: str) -> None:
     space = SPACES[name]
-    assert DegradationSpace.from_dict(json.loads(json.dumps(space.as_dict()))) == space
+    assert type(space).from_dict(json.loads(json.dumps(space.as_dict()))) == space
+
+
+def test_a_space_is_named_or_spelt_out() -> None:
+    assert read_space("real") is REAL
+    assert read_space({"noise": [0, 5]}) == DegradationSpace(noise=(0, 5))
+    assert read_space({"kind": "one-stage", "noise": [0, 5]}) == DegradationSpace(noise=(0, 5))
+    with pytest.raises(InputError, match="unknown name 'rael'; did you mean 'real'"):
+        read_space("rael")
+    with pytest.raises(InputError, match="unknown kind 'two-stag'; did you mean 'two-stage'"):
+        read_space({"kind": "two-stag"})
+    with pytest.raises(InputError, match="the kinds are one-stage, two-stage"):
+        read_space({"kind": 7})
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def test_wrong_files(tmp_path: Path) -> None:
 
 
 def test_unknown_degradations_are_named(config_file: Path) -> None:
-    with pytest.raises(ConfigError, match="not one of paper, real"):
+    with pytest.raises(ConfigError, match="did you mean 'real'"):
         degradation_space(load_config(config_file, ["data.degradations=rael"]))
     with pytest.raises(ConfigError, match="noise"):
         degradation_space(load_config(config_file, ["data.degradations={noize: [0, 5]}"]))

@@ -156,7 +156,7 @@ def test_it_starts_from_an_esrgan(cria_config_file: Path, tmp_path: Path) -> Non
         ("criteria=[{name: pixel, polarity: contrast}]", "polarity of pixel is one of attract, repel"),
         ("criteria=[{name: perceptual, stage: 1}]", "no place in the first stage"),
         ("criteria=[{name: pixel, weight: -1}]", "a number of 0 or more"),
-        ("criteria=[{name: pixel}, {name: pixel}]", "declared once"),
+        ("criteria=[{name: pixel}, {name: pixel}]", "another name by the key as"),
         ("criteria=[{name: pixel}]", "pixel_steps needs a criterion of stage 1"),
         ("criteria=[{name: contrastive, form: triple}]", "form is one of"),
         ("discriminator=null", "discriminator: these criteria need one"),

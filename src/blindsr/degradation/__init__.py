@@ -2,19 +2,31 @@
 
 from blindsr.degradation.blur import blur, gaussian_kernel
 from blindsr.degradation.jpeg import jpeg
+from blindsr.degradation.kernels import Kernel
 from blindsr.degradation.manifest import Record, degrade_folder
 from blindsr.degradation.noise import gaussian_noise, poisson_noise
-from blindsr.degradation.pipeline import Degradation, degrade, degrade_image, modcrop
+from blindsr.degradation.pipeline import Degradation, Task, degrade, degrade_image, modcrop
 from blindsr.degradation.resize import imresize, resize
-from blindsr.degradation.space import PAPER, REAL, SPACES, DegradationSpace
+from blindsr.degradation.space import PAPER, REAL, SPACES, DegradationSpace, MixedSpace, TaskSpace, read_space
+from blindsr.degradation.two_stage import CAMERA, REAL_ESRGAN, Stage, StageSpace, TwoStage, TwoStageSpace
 
 __all__ = [
+    "CAMERA",
     "PAPER",
     "REAL",
+    "REAL_ESRGAN",
     "SPACES",
     "Degradation",
     "DegradationSpace",
+    "Kernel",
+    "MixedSpace",
     "Record",
+    "Stage",
+    "StageSpace",
+    "Task",
+    "TaskSpace",
+    "TwoStage",
+    "TwoStageSpace",
     "blur",
     "degrade",
     "degrade_folder",
@@ -25,5 +37,6 @@ __all__ = [
     "jpeg",
     "modcrop",
     "poisson_noise",
+    "read_space",
     "resize",
 ]

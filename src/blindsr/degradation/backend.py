@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
@@ -194,6 +195,54 @@ def apply_separable(x: Array, rows: NDArray[np.float64], columns: NDArray[np.flo
         total = part if total is None else total + part
     assert total is not None
     return total
+
+
+def correlate(x: Array, kernel: NDArray[np.floating]) -> Array:
+    """Correlate every channel with a kernel, where it lies wholly inside, through the Fourier transform.
+
+    Args:
+        x: batch, (N, C, H, W).
+        kernel: (k_h, k_w), at most (H, W).
+
+    Returns:
+        Batch, (N, C, H - k_h + 1, W - k_w + 1).
+    """
+    height, width = x.shape[2:]
+    # Zeros beyond the image never reach what is kept; a length of small prime factors is much faster.
+    size = (_smooth_length(height), _smooth_length(width))
+    spectrum = np.fft.rfft2(kernel, size).conj().astype(np.complex64)
+    result: Array
+    if isinstance(x, np.ndarray):
+        result = np.fft.irfft2(np.fft.rfft2(x, size) * spectrum, size).astype(np.float32)
+    else:
+        import torch
+
+        transformed = torch.fft.rfft2(x, size) * torch.from_numpy(spectrum).to(x.device)
+        result = torch.fft.irfft2(transformed, size)
+    return result[:, :, : height - kernel.shape[0] + 1, : width - kernel.shape[1] + 1]
+
+
+def take(x: Array, index: NDArray[np.int64], axis: int) -> Array:
+    """Return the given places along an axis, in their order."""
+    if isinstance(x, np.ndarray):
+        return np.take(x, index, axis)
+    import torch
+
+    return torch.index_select(x, axis, torch.from_numpy(index).to(x.device))
+
+
+@lru_cache(maxsize=1024)
+def _smooth_length(least: int) -> int:
+    """Return the smallest length of at least `least` without prime factors above 5."""
+    length = least
+    while True:
+        rest = length
+        for prime in (2, 3, 5):
+            while rest % prime == 0:
+                rest //= prime
+        if rest == 1:
+            return length
+        length += 1
 
 
 def _bands(matrices: NDArray[np.float64]) -> Iterator[tuple[slice, slice]]:

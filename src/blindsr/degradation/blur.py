@@ -1,4 +1,4 @@
-"""Gaussian blur, isotropic and anisotropic."""
+"""Blur by any kernel; Gaussian kernels, isotropic and anisotropic."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from blindsr.degradation.backend import Array, apply_separable, check_batch, full_precision
+from blindsr.degradation.backend import (
+    Array,
+    check_batch,
+    correlate,
+    full_precision,
+    take,
+)
 from blindsr.errors import InputError
 
 # Terms of a kernel's expansion that together weigh less than this cannot move a pixel by more than 1e-6.
@@ -31,16 +37,34 @@ def gaussian_kernel(sigma_x: float, sigma_y: float, angle: float, size: int) -> 
     Raises:
         InputError: a sigma is not above 0, or the size is not odd and positive.
     """
+    kernel = np.exp(-0.5 * elliptic_form(sigma_x, sigma_y, angle, size))
+    return np.asarray(kernel / kernel.sum(), dtype=np.float64)
+
+
+def elliptic_form(sigma_x: float, sigma_y: float, angle: float, size: int) -> NDArray[np.float64]:
+    """Return the squared distance of each pixel from the centre, in units of an ellipse's semi-axes.
+
+    Args:
+        sigma_x: first semi-axis in pixels, above 0; the rest as in `gaussian_kernel`.
+        sigma_y: second semi-axis.
+        angle: direction of the first axis.
+        size: side in pixels, odd.
+
+    Returns:
+        Squared distances, (size, size), float64.
+
+    Raises:
+        InputError: a sigma is not above 0, or the size is not odd and positive.
+    """
     if not (sigma_x > 0 and sigma_y > 0 and math.isfinite(sigma_x) and math.isfinite(sigma_y)):
-        raise InputError(f"a Gaussian kernel needs sigmas above 0, got {sigma_x:g} and {sigma_y:g}")
+        raise InputError(f"a blur kernel needs sigmas above 0, got {sigma_x:g} and {sigma_y:g}")
     if size < 1 or size % 2 == 0:
         raise InputError(f"a kernel needs an odd size, got {size}")
     radius = size // 2
     y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1].astype(np.float64)
     along = math.cos(angle) * x + math.sin(angle) * y
     across = math.cos(angle) * y - math.sin(angle) * x
-    kernel = np.exp(-0.5 * ((along / sigma_x) ** 2 + (across / sigma_y) ** 2))
-    return np.asarray(kernel / kernel.sum(), dtype=np.float64)
+    return np.asarray((along / sigma_x) ** 2 + (across / sigma_y) ** 2, dtype=np.float64)
 
 
 def blur(x: Array, kernel: NDArray[np.floating]) -> Array:
@@ -59,10 +83,11 @@ def blur(x: Array, kernel: NDArray[np.floating]) -> Array:
         InputError: the batch or the kernel has the wrong shape.
     """
     check_batch(x)
-    rows, columns = kernel_terms(kernel)
+    _check_kernel(kernel)
     height, width = x.shape[2:]
+    down, across = _reflected(height, kernel.shape[0] // 2), _reflected(width, kernel.shape[1] // 2)
     with full_precision(x):
-        return apply_separable(x, compose_blur(np.eye(height), rows), compose_blur(np.eye(width), columns))
+        return correlate(take(take(x, down, 2), across, 3), kernel)
 
 
 def kernel_terms(kernel: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -80,10 +105,7 @@ def kernel_terms(kernel: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDA
     Raises:
         InputError: the kernel is not two-dimensional with odd sides, or not finite.
     """
-    if kernel.ndim != 2 or kernel.shape[0] % 2 == 0 or kernel.shape[1] % 2 == 0:
-        raise InputError(f"a blur kernel must be two-dimensional with odd sides, this is {kernel.shape}")
-    if not np.isfinite(kernel).all():
-        raise InputError("a blur kernel must be finite")
+    _check_kernel(kernel)
     left, strength, right = np.linalg.svd(kernel.astype(np.float64), full_matrices=False)
     # |u v^T| sums to at most sqrt(k_h k_w), which bounds what the terms left out can do to a pixel in [0, 1].
     rest = np.cumsum(strength[::-1])[::-1] * np.sqrt(kernel.size)
@@ -110,6 +132,14 @@ def compose_blur(matrix: NDArray[np.float64], taps: NDArray[np.float64]) -> NDAr
     return result
 
 
+def _check_kernel(kernel: NDArray[np.floating]) -> None:
+    """Refuse anything but a finite kernel with odd sides."""
+    if kernel.ndim != 2 or kernel.shape[0] % 2 == 0 or kernel.shape[1] % 2 == 0:
+        raise InputError(f"a blur kernel must be two-dimensional with odd sides, this is {kernel.shape}")
+    if not np.isfinite(kernel).all():
+        raise InputError("a blur kernel must be finite")
+
+
 def _shifted(matrix: NDArray[np.float64], size: int) -> NDArray[np.float64]:
     """Return the matrices that apply `matrix` to a line shifted by each of -size // 2 ... size // 2."""
     n_out, length = matrix.shape
@@ -119,9 +149,13 @@ def _shifted(matrix: NDArray[np.float64], size: int) -> NDArray[np.float64]:
         padded[i, :, i : i + length] = matrix
     # What falls beyond the ends comes back where the reflection has taken it from.
     folded = padded[:, :, radius : radius + length].copy()
-    outside = np.concatenate([np.arange(-radius, 0), np.arange(length, length + radius)])
-    period = max(1, 2 * (length - 1))
-    inside = (length - 1) - np.abs(outside % period - (length - 1))
-    for source, target in zip(outside + radius, inside, strict=True):
-        folded[:, :, target] += padded[:, :, source]
+    inside = _reflected(length, radius)
+    for source in (*range(radius), *range(length + radius, length + 2 * radius)):
+        folded[:, :, inside[source]] += padded[:, :, source]
     return folded
+
+
+def _reflected(length: int, radius: int) -> NDArray[np.int64]:
+    """Return which of `length` pixels stands at each of -radius ... length + radius - 1."""
+    places = np.arange(-radius, length + radius)
+    return (length - 1) - np.abs(places % max(1, 2 * (length - 1)) - (length - 1))

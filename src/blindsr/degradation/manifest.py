@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from blindsr.degradation.pipeline import Degradation, degrade_image, modcrop
+from blindsr.degradation.pipeline import Task, degrade_image, modcrop
 from blindsr.errors import InputError
 from blindsr.files import atomic_path
 from blindsr.picture import Picture, find_pictures, read, write
@@ -44,7 +44,7 @@ class Record:
     error: str = ""
 
 
-def degrade_folder(source: Path, out: Path, degradation: Degradation, seed: int) -> list[Record]:
+def degrade_folder(source: Path, out: Path, degradation: Task, seed: int) -> list[Record]:
     """Make the LR photos of a test set.
 
     Each photo is cropped to a multiple of the scale, degraded, and written as an 8-bit PNG of the same name
@@ -100,7 +100,7 @@ def _photos(source: Path, out: Path) -> tuple[Path, list[Path]]:
     return source, files
 
 
-def _degrade_file(file: Path, root: Path, out: Path, degradation: Degradation, seed: int) -> Record:
+def _degrade_file(file: Path, root: Path, out: Path, degradation: Task, seed: int) -> Record:
     """Degrade one photo; what goes wrong with it is its record's error."""
     name = file.relative_to(root)
     file_seed = _file_seed(name.as_posix(), seed)

@@ -5,18 +5,39 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from difflib import get_close_matches
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from blindsr.degradation.backend import Array, apply_separable, check_batch, full_precision
 from blindsr.degradation.blur import compose_blur, gaussian_kernel, kernel_terms
+from blindsr.degradation.checking import check_keys, check_number
 from blindsr.degradation.jpeg import jpeg
 from blindsr.degradation.noise import gaussian_noise, poisson_noise
 from blindsr.degradation.resize import resize, resize_matrix
 from blindsr.errors import InputError
+
+
+class Task(Protocol):
+    """What `degrade` applies: one degradation of whatever kind, with all its parameters."""
+
+    @property
+    def scale(self) -> int:
+        """HR side / LR side."""
+        ...
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the parameters as plain values, for JSON."""
+        ...
+
+    def apply(self, x: Array, seed: int, first_item: int = 0) -> Array:
+        """Make LR images from HR images whose sides are multiples of the scale; see `degrade`.
+
+        Returns:
+            LR batch in [0, 1]; rounded to 8 bits only if saving comes last.
+        """
+        ...
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -127,6 +148,29 @@ class Degradation:
                 ) from None
         return cls(**fields)
 
+    def apply(self, x: Array, seed: int, first_item: int = 0) -> Array:
+        """Make LR images: blur, antialiased bicubic downsampling, noise, clipping, JPEG; see `degrade`."""
+        check_batch(x, channels=3 if self.jpeg is not None else None)
+        height, width = x.shape[2:]
+        size = (height // self.scale, width // self.scale)
+        noisy = self.noise > 0 or self.poisson > 0
+        entry = size
+        if noisy and self.noise_scale != 1:
+            rows, columns = (max(1, round(side * self.noise_scale)) for side in size)
+            entry = (rows, columns)
+        with full_precision(x):
+            result = apply_separable(x, *_blur_and_shrink(self, (height, width), entry))
+            if self.poisson > 0:
+                result = poisson_noise(result, self.poisson, seed, self.gray_noise, first_item)
+            if self.noise > 0:
+                result = gaussian_noise(result, self.noise, seed, self.gray_noise, first_item)
+            result = result.clip(0.0, 1.0)
+            if entry != size:
+                result = resize(result, size).clip(0.0, 1.0)
+            if self.jpeg is not None:
+                return jpeg(result, self.jpeg)
+        return result
+
     def __str__(self) -> str:
         """Write the degradation as `parse` reads it, with numbers to six digits and defaults left out."""
         parts = []
@@ -147,13 +191,11 @@ class Degradation:
         return ",".join([*parts, f"scale={self.scale}"])
 
 
-def degrade(
-    x: Array, degradation: Degradation, seed: int, quantise: bool = True, first_item: int = 0
-) -> Array:
-    """Make LR images from HR images: blur, antialiased bicubic downsampling, noise, clipping, JPEG.
+def degrade(x: Array, degradation: Task, seed: int, quantise: bool = True, first_item: int = 0) -> Array:
+    """Make LR images from HR images by a task of any kind.
 
     The same parameters and seed give the same result on NumPy and on any torch device, to 1e-5 before
-    rounding to 8 bits. Tensors are processed without gradients.
+    rounding to 8 bits (a JPEG within the task rounds as well). Tensors are processed without gradients.
 
     Args:
         x: HR batch, (N, C, H, W), float32 RGB in [0, 1]; H and W multiples of the scale; C = 3 for JPEG.
@@ -169,36 +211,21 @@ def degrade(
     Raises:
         InputError: the batch is malformed, or its sides are not multiples of the scale.
     """
-    check_batch(x, channels=3 if degradation.jpeg is not None else None)
+    check_batch(x)
     height, width = x.shape[2:]
     if height % degradation.scale or width % degradation.scale:
         raise InputError(
             f"an HR image of {width}x{height} pixels does not divide by the scale {degradation.scale}: "
             "crop it to a multiple (modcrop)"
         )
-    size = (height // degradation.scale, width // degradation.scale)
-    noisy = degradation.noise > 0 or degradation.poisson > 0
-    entry = size
-    if noisy and degradation.noise_scale != 1:
-        rows, columns = (max(1, round(side * degradation.noise_scale)) for side in size)
-        entry = (rows, columns)
     with full_precision(x):
-        result = apply_separable(x, *_blur_and_shrink(degradation, (height, width), entry))
-        if degradation.poisson > 0:
-            result = poisson_noise(result, degradation.poisson, seed, degradation.gray_noise, first_item)
-        if degradation.noise > 0:
-            result = gaussian_noise(result, degradation.noise, seed, degradation.gray_noise, first_item)
-        result = result.clip(0.0, 1.0)
-        if entry != size:
-            result = resize(result, size).clip(0.0, 1.0)
-        if degradation.jpeg is not None:
-            return jpeg(result, degradation.jpeg)
+        result = degradation.apply(x, seed, first_item)
         if quantise:
             result = (result * 255.0).round() / 255.0
     return result
 
 
-def degrade_image(picture: NDArray[np.float32], degradation: Degradation, seed: int) -> NDArray[np.float32]:
+def degrade_image(picture: NDArray[np.float32], degradation: Task, seed: int) -> NDArray[np.float32]:
     """Make an LR picture from an HR picture.
 
     Args:
@@ -237,19 +264,6 @@ def modcrop(picture: NDArray[Any], scale: int) -> NDArray[Any]:
     return picture[: height - height % scale, : width - width % scale]
 
 
-def check_keys(what: str, given: Mapping[str, Any] | list[str], known: Mapping[str, Any] | list[str]) -> None:
-    """Refuse unknown keys, naming the nearest right one.
-
-    Raises:
-        InputError: a key of `given` is not in `known`.
-    """
-    for key in given:
-        if key not in known:
-            near = get_close_matches(str(key), known, n=1, cutoff=0.4)
-            hint = f"did you mean {near[0]!r}?" if near else f"the keys are {', '.join(known)}"
-            raise InputError(f"{what}: unknown key {key!r}; {hint}")
-
-
 # The keys of a written degradation, each with an example for error messages.
 _WRITTEN_KEYS = {
     "blur": "blur=2.6 or blur=2x1@30",
@@ -268,15 +282,10 @@ _WHOLE = ("scale", "kernel_size", "jpeg")
 def _check_type(name: str, value: object) -> None:
     """Refuse a value whose type does not suit the field, NaN and infinity."""
     if name == "gray_noise":
-        right, kind = isinstance(value, bool), "true or false"
-    elif name in _WHOLE:
-        right = (name == "jpeg" and value is None) or (isinstance(value, int) and not isinstance(value, bool))
-        kind = "a whole number"
-    else:
-        right = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-        kind = "a finite number"
-    if not right:
-        raise InputError(f"degradation: {name} must be {kind}, got {value!r}")
+        if not isinstance(value, bool):
+            raise InputError(f"degradation: {name} must be true or false, got {value!r}")
+    elif value is not None or name != "jpeg":
+        check_number(f"degradation: {name}", value, whole=name in _WHOLE)
 
 
 def _parse_blur(value: str) -> dict[str, float]:

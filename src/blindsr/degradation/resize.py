@@ -1,4 +1,4 @@
-"""Bicubic resizing as MATLAB's imresize does it: antialiased when shrinking, edges repeated at the borders.
+"""Resizing as MATLAB's imresize does it: antialiased when shrinking, edges repeated at the borders.
 
 Releases of MATLAB differ at the borders: the one that made the field's benchmark files repeats the edge,
 later ones mirror. This follows the benchmark files.
@@ -7,17 +7,27 @@ later ones mirror. This follows the benchmark files.
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from blindsr.degradation.backend import Array, apply_separable, check_batch, full_precision
 from blindsr.errors import InputError
-from blindsr.resampling import contributions
+from blindsr.resampling import contributions, cubic, linear
+
+#: Ways of resizing: the mean over the area that becomes a pixel, the triangle, the cubic of Keys (a = -0.5).
+FILTERS = ("area", "bilinear", "bicubic")
 
 
-def resize(x: Array, size: tuple[int, int] | None = None, *, scale: float | None = None) -> Array:
-    """Resize a batch with the bicubic kernel of Keys (a = -0.5), as MATLAB's `imresize` does.
+def resize(
+    x: Array,
+    size: tuple[int, int] | None = None,
+    *,
+    scale: float | None = None,
+    filter: Literal["area", "bilinear", "bicubic"] = "bicubic",
+) -> Array:
+    """Resize a batch, as MATLAB's `imresize` does.
 
     When shrinking, the kernel is stretched by the inverse scale (antialiasing). Values may leave [0, 1] by
     the kernel's overshoot; nothing is clipped.
@@ -26,12 +36,14 @@ def resize(x: Array, size: tuple[int, int] | None = None, *, scale: float | None
         x: batch, (N, C, H, W), float32 RGB in [0, 1].
         size: (height, width) wanted, in pixels.
         scale: instead of `size`: the factor for both sides; a side of n pixels becomes ceil(n * scale).
+        filter: one of `FILTERS`.
 
     Returns:
         Batch, (N, C, height, width).
 
     Raises:
-        InputError: neither or both of `size` and `scale` are given, or they are not positive.
+        InputError: neither or both of `size` and `scale` are given, they are not positive, or the filter is
+            none of these.
     """
     check_batch(x)
     height, width = x.shape[2:]
@@ -39,10 +51,16 @@ def resize(x: Array, size: tuple[int, int] | None = None, *, scale: float | None
         raise InputError("resize needs either a size or a scale")
     if scale is not None:
         rows, columns = _scaled(height, scale), _scaled(width, scale)
-        down, across = resize_matrix(height, rows, scale), resize_matrix(width, columns, scale)
+        down, across = (
+            resize_matrix(height, rows, scale, filter),
+            resize_matrix(width, columns, scale, filter),
+        )
     else:
         assert size is not None
-        down, across = resize_matrix(height, size[0]), resize_matrix(width, size[1])
+        down, across = (
+            resize_matrix(height, size[0], None, filter),
+            resize_matrix(width, size[1], None, filter),
+        )
     with full_precision(x):
         return apply_separable(x, down[None], across[None])
 
@@ -73,27 +91,44 @@ def imresize(picture: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
     return np.ascontiguousarray(planes.transpose(1, 2, 0)).astype(np.uint8)
 
 
-def resize_matrix(length: int, out: int, scale: float | None = None) -> NDArray[np.float64]:
+def resize_matrix(
+    length: int, out: int, scale: float | None = None, filter: str = "bicubic"
+) -> NDArray[np.float64]:
     """Return the matrix that resizes a line of pixels.
 
     Args:
         length: pixels in the line.
         out: pixels wanted.
         scale: the exact factor where `out` was rounded from it; None takes out / length.
+        filter: one of `FILTERS`.
 
     Returns:
         Matrix, (out, length); every row sums to 1.
 
     Raises:
-        InputError: a length is not positive.
+        InputError: a length is not positive, or there is no such filter.
     """
     if length < 1 or out < 1:
         raise InputError(f"cannot resize {length} pixels to {out}: both must be at least 1")
-    positions, weights = contributions(length, out, out / length if scale is None else scale)
+    if filter not in FILTERS:
+        raise InputError(f"a resizing filter must be one of {', '.join(FILTERS)}, got {filter!r}")
+    scale = out / length if scale is None else scale
+    if filter == "area":
+        return _area_matrix(length, out, scale)
+    positions, weights = contributions(length, out, scale, cubic if filter == "bicubic" else linear)
     matrix = np.zeros((out, length))
     # At the borders several positions name the same pixel, so their weights must add up.
     np.add.at(matrix, (np.arange(out)[:, None], positions), weights)
     return matrix
+
+
+def _area_matrix(length: int, out: int, scale: float) -> NDArray[np.float64]:
+    """Return the matrix whose rows are how much of each pixel lies in the stretch that becomes a pixel."""
+    edges = np.minimum(np.arange(out + 1) / scale, length)
+    pixels = np.arange(length)
+    shares = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
+    shares = shares.clip(0.0, None)
+    return np.asarray(shares / shares.sum(axis=1, keepdims=True), dtype=np.float64)
 
 
 def _scaled(length: int, scale: float) -> int:

@@ -1,15 +1,17 @@
-"""The degradations that training draws from."""
+"""The degradations that training draws from: ranges of one stage, and the table of all spaces."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from blindsr.degradation.pipeline import Degradation, check_keys
+from blindsr.degradation.checking import check_keys, check_ranges
+from blindsr.degradation.pipeline import Degradation
+from blindsr.degradation.two_stage import CAMERA, REAL_ESRGAN, TwoStage, TwoStageSpace
 from blindsr.errors import InputError
 
 
@@ -62,25 +64,12 @@ class DegradationSpace:
     jpeg: tuple[int, int] = (30, 100)
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, list):  # as JSON and YAML hand tuples over
-                value = tuple(value)
-                object.__setattr__(self, field.name, value)
-            numbers = value if isinstance(value, tuple) else (value,)
-            whole = field.name in ("scale", "kernel_sizes", "jpeg")
-            for number in numbers:
-                if isinstance(number, bool) or not isinstance(number, int if whole else (int, float)):
-                    kind = "whole numbers" if whole else "numbers"
-                    raise InputError(f"degradation space: {field.name} must be {kind}, got {value!r}")
-            if field.name in _RANGES and not (len(numbers) == 2 and numbers[0] <= numbers[1]):
-                raise InputError(f"degradation space: {field.name} must be a range low, high, got {value!r}")
-            if field.name.endswith("_probability") and not 0 <= value <= 1:
-                raise InputError(f"degradation space: {field.name} must lie in [0, 1], got {value!r}")
-            if field.name == "noise_skew" and not value > 0:
-                raise InputError(f"degradation space: noise_skew must be above 0, got {value!r}")
-            if field.name.endswith("_step") and not value >= 0:
-                raise InputError(f"degradation space: {field.name} must be 0 or more, got {value!r}")
+        check_ranges("degradation space", self, ("scale", "kernel_sizes", "jpeg"), _RANGES)
+        if not self.noise_skew > 0:
+            raise InputError(f"degradation space: noise_skew must be above 0, got {self.noise_skew!r}")
+        for name in ("sigma_step", "noise_step"):
+            if not getattr(self, name) >= 0:
+                raise InputError(f"degradation space: {name} must be 0 or more, got {getattr(self, name)!r}")
         if not self.kernel_sizes:
             raise InputError("degradation space: kernel_sizes must name at least one size")
         # The ends of the ranges must themselves be degradations; Degradation names what is wrong with them.
@@ -186,6 +175,35 @@ def _uniform(rng: np.random.Generator, bounds: tuple[float, float], step: float,
     return round(low + step * int(rng.integers(count)), 9)
 
 
+@dataclasses.dataclass(frozen=True)
+class MixedSpace:
+    """Several spaces, each drawn from as often as the others.
+
+    Args:
+        spaces: at least one.
+        scale: HR side / LR side, whatever theirs are.
+
+    Raises:
+        InputError: there is no space.
+    """
+
+    spaces: tuple[TaskSpace, ...]
+    scale: int = 4
+
+    def __post_init__(self) -> None:
+        if not self.spaces:
+            raise InputError("degradation space: a mixture needs at least one space")
+        rescaled = tuple(dataclasses.replace(space, scale=self.scale) for space in self.spaces)
+        object.__setattr__(self, "spaces", rescaled)
+
+    def sample(self, rng: np.random.Generator) -> Degradation | TwoStage:
+        """Draw a space, and one task of it."""
+        return self.spaces[int(rng.integers(len(self.spaces)))].sample(rng)
+
+
+#: Anything that tasks are drawn from.
+TaskSpace: TypeAlias = DegradationSpace | TwoStageSpace | MixedSpace
+
 #: CMDSR's training tasks (arXiv 2104.03926, section IV): isotropic 15x15 blur of sigma 0.2, 0.3, ..., 4.0 and
 #: noise of 0, 1, ..., 75 levels. `dataclasses.replace(PAPER, jpeg_probability=1.0)` adds its JPEG of 30..80.
 PAPER = DegradationSpace(sigma_step=0.1, noise=(0.0, 75.0), noise_step=1.0, jpeg=(30, 80))
@@ -204,4 +222,36 @@ REAL = DegradationSpace(
 )
 
 #: The spaces that a configuration can name.
-SPACES = {"paper": PAPER, "real": REAL}
+SPACES: dict[str, TaskSpace] = {
+    "paper": PAPER,
+    "real": REAL,
+    "real-esrgan": REAL_ESRGAN,
+    "camera": CAMERA,
+}
+
+#: The kinds of spaces that a configuration can spell out, by the value of its key "kind".
+KINDS: dict[str, type[DegradationSpace] | type[TwoStageSpace]] = {
+    "one-stage": DegradationSpace,
+    "two-stage": TwoStageSpace,
+}
+
+
+def read_space(chosen: str | Mapping[str, Any] | Sequence[str | Mapping[str, Any]]) -> TaskSpace:
+    """Return the space that a configuration names or spells out.
+
+    Args:
+        chosen: a name of `SPACES`; or ranges, whose key "kind" is one of `KINDS` ("one-stage" without it); or
+            a list of such, which are mixed.
+
+    Raises:
+        InputError: there is no such name, kind or key, or a value has the wrong type or range.
+    """
+    if isinstance(chosen, str):
+        check_keys("degradation space", [chosen], SPACES, "name")
+        return SPACES[chosen]
+    if not isinstance(chosen, Mapping):
+        return MixedSpace(tuple(read_space(part) for part in chosen))
+    ranges = dict(chosen)
+    kind = ranges.pop("kind", "one-stage")
+    check_keys("degradation space", [kind], KINDS, "kind")
+    return KINDS[kind].from_dict(ranges)

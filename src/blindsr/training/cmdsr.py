@@ -14,7 +14,7 @@ from torch import Tensor
 from blindsr.dataset import PhotoCache, TaskBatch, TaskDataset
 from blindsr.dataset.layouts import training_photos
 from blindsr.dataset.photos import split_holdout
-from blindsr.degradation import degrade
+from blindsr.degradation import DegradationSpace, degrade
 from blindsr.errors import ConfigError
 from blindsr.loss import structural_dissimilarity, task_contrastive
 from blindsr.network import CMDSR, build_network
@@ -67,9 +67,11 @@ class CMDSRRecipe(Recipe):
 
     def dataset(self, rank: int) -> TaskDataset:
         """See `Recipe.dataset`."""
-        data = self.config.data
+        data, space = self.config.data, degradation_space(self.config)
+        if not isinstance(space, DegradationSpace):
+            raise ConfigError("data.degradations: the tasks of recipe cmdsr are of one stage")
         return TaskDataset(
-            self._photos, degradation_space(self.config), tasks=data.tasks, support=data.support,
+            self._photos, space, tasks=data.tasks, support=data.support,
             patch=data.patch, margin=data.margin, steps=self.config.steps, seed=self.config.seed, rank=rank,
             single_photo=data.single_photo, neighbours=data.neighbours,
         )  # fmt: skip

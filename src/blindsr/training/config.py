@@ -55,8 +55,8 @@ class CropSection(Section):
 
     photos: Path | None = None
     """Folder of sharp photos ..."""
-    degradations: str | dict[str, Any] = "real-esrgan"
-    """... degraded by tasks of this space, by name or by its ranges."""
+    degradations: str | dict[str, Any] | list[str | dict[str, Any]] = "real-esrgan"
+    """... degraded by tasks of this space, by name or by its ranges; of several, in turn by chance."""
     pairs: str | None = None
     """Instead: pairs, of a data set known by name (below `root`), or of a folder with HR/ and LR/."""
     root: Path = Path("data")

@@ -37,7 +37,7 @@ class Declared:
     """A criterion as the configuration declares it.
 
     Args:
-        name: Of the criterion, and of its entry in logs.
+        name: What logs call it: its own name, or what the key `as` says.
         criterion: What judges.
         weight: Of its value in the sum.
         view: What it judges in the second stage: "structure" or "output".
@@ -62,8 +62,9 @@ class Declared:
         arguments = dict(spec)
         name, weight = arguments.get("name"), arguments.pop("weight", 1.0)
         view, stage = arguments.pop("view", "output"), arguments.pop("stage", 2)
-        polarity = arguments.pop("polarity", None)
-        criterion = build_named(CRITERIA, arguments, "criteria", ("weight", "view", "stage", "polarity"))
+        polarity, label = arguments.pop("polarity", None), arguments.pop("as", name)
+        own = ("weight", "view", "stage", "polarity", "as")
+        criterion = build_named(CRITERIA, arguments, "criteria", own)
         polarity = criterion.polarities[0] if polarity is None else polarity
         for key, value, known in (
             ("view", view, VIEWS),
@@ -80,7 +81,7 @@ class Declared:
             raise ConfigError(
                 f"criteria: {name} has no place in the first stage, which is of regression alone"
             )
-        return cls(str(name), criterion, float(weight), view, polarity, stage)
+        return cls(str(label), criterion, float(weight), view, polarity, stage)
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -116,7 +117,7 @@ class CriaRecipe(Recipe):
         self.criteria = [Declared.of(spec) for spec in config.criteria]
         names = [declared.name for declared in self.criteria]
         if len(set(names)) < len(names):
-            raise ConfigError("criteria: each criterion may be declared once")
+            raise ConfigError("criteria: to declare one twice, give one of them another name by the key as")
         needed = {need for declared in self.criteria for need in declared.needs}
         if config.pixel_steps and not any(declared.stage == 1 for declared in self.criteria):
             raise ConfigError("criteria: pixel_steps needs a criterion of stage 1")

@@ -10,7 +10,7 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from blindsr.degradation import SPACES, DegradationSpace
+from blindsr.degradation import TaskSpace, read_space
 from blindsr.errors import ConfigError, InputError
 from blindsr.network import Restorer
 from blindsr.training.config import CMDSRConfig, CriaConfig, OptimiserSection
@@ -91,20 +91,13 @@ class Recipe(ABC):
         return learning_rate(*self.section(group, step))
 
 
-def degradation_space(config: CMDSRConfig | CriaConfig) -> DegradationSpace:
+def degradation_space(config: CMDSRConfig | CriaConfig) -> TaskSpace:
     """The space that a configuration names or spells out.
 
     Raises:
         ConfigError: No space of that name, or a range that it does not have.
     """
-    chosen = config.data.degradations
-    if isinstance(chosen, str):
-        if chosen not in SPACES:
-            raise ConfigError(f"data.degradations: {chosen!r} is not one of {', '.join(SPACES)}")
-        space = SPACES[chosen]
-    else:
-        try:
-            space = DegradationSpace.from_dict(chosen)
-        except InputError as error:
-            raise ConfigError(f"data.degradations: {error}") from None
-    return replace(space, scale=config.data.scale)
+    try:
+        return replace(read_space(config.data.degradations), scale=config.data.scale)
+    except InputError as error:
+        raise ConfigError(f"data.degradations: {error}") from None
