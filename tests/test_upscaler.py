@@ -462,6 +462,29 @@ class TestMemory:
         with pytest.raises(InputError, match="not enough memory even for small tiles"):
             upscaler.upscale(photo)
 
+    def test_memory_that_does_not_suffice_for_a_wide_halo(
+        self, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Tiles that cannot be made smaller are not tried for ever."""
+        upscaler = Upscaler(make_model(halo=60), device="cpu")
+        areas: list[int] = []
+
+        def scarce(lr: NDArray[np.float32], *knobs: Any) -> NDArray[np.float32]:
+            areas.append(lr.shape[2] * lr.shape[3])
+            raise MemoryError
+
+        monkeypatch.setattr(upscaler.engine, "upscale", scarce)
+        with pytest.raises(InputError, match="not enough memory even for small tiles"):
+            upscaler.upscale(made_photo(300, 400))
+        assert areas == sorted(set(areas), reverse=True) and areas[-1] <= 180 * 180
+
+    def test_a_wide_halo_of_grouped_pixels_has_wide_tiles(self, make_model: MakeModel) -> None:
+        """The halo of a network on groups of 4 x 4 pixels is four times as wide, and so may its tiles be."""
+        picture = Picture(np.zeros((3000, 4000, 3), np.float32))
+        upscaler = Upscaler(make_model(scale=1, multiple=4, adaptive=False, halo=200), device="cpu")
+        tiles = upscaler._plan(picture, 3000, 4000, None)
+        assert sum(tile.window.area for tile in tiles) < 2.2 * 3000 * 4000
+
     def test_tiles_fit_their_share(self, make_model: MakeModel) -> None:
         picture = Picture(np.zeros((3000, 4000, 1), np.float32))
         upscaler = Upscaler(make_model(tile_memory=10_000), device="cpu")

@@ -111,7 +111,9 @@ class Upscaler:
         self.texture = _texture(self.model, texture)
         self.tile, self.max_pixels = tile, max_pixels
         self.memory = memory or Memory.safe_share()
-        self._most_pixels = AUTO_PIXELS
+        # What works on groups of pixels takes so much less for each pixel, and has so much wider a halo.
+        self._most_pixels = AUTO_PIXELS * self.model.multiple**2
+        self._found_short = False
         self.engine = choose_engine(self.model, device, threads)
 
     def adapt(self, images: Sequence[str | Path | NDArray[Any] | Picture]) -> Adaptation:
@@ -315,13 +317,16 @@ class Upscaler:
                 return
             except MemoryError as error:
                 largest = max(tile.window.area for tile in tiles)
-                if largest <= _LEAST_PIXELS:
+                self._most_pixels = largest // 2
+                smaller = self._plan(picture, sink.height, sink.width, memory)
+                # A wide halo may leave no room for smaller ones.
+                if largest <= _LEAST_PIXELS or max(tile.window.area for tile in smaller) >= largest:
                     raise InputError(
                         "not enough memory even for small tiles; close other programs, or use --device cpu"
                     ) from error
-                if self._most_pixels == AUTO_PIXELS:  # else it was said before
+                if not self._found_short:
                     log.warning("not enough memory for tiles of this size: going on with smaller ones")
-                self._most_pixels = largest // 2
+                self._found_short = True
 
     def _plan(self, picture: Picture | Photo, height: int, width: int, memory: Memory | None) -> list[Tile]:
         """Tiles that the memory has room for, beside the rows of a resized result that are in hand."""
