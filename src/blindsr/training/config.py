@@ -129,8 +129,6 @@ class ContrastSection(Section):
     regression: Literal["structure", "frozen"] = "structure"
     """What the pixel criterion alone makes of a photo: the structure view (its gradient stopped), or what the
     network of the end of the first stage makes of it."""
-    separate: bool = False
-    """Criteria of the output move the texture view alone: they see the structure view, but as it is."""
 
 
 class ValidationSection(Section):

@@ -223,8 +223,6 @@ class CriaRecipe(Recipe):
         seen = {"structure": views.structure, "output": views.output}
         if batch.step < self.config.pixel_steps:
             return self._first_stage(seen, hr)
-        if self.config.contrast.separate and views.texture is not None:
-            seen["output"] = views.structure.detach() + views.texture
         if "regression" in self.companions and batch.step == self.config.pixel_steps:
             self.companions["regression"].load_state_dict(self.network.state_dict())
         return self._second_stage(seen, views.mask, lr, hr, batch.step)
