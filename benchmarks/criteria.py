@@ -8,10 +8,8 @@ number of steps; they differ in which view each criterion judges, and in the con
 
 - sum: every criterion judges the output, weighted and added;
 - contrast: and the triplet of output, truth and regression (what the network of the first stage makes);
-- projector: the pixel criterion judges the structure view, and a weaker one holds the output; the others
-  judge the output;
-- both: and the triplet, whose negative is the structure view;
-- control: as sum, the pixel criterion weakened to what holds the output of the projector's arms.
+- projector: as sum, and the structure view is held to the pixel criterion;
+- both: and the triplet, whose negative is the structure view.
 
 What is measured: City100 iPhoneX, test 001-020, x1; PSNR and SSIM on RGB, 4 pixels of border left out, 8 bit;
 LPIPS (SqueezeNet) and NIQE on the whole picture; mean over the seeds, and half the range between them.
@@ -40,11 +38,10 @@ from blindsr.training import load_config, train
 from blindsr.training.loop import newest_checkpoint
 
 SEEDS = (0, 1, 2)
-HELD = 0.3  # weight of the pixel criterion on the output where the structure view has the whole one
 PIXEL = {"name": "pixel", "stage": 1, "weight": 1.0}
 FIRST = [PIXEL, {"name": "structural", "stage": 1, "weight": 0.2}]
 TEXTURE = [{"name": "perceptual", "weight": 0.05}, {"name": "adversarial", "weight": 0.1}]
-CONTRAST = {"name": "contrastive", "form": "direction", "weight": 0.02}
+CONTRAST = {"name": "contrastive", "form": "margin", "margin": 0.1, "weight": 0.03}
 
 app = typer.Typer(add_completion=False, help=__doc__)
 Pixels = NDArray[np.float32]
@@ -52,15 +49,13 @@ Pixels = NDArray[np.float32]
 
 def arms(contrast: dict[str, Any]) -> dict[str, tuple[list[dict[str, Any]], str]]:
     """Criteria of each arm, and what its regression is."""
-    whole = [PIXEL | {"view": "output"}, *TEXTURE]
-    weaker = PIXEL | {"as": "held", "view": "output", "weight": HELD}
-    views = [PIXEL | {"view": "structure"}, weaker, *TEXTURE]
+    output = [PIXEL | {"view": "output"}, *TEXTURE]
+    views = [PIXEL | {"view": "structure", "as": "structure"}, *output]
     return {
-        "sum": (whole, "frozen"),
-        "contrast": ([*whole, CONTRAST | contrast], "frozen"),
+        "sum": (output, "frozen"),
+        "contrast": ([*output, CONTRAST | contrast], "frozen"),
         "projector": (views, "structure"),
         "both": ([*views, CONTRAST | contrast], "structure"),
-        "control": ([weaker, *TEXTURE], "frozen"),
     }
 
 
