@@ -61,8 +61,9 @@ def _section(table: Table) -> str:
         body.append(f"<tr><th>{title}</th>{''.join(f'<td>{value}</td>' for value in values)}</tr>\n")
     plots = []
     for measure in table.measures:
+        way = "higher" if measure.higher_is_better else "lower"
         for caption, svg in (
-            (f"{measure.title} against time", scatter(table, measure)),
+            (f"{measure.title} against time; {way} is better", scatter(table, measure)),
             (f"{measure.title} by degradation; in each row the best is darkest", heat_map(table, measure)),
         ):
             if svg:

@@ -13,7 +13,7 @@ from typing import Any
 
 from blindsr import __version__
 from blindsr.errors import InputError
-from blindsr.evaluation.measures import Measure
+from blindsr.evaluation.measures import Convention, Measure, Pixels
 from blindsr.evaluation.runner import Cell, Result
 from blindsr.files import atomic_path
 
@@ -146,7 +146,12 @@ def as_json(results: Sequence[Result], tables: Sequence[Table]) -> str:
                 "convention": table.convention,
                 "peak_memory": table.memory,
                 "measures": [
-                    {"name": m.name, "title": m.title, "higher_is_better": m.higher_is_better}
+                    {
+                        "name": m.name,
+                        "title": m.title,
+                        "digits": m.digits,
+                        "higher_is_better": m.higher_is_better,
+                    }
                     for m in table.measures
                 ],
                 "rows": [
@@ -184,6 +189,70 @@ def as_markdown(tables: Sequence[Table], speed: bool = True) -> str:
             lines += [f"| {title} | " + " | ".join(cells) + " |" for title, cells in costs(table).items()]
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks)
+
+
+def as_standings(table: Table) -> str:
+    """A table in Markdown with a row for each contestant and a column for each degradation."""
+    measures = " / ".join(measure.title for measure in table.measures)
+    rows = dict(table.rows)
+    if len(rows) > 1:
+        rows["mean"] = table.total()
+    columns = {
+        title: [written(table, row, name) for name in table.contestants] for title, row in rows.items()
+    } | costs(table)
+    lines = [f"**{table.benchmark} x{table.scale}**, {measures}; {table.convention}", ""]
+    lines += ["| | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
+    for i, name in enumerate(table.contestants):
+        lines.append(f"| {name} | " + " | ".join(column[i] for column in columns.values()) + " |")
+    return "\n".join(lines)
+
+
+def read_tables(content: Mapping[str, Any], where: str) -> list[Table]:
+    """The tables that `as_json` has written.
+
+    Args:
+        content: What the JSON holds.
+        where: What an error message begins with.
+
+    Raises:
+        InputError: It is no such content.
+    """
+    tables = []
+    try:
+        if content["format"] != "blindsr evaluation":
+            raise ValueError(content["format"])
+        for benchmark in content["benchmarks"]:
+            measures = [
+                Measure(m["name"], m["title"], m["digits"], m["higher_is_better"], True, _measured_elsewhere)
+                for m in benchmark["measures"]
+            ]
+            rows = {
+                row["degradation"]: {
+                    name: Mean(**{**mean, "scores": {k: float(v) for k, v in mean["scores"].items()}})
+                    for name, mean in row["contestants"].items()
+                }
+                for row in benchmark["rows"]
+            }
+            contestants = list(dict.fromkeys(name for row in rows.values() for name in row))
+            tables.append(
+                Table(
+                    benchmark["name"],
+                    benchmark["scale"],
+                    benchmark["convention"],
+                    contestants,
+                    measures,
+                    rows,
+                    dict(benchmark["peak_memory"]),
+                )
+            )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{where}: not the results of an evaluation ({error!r}); measure again") from error
+    return tables
+
+
+def _measured_elsewhere(restored: Pixels, truth: Pixels | None, convention: Convention) -> float:
+    """What stands for a measure of which only the values are known."""
+    raise InputError("these values were read from a file; measure anew with blindsr evaluate")
 
 
 def written(table: Table, row: dict[str, Mean], contestant: str, bold: tuple[str, str] = ("**", "**")) -> str:
