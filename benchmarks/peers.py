@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from blindsr.errors import InputError
-from blindsr.evaluation.contestants import Contestant, find_contestant
+from blindsr.evaluation.contestants import LOADERS, Contestant, find_contestant
 
 #: Where the files of the peers are looked for: beside the repository.
 FOLDER = Path(__file__).parents[2] / "shared" / "peers"
@@ -16,7 +18,23 @@ PEERS = {
     "realesrgan-wdn": ("Real-ESRGAN general-wdn-x4v3", "RealESRGAN_General_WDN_x4_v3.param"),
     "animevideo": ("Real-ESRGAN animevideov3-x4", "realesr-animevideov3-x4.param"),
     "lsdir": ("LSDIR Compact C3 x4", "4xLSDIRCompactC3.param"),
+    "srmd": ("SRMD x4, told noise 3", "srmd_x4.param"),
+    "srmdnf": ("SRMDNF x4", "srmdnf_x4.param"),
+    "imdn": ("IMDN x4", "IMDN_x4.pth"),
 }
+
+#: SRMD (Zhang et al. 2018) must be told the blur, as the kernel's place among 15 principal components, and
+#: the noise in parts of white. These are the components that nihui/srmd-ncnn-vulkan, whose files these are,
+#: tells it for every photo.
+_SRMD_KERNEL = (
+    -1.12360956e-08, -1.36899159e-08, 1.85637958e-02, 2.86066886e-08, 3.35292965e-02, 8.37272935e-08,
+    -2.54424009e-07, -3.16234976e-02, -1.35169253e-02, -1.10466090e-08, 3.84753793e-02, 3.79465739e-08,
+    -2.44916752e-01, -8.02213490e-01, -5.40549755e-01,
+)  # fmt: skip
+_TOLD: dict[str, Sequence[float]] = {"srmd": (*_SRMD_KERNEL, 3 / 255), "srmdnf": _SRMD_KERNEL}
+
+#: Where files lie beside what the network must be told: the peers' own folder may not let us write.
+TOLD_FOLDER = Path(__file__).parents[1] / ".cache" / "peers"
 
 
 def find_peer(name: str, folder: Path = FOLDER, threads: int | None = None) -> Contestant:
@@ -28,5 +46,31 @@ def find_peer(name: str, folder: Path = FOLDER, threads: int | None = None) -> C
     """
     if name not in PEERS:
         raise InputError(f"--peer {name}: there are {', '.join(PEERS)}")
+    return find_contestant(written_peer(name, folder), "cpu", threads)
+
+
+def written_peer(name: str, folder: Path = FOLDER) -> str:
+    """A peer as the command line of `blindsr evaluate` has it: TITLE=FILE."""
     title, file = PEERS[name]
-    return find_contestant(f"{title}={folder / file}", "cpu", threads)
+    place = folder / file
+    if name in _TOLD and place.is_file():
+        TOLD_FOLDER.mkdir(parents=True, exist_ok=True)
+        for suffix in (".param", ".bin"):
+            link = TOLD_FOLDER / place.with_suffix(suffix).name
+            link.unlink(missing_ok=True)
+            link.symlink_to(place.with_suffix(suffix).resolve())
+        place = TOLD_FOLDER / file
+        place.with_suffix(".json").write_text(json.dumps({"planes": list(_TOLD[name])}), encoding="utf-8")
+    return f"{title}={place}"
+
+
+def written_peers(folder: Path = FOLDER) -> list[str]:
+    """Every model in a folder of peers, as TITLE=FILE: those known by name first, then the others."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder of peers")
+    files = {file for _, file in PEERS.values()}
+    found = [written_peer(name, folder) for name, (_, file) in PEERS.items() if (folder / file).is_file()]
+    for file in sorted(folder.iterdir()):
+        if file.suffix in LOADERS and file.suffix != ".bin" and file.name not in files:
+            found.append(f"{file.stem}={file}")
+    return found

@@ -53,7 +53,7 @@ VERDICT = (
 
 def wrong_cell(cell: Cell) -> Cell:
     """The cell whose degradation is the wrong task here."""
-    assert cell.degradation is not None
+    assert isinstance(cell.degradation, Degradation)
     blur = WRONG_TASK["blur"][cell.degradation.sigma_x]
     noise = WRONG_TASK["noise"][int(cell.degradation.noise)]
     return replace(cell, degradation=replace(cell.degradation, sigma_x=blur, sigma_y=blur, noise=noise))

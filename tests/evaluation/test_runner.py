@@ -212,6 +212,24 @@ def test_degradations_are_checked_and_taken_once(benchmark: Benchmark) -> None:
         cells_of(replace(benchmark, samples=[replace(benchmark.samples[0], lr=None)]), [GIVEN])
 
 
+def test_a_paper_s_degradations_are_one_option(pairs: Path, tmp_path: Path) -> None:
+    benchmark = folder_benchmark("hr", str(pairs / "HR"), 2, degraded=True)
+    assert [cell.title for cell in cells_of(benchmark, ["dasr-iso", ""])] == [
+        "bicubic",
+        "blur=0.6,kernel=21",
+        "blur=1.2,kernel=21",
+        "blur=1.8,kernel=21",
+    ]
+    (drawn,) = cells_of(benchmark, ["real-esrgan"])
+    first, second = (Specimen(drawn, benchmark.samples[0], seed) for seed in (0, 1))
+    assert drawn.title == "real-esrgan" and first.lr.shape == (16, 20, 3)
+    assert not np.array_equal(first.lr, second.lr) and first.key != second.key
+    results = evaluate([Repeater().contestant()], [drawn], MEASURES, RecordFile(tmp_path / "r.jsonl"))
+    assert [bool(r.scores) for r in results] == [True, True]
+    with pytest.raises(InputError, match="--degrade: unknown name 'real-esgan'; did you mean 'real-esrgan'"):
+        cells_of(benchmark, ["real-esgan"])
+
+
 def test_two_of_one_title_are_refused(benchmark: Benchmark, tmp_path: Path) -> None:
     contestants = [Repeater().contestant(), Repeater().contestant()]
     with pytest.raises(InputError, match="two contestants are called repeater"):

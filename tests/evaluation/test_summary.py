@@ -5,19 +5,29 @@ from __future__ import annotations
 import csv
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 from blindsr.dataset.layouts import Sample
+from blindsr.errors import InputError
 from blindsr.evaluation.benchmarks import Benchmark
 from blindsr.evaluation.charts import heat_map, round_axis, scatter
 from blindsr.evaluation.gallery import Gallery
 from blindsr.evaluation.measures import find_measures
 from blindsr.evaluation.page import page_of
 from blindsr.evaluation.runner import Cell, Result, cells_of
-from blindsr.evaluation.summary import Table, as_csv, as_json, as_markdown, tables_of
+from blindsr.evaluation.summary import (
+    Table,
+    as_csv,
+    as_json,
+    as_markdown,
+    as_standings,
+    read_tables,
+    tables_of,
+)
 
 from .conftest import save
 
@@ -99,6 +109,36 @@ def test_plots_are_whole_and_say_what_they_show(tables: list[Table]) -> None:
             "rgb(240,246,252)",
             "rgb(8,81,156)",
         ] * 2
+
+
+def test_a_name_that_had_to_move_is_led_to_its_dot(tables: list[Table]) -> None:
+    (table,) = tables
+    means = {name: replace(mean, ms_per_megapixel=900.0) for name, mean in table.total().items()}
+    close = {
+        name: replace(mean, scores={"psnr": 30 + 1e-4 * i, "ssim": 0.5})
+        for i, (name, mean) in enumerate(means.items())
+    }
+    table.rows.clear()
+    table.rows["bicubic"] = close
+    dots = ElementTree.fromstring(scatter(table, MEASURES[1]))
+    tops = {text.text: float(text.get("y", "nan")) for text in dots.iter("text")}
+    assert abs(tops["plain"] - tops["<b>&"]) >= 13
+    leaders = [line for line in dots.iter("line") if line.get("class") == "leader"]
+    assert leaders and all(float(line.get("y2", "nan")) + 4 in tops.values() for line in leaders)
+
+
+def test_rows_of_contestants_and_back_from_json(results: list[Result], cells: list[Cell]) -> None:
+    tables = tables_of(results, cells, MEASURES, {"plain": 250_000_000, "absent": 1})
+    assert as_standings(tables[0]).splitlines()[2:] == [
+        "| | bicubic | noise=5 | mean | ms / MP | peak MB |",
+        "|---|---|---|---|---|---|",
+        "| plain | 31.00 / 0.5000 | 28.00 / 0.5000 | 29.50 / 0.5000 | 1000 | 250 |",
+        "| <b>& | **32.00** / **0.6000** | **29.00** / **0.6000** | **30.50** / **0.6000** | 3000 | - |",
+    ]
+    (back,) = read_tables(json.loads(as_json(results, tables)), "results.json")
+    assert back.rows == tables[0].rows and as_standings(back) == as_standings(tables[0])
+    with pytest.raises(InputError, match=r"results\.json: not the results of an evaluation"):
+        read_tables({"format": "something else"}, "results.json")
 
 
 def test_nothing_is_plotted_of_one_contestant(results: list[Result], cells: list[Cell]) -> None:

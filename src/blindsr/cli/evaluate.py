@@ -19,7 +19,10 @@ from blindsr.cli.screen import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from blindsr.evaluation.benchmarks import Benchmark
+    from blindsr.evaluation.measures import Measure
     from blindsr.evaluation.runner import Result
     from blindsr.evaluation.summary import Table
 
@@ -46,7 +49,8 @@ def evaluate(
         typer.Option(
             "--degrade",
             metavar="TEXT",
-            help='Make the LR photos, such as "blur=2.6,noise=15"; "" is bicubic, "given" the LR there are.',
+            help='Make the LR photos, such as "blur=2.6,noise=15", or as a paper does: cmdsr, dasr-iso, '
+            'dasr-aniso, gaussian8, real-esrgan; "" is bicubic, "given" the LR there are. Repeatable.',
         ),
     ] = None,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for records, tables and the page.")] = Path(
@@ -59,7 +63,23 @@ def evaluate(
         int | None, typer.Option(min=1, max=16, help="Of the test sets; else what each usually has, or 4.")
     ] = None,
     metric: Annotated[
-        list[str] | None, typer.Option(help="What to measure; repeatable. Default: psnr, ssim.")
+        list[str] | None,
+        typer.Option(
+            help="What to measure: psnr, ssim, niqe, lpips, lpips-alex, pyiqa:NAME; repeatable. "
+            "Default: psnr, ssim, and what files are given for."
+        ),
+    ] = None,
+    niqe: Annotated[
+        Path | None,
+        typer.Option(envvar="BLINDSR_NIQE", help="Parameters of NIQE, which needs no ground truth."),
+    ] = None,
+    lpips: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FEATURES:HEADS",
+            envvar="BLINDSR_LPIPS",
+            help="Files of LPIPS: weights of SqueezeNet, and the linear ones.",
+        ),
     ] = None,
     channel: Annotated[str | None, typer.Option(help="y or rgb, whatever the benchmark's papers do.")] = None,
     border: Annotated[int | None, typer.Option(min=0, help="Pixels left out along every edge.")] = None,
@@ -68,6 +88,9 @@ def evaluate(
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+    memory: Annotated[
+        bool, typer.Option("--memory/--no-memory", help="Also measure each model's peak memory.")
+    ] = True,
     crops: Annotated[int, typer.Option(min=0, help="Pictures of each set that the page shows.")] = 2,
 ) -> None:
     """Measure models on test sets: a table, and table.md, pictures.csv, results.json, index.html in --out.
@@ -80,8 +103,9 @@ def evaluate(
             os.environ.setdefault(name, str(threads))
     from blindsr.errors import InputError
     from blindsr.evaluation.contestants import find_contestant
+    from blindsr.evaluation.footprint import footprint
     from blindsr.evaluation.gallery import Gallery
-    from blindsr.evaluation.measures import find_measures
+    from blindsr.evaluation.measures import find_measures, measures_from
     from blindsr.evaluation.page import page_of
     from blindsr.evaluation.records import RecordFile
     from blindsr.evaluation.runner import cells_of, evaluate
@@ -91,7 +115,9 @@ def evaluate(
         raise InputError("evaluate whom? give one --model or more, such as --model bicubic --model cmdsr-x4")
     if not data:
         raise InputError("evaluate on what? give one --data or more, such as --data Set5 or --data NAME=PATH")
-    measures = find_measures(metric or ["psnr", "ssim"])
+    files = None if lpips is None else _files_of_lpips(lpips)
+    known = measures_from(niqe, files, device if device in ("cuda", "mps") else "cpu")
+    measures = find_measures(metric or list(known), known)
     contestants = [find_contestant(text, device, threads) for text in model]
     benchmarks = [_benchmark(text, root, scale, degradation is not None) for text in data]
     names = [benchmark.name for benchmark in benchmarks]
@@ -99,6 +125,8 @@ def evaluate(
         if names.count(name) > 1:
             raise InputError(f"two test sets are called {name}; call one otherwise: NAME=PATH")
     benchmarks = [_under(benchmark, channel, border, luma) for benchmark in benchmarks]
+    for benchmark, text in zip(benchmarks, data, strict=True):
+        _say_what_is_missing(benchmark, text, measures)
     cells = [cell for benchmark in benchmarks for cell in cells_of(benchmark, degradation or [])]
     records = RecordFile(out / "records.jsonl")
     gallery = Gallery(out / "crops", crops) if crops else None
@@ -118,9 +146,18 @@ def evaluate(
 
             stop = end.in_good_order()
             results = evaluate(contestants, cells, measures, records, gallery, show, stop)
+            taken: dict[str, int] = {}
+            able = {result.contestant for result in results if not result.error}
+            for text, contestant in zip(model, contestants, strict=True):
+                if stop.is_set() or not memory or contestant.title not in able:
+                    continue
+                progress.update(bar, description=escape(f"memory of {contestant.title}"))
+                found = footprint(text, contestant, device, threads, records)
+                if found is not None:
+                    taken[contestant.title] = found
         if stop.is_set():
             return
-        tables = tables_of(results, cells, measures)
+        tables = tables_of(results, cells, measures, taken)
         write_text(out / "table.md", as_markdown(tables) + "\n")
         write_text(out / "pictures.csv", as_csv(results, measures))
         write_text(out / "results.json", as_json(results, tables))
@@ -141,6 +178,37 @@ def _benchmark(text: str, root: Path, scale: int | None, degraded: bool) -> Benc
     if equals:
         return folder_benchmark(name, places, scale or 4, degraded)
     return find_benchmark(name, root, scale)
+
+
+def _files_of_lpips(text: str) -> tuple[Path, Path]:
+    """The two files as they are written on the command line."""
+    from blindsr.errors import InputError
+
+    features, separator, heads = text.partition(os.pathsep)
+    if not (separator and heads):
+        raise InputError(f"--lpips {text}: give two files, FEATURES{os.pathsep}HEADS")
+    return Path(features).expanduser(), Path(heads).expanduser()
+
+
+def _say_what_is_missing(benchmark: Benchmark, text: str, measures: Sequence[Measure]) -> None:
+    """Say in one line why a test set without ground truth will have no values of some measures."""
+    from blindsr.evaluation.benchmarks import pairs_below
+
+    lost = [measure.name for measure in measures if measure.needs_truth]
+    if benchmark.has_truth or not lost:
+        return
+    _, equals, place = text.partition("=")
+    below = pairs_below(Path(place).expanduser()) if equals and os.pathsep not in place else None
+    if below is not None:
+        advice = f"there are pairs in {below}: give that folder"
+    elif len(lost) < len(measures):
+        advice = "they are left out"
+    else:
+        advice = (
+            "give HR/ and LR/ in it or HR:LR, --degrade to take its photos as ground truth, or --niqe FILE"
+        )
+    console = Console(stderr=True)
+    say(console, escape(f"{benchmark.name}: no ground truth, which {' and '.join(lost)} need; {advice}"))
 
 
 def _under(benchmark: Benchmark, channel: str | None, border: int | None, luma: bool) -> Benchmark:
@@ -164,7 +232,7 @@ def _print(table: Table) -> None:
     from rich.markup import escape as markup
     from rich.table import Table as Grid
 
-    from blindsr.evaluation.summary import speeds, written
+    from blindsr.evaluation.summary import costs, written
 
     console = Console()
     names = " / ".join(measure.title for measure in table.measures)
@@ -176,7 +244,8 @@ def _print(table: Table) -> None:
     for title, row in rows.items():
         cells = [written(table, row, name, ("[bold]", "[/]")) for name in table.contestants]
         grid.add_row(markup(title), *cells)
-    grid.add_row("ms / MP", *speeds(table), style="dim")
+    for title, values in costs(table).items():
+        grid.add_row(title, *values, style="dim")
     # On a pipe or a narrow terminal a value must stay whole.
     wide = Console(width=None if console.is_terminal else 1000)
     wide.print(grid)

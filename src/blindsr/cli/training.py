@@ -87,14 +87,27 @@ def degrade(
     degradation: Annotated[
         str, typer.Option("--degrade", metavar="TEXT", help='Such as "blur=2.6,noise=15,jpeg=60".')
     ] = "",
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The degradations that a paper tests under: cmdsr, dasr-iso, dasr-aniso, gaussian8, "
+            "gaussian8-direct, real-esrgan, camera; each in a folder of its own.",
+        ),
+    ] = None,
     scale: Annotated[int, typer.Option(min=1, help="How many times smaller the photos become.")] = 4,
     seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
 ) -> None:
-    """Make a test set: LR photos of a known degradation."""
-    from blindsr.degradation import Degradation, degrade_folder
+    """Make a test set: LR photos of a known degradation, and a manifest with parameters, seeds, checksums."""
+    from blindsr.degradation import Degradation, degrade_folder, degrade_protocol
 
+    if protocol is not None and degradation:
+        raise InputError("give either --degrade or --protocol: a protocol has its own degradations")
     # A photo that cannot be degraded is logged as it is met.
-    records = degrade_folder(source, out, Degradation.parse(degradation, scale=scale), seed)
+    if protocol is not None:
+        records = degrade_protocol(source, out, protocol, scale, seed)
+    else:
+        records = degrade_folder(source, out, Degradation.parse(degradation, scale=scale), seed)
     if any(record.error for record in records):
         raise typer.Exit(EXIT_SOME_FAILED)
 

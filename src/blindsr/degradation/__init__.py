@@ -1,11 +1,14 @@
 """How a low-resolution photo comes to be: seeded operators on NumPy arrays and on torch batches alike."""
 
 from blindsr.degradation.blur import blur, gaussian_kernel
+from blindsr.degradation.direct import Direct
+from blindsr.degradation.drawn import Drawn
 from blindsr.degradation.jpeg import jpeg
 from blindsr.degradation.kernels import Kernel
 from blindsr.degradation.manifest import Record, degrade_folder
 from blindsr.degradation.noise import gaussian_noise, poisson_noise
 from blindsr.degradation.pipeline import Degradation, Task, degrade, degrade_image, modcrop
+from blindsr.degradation.protocols import PROTOCOLS, Protocol, degrade_protocol, find_tasks
 from blindsr.degradation.resize import imresize, resize
 from blindsr.degradation.space import PAPER, REAL, SPACES, DegradationSpace, MixedSpace, TaskSpace, read_space
 from blindsr.degradation.two_stage import CAMERA, REAL_ESRGAN, Stage, StageSpace, TwoStage, TwoStageSpace
@@ -13,13 +16,17 @@ from blindsr.degradation.two_stage import CAMERA, REAL_ESRGAN, Stage, StageSpace
 __all__ = [
     "CAMERA",
     "PAPER",
+    "PROTOCOLS",
     "REAL",
     "REAL_ESRGAN",
     "SPACES",
     "Degradation",
     "DegradationSpace",
+    "Direct",
+    "Drawn",
     "Kernel",
     "MixedSpace",
+    "Protocol",
     "Record",
     "Stage",
     "StageSpace",
@@ -31,6 +38,8 @@ __all__ = [
     "degrade",
     "degrade_folder",
     "degrade_image",
+    "degrade_protocol",
+    "find_tasks",
     "gaussian_kernel",
     "gaussian_noise",
     "imresize",

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from blindsr.degradation.drawn import Drawn
 from blindsr.degradation.pipeline import Task, degrade_image, modcrop
 from blindsr.errors import InputError
 from blindsr.files import atomic_path
@@ -32,6 +34,7 @@ class Record:
         width: columns of the LR file.
         height: rows of the LR file.
         sha256: of the LR file's bytes.
+        degradation: what was drawn for this photo; None where all have the same.
         error: why it could not be made; empty if it was.
     """
 
@@ -41,21 +44,33 @@ class Record:
     width: int = 0
     height: int = 0
     sha256: str = ""
+    degradation: Mapping[str, Any] | None = None
     error: str = ""
 
 
-def degrade_folder(source: Path, out: Path, degradation: Task, seed: int) -> list[Record]:
+def degrade_folder(
+    source: Path,
+    out: Path,
+    degradation: Task,
+    seed: int,
+    *,
+    about: Mapping[str, Any] | None = None,
+    leave_out: Path | None = None,
+) -> list[Record]:
     """Make the LR photos of a test set.
 
     Each photo is cropped to a multiple of the scale, degraded, and written as an 8-bit PNG of the same name
     in the same place below `out`; alpha is left out, gray becomes RGB. `out`/manifest.json holds the
-    degradation, and each file's seed and SHA-256. Running twice gives the same bytes.
+    degradation, and each file's seed, SHA-256 and, where each has its own, degradation. Running twice gives
+    the same bytes.
 
     Args:
         source: a photo, or a folder whose photos are taken at any depth.
         out: folder for the LR files, made if it is not there.
         degradation: the task.
         seed: each file's noise is seeded by this and the file's name, so adding files changes no others.
+        about: more entries for the manifest.
+        leave_out: folder whose photos are no source; None: `out`.
 
     Returns:
         A record for each photo, in the order of their names. A photo that cannot be degraded is logged and
@@ -64,7 +79,7 @@ def degrade_folder(source: Path, out: Path, degradation: Task, seed: int) -> lis
     Raises:
         InputError: there are no photos, two would become the same file, or none could be degraded.
     """
-    root, files = _photos(source, out)
+    root, files = _photos(source, leave_out or out)
     targets: dict[str, Path] = {}
     for file in files:
         target = file.relative_to(root).with_suffix(".png").as_posix()
@@ -78,6 +93,7 @@ def degrade_folder(source: Path, out: Path, degradation: Task, seed: int) -> lis
     if len(failed) == len(records):
         raise InputError(f"{source}: no photo could be degraded; the first: {failed[0].error}")
     text = {
+        **(about or {}),
         "degradation": degradation.as_dict(),
         "written": str(degradation),
         "seed": seed,
@@ -125,7 +141,9 @@ def _degrade_file(file: Path, root: Path, out: Path, degradation: Task, seed: in
         return Record(name.as_posix(), error=str(error))
     digest = hashlib.sha256(target.read_bytes()).hexdigest()
     height, width = lr.shape[:2]
-    return Record(name.as_posix(), target.relative_to(out).as_posix(), file_seed, width, height, digest)
+    drawn = degradation.task(file_seed).as_dict() if isinstance(degradation, Drawn) else None
+    written = target.relative_to(out).as_posix()
+    return Record(name.as_posix(), written, file_seed, width, height, digest, drawn)
 
 
 def _file_seed(name: str, seed: int) -> int:
@@ -138,4 +156,4 @@ def _written(record: Record) -> dict[str, Any]:
     """Return what the manifest says of a photo."""
     if record.error:
         return {"source": record.source, "error": record.error}
-    return {key: value for key, value in asdict(record).items() if key != "error"}
+    return {key: value for key, value in asdict(record).items() if key != "error" and value is not None}

@@ -134,3 +134,12 @@ def folder_benchmark(name: str, places: str, scale: int, degraded: bool) -> Benc
             for own, file in zip(names, files, strict=True)
         ]
     return Benchmark(name, scale, samples)
+
+
+def pairs_below(folder: Path) -> Path | None:
+    """The first folder below one, at most two levels down, that holds HR/ and LR/ (or GT/ and LQ/)."""
+    for pattern in ("*", "*/*"):
+        for place in sorted(folder.glob(pattern)):
+            if place.is_dir() and sides_in(place) is not None:
+                return place
+    return None

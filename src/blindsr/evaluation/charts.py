@@ -126,7 +126,7 @@ def _cell(row: dict[str, Mean], name: str, measure: Measure, x: float, y: float)
 
 
 def _label(title: str, x: float, y: float, taken: list[tuple[float, float, float]]) -> str:
-    """A dot's name beside it, moved down as far as others are in the way."""
+    """A dot's name beside it, moved down as far as others are in the way; then a line leads to it."""
     width = _SIGN * len(title)
     end = x + 9 + width > _WIDTH - _RIGHT
     left, top = (x - 9 - width if end else x + 9), y + 4
@@ -135,7 +135,11 @@ def _label(title: str, x: float, y: float, taken: list[tuple[float, float, float
         if not apart and abs(top - other_top) < 13:
             top = other_top + 13
     taken.append((left, top, width))
-    return _text(x - 9 if end else x + 9, top, title, "end" if end else "start")
+    at = x - 9 if end else x + 9
+    leader = ""
+    if top > y + 4:
+        leader = f'<line class="leader" x1="{x:.1f}" y1="{y:.1f}" x2="{at:.1f}" y2="{top - 4:.1f}"/>'
+    return leader + _text(at, top, title, "end" if end else "start")
 
 
 def _text(x: float, y: float, text: str, anchor: str, kind: str = "") -> str:

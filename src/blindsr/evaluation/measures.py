@@ -4,16 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import partial
-from typing import Any
+from functools import cache, partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from blindsr.errors import InputError
-from blindsr.evaluation.metrics import METRICS
+from blindsr.errors import InputError, ModelError
+from blindsr.evaluation.metrics import (
+    METRICS,
+    installed_metric,
+    installed_network,
+    lpips,
+    niqe,
+    read_niqe,
+    read_squeeze,
+)
 from blindsr.evaluation.metrics.convention import Channel
 from blindsr.evaluation.records import digest
+from blindsr.files import sha256
 
 Pixels = NDArray[np.float32]
 
@@ -93,14 +104,117 @@ class Measure:
 def find_measures(names: list[str], table: Mapping[str, Measure] | None = None) -> list[Measure]:
     """The measures of these names.
 
+    Args:
+        names: Of the table; or "lpips-alex", "lpips-vgg" and "lpips-squeeze", by the installed package
+            `lpips`; or "pyiqa:NAME", any metric of the installed package `pyiqa`.
+        table: By name; None takes `MEASURES`.
+
     Raises:
-        InputError: There is none of that name.
+        InputError: There is none of that name, or it needs a file that was not given.
+        MissingExtraError: Its package is not installed.
+        ModelError: Its package does not work.
     """
     known = MEASURES if table is None else table
-    for name in names:
-        if name not in known:
-            raise InputError(f"metric {name!r}: there are {', '.join(known)}")
-    return [known[name] for name in dict.fromkeys(names)]
+    found = []
+    for name in dict.fromkeys(names):
+        kind, _, rest = name.partition(":")
+        if name in known:
+            found.append(known[name])
+        elif kind == "pyiqa" and rest:
+            found.append(_of_pyiqa(rest))
+        elif name in _INSTALLED:
+            found.append(_installed_lpips(name))
+        elif name in _NEEDS:
+            raise InputError(f"metric {name}: {_NEEDS[name]}")
+        else:
+            others = ", ".join(dict.fromkeys([*known, *_NEEDS, *_INSTALLED]))
+            raise InputError(f"metric {name!r}: there are {others} and pyiqa:NAME")
+    return found
+
+
+def measures_from(
+    niqe: Path | None = None, lpips: tuple[Path, Path] | None = None, device: str = "cpu"
+) -> dict[str, Measure]:
+    """`MEASURES` and what can be measured by the files that are given.
+
+    Args:
+        niqe: Parameters of NIQE (see `read_niqe`), for "niqe".
+        lpips: Weights of SqueezeNet and the linear ones (see `read_squeeze`), for "lpips".
+        device: Where LPIPS runs, as PyTorch names it.
+
+    Raises:
+        ModelError: A file is missing, or NIQE's is damaged; LPIPS's are read when first used.
+    """
+    found = dict(MEASURES)
+    if niqe is not None:
+        found["niqe"] = _niqe(niqe)
+    if lpips is not None:
+        found["lpips"] = _squeeze_lpips(*lpips, device)
+    return found
+
+
+def _niqe(file: Path) -> Measure:
+    parameters = read_niqe(file)
+
+    def of(restored: Pixels, truth: Pixels | None, convention: Convention) -> float:
+        return niqe(restored, parameters=parameters, quantise=convention.quantise)
+
+    # NIQE and LPIPS are published for whole pictures, whatever border PSNR leaves out.
+    return Measure("niqe", "NIQE", 3, False, False, of, sha256(file))
+
+
+def _squeeze_lpips(features: Path, heads: Path, device: str) -> Measure:
+    for file in (features, heads):
+        if not file.is_file():
+            raise ModelError(f"{file}: no such file")
+
+    network = cache(lambda: read_squeeze(features, heads, device))
+
+    def of(restored: Pixels, truth: Pixels | None, convention: Convention) -> float:
+        assert truth is not None
+        return lpips(restored, truth, network=network(), quantise=convention.quantise)
+
+    identity = digest([sha256(file) for file in (features, heads)])
+    return Measure("lpips", "LPIPS (squeeze)", 4, False, True, of, identity)
+
+
+def _installed_lpips(name: str) -> Measure:
+    network = installed_network(_INSTALLED[name])
+
+    def of(restored: Pixels, truth: Pixels | None, convention: Convention) -> float:
+        assert truth is not None
+        return lpips(restored, truth, network=network, quantise=convention.quantise)
+
+    return Measure(name, f"LPIPS ({network.name})", 4, False, True, of, _version("lpips"))
+
+
+def _of_pyiqa(name: str) -> Measure:
+    metric = installed_metric(name)
+
+    def of(restored: Pixels, truth: Pixels | None, convention: Convention) -> float:
+        compared = truth if metric.compares else None
+        return metric(restored, compared, border=convention.border or 0, quantise=convention.quantise)
+
+    title = f"{name} (pyiqa)"
+    return Measure(f"pyiqa:{name}", title, 4, metric.higher_is_better, metric.compares, of, _version("pyiqa"))
+
+
+def _version(package: str) -> str:
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:
+        return package
+
+
+_NEEDS = {
+    "niqe": "needs the parameters of pristine photos: give --niqe FILE; blindsr fit-niqe makes one",
+    "lpips": "needs SqueezeNet's weights and the linear ones: give --lpips FEATURES:HEADS",
+}
+_INSTALLED: dict[str, Literal["alex", "vgg", "squeeze"]] = {
+    "lpips-alex": "alex",
+    "lpips-vgg": "vgg",
+    "lpips-squeeze": "squeeze",
+}
 
 
 def _compared(
@@ -116,4 +230,4 @@ MEASURES = {
     "psnr": Measure("psnr", "PSNR (dB)", 2, True, True, partial(_compared, METRICS["psnr"])),
     "ssim": Measure("ssim", "SSIM", 4, True, True, partial(_compared, METRICS["ssim"])),
 }
-"""What `--metric` can name."""
+"""What `--metric` can name without a file."""

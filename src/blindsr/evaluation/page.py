@@ -10,7 +10,7 @@ from blindsr.comparison.embedding import Side, embed
 from blindsr.comparison.slider import head, shown, tail
 from blindsr.evaluation.charts import heat_map, scatter
 from blindsr.evaluation.gallery import Gallery, Group
-from blindsr.evaluation.summary import Table, speeds, written
+from blindsr.evaluation.summary import Table, costs, written
 
 _ZOOMS = (1, 2, 4)
 
@@ -57,12 +57,13 @@ def _section(table: Table) -> str:
             f"<td>{written(table, row, name, ('<b>', '</b>'))}</td>" for name in table.contestants
         )
         body.append(f"<tr><th>{shown(title)}</th>{cells}</tr>\n")
-    times = "".join(f"<td>{speed}</td>" for speed in speeds(table))
-    body.append(f"<tr><th>ms for a megapixel</th>{times}</tr>\n")
+    for title, values in costs(table).items():
+        body.append(f"<tr><th>{title}</th>{''.join(f'<td>{value}</td>' for value in values)}</tr>\n")
     plots = []
     for measure in table.measures:
+        way = "higher" if measure.higher_is_better else "lower"
         for caption, svg in (
-            (f"{measure.title} against time", scatter(table, measure)),
+            (f"{measure.title} against time; {way} is better", scatter(table, measure)),
             (f"{measure.title} by degradation; in each row the best is darkest", heat_map(table, measure)),
         ):
             if svg:

@@ -13,7 +13,9 @@ from threading import Event
 import numpy as np
 
 from blindsr.dataset.layouts import Sample
-from blindsr.degradation import Degradation, degrade, modcrop, resize
+from blindsr.degradation import PROTOCOLS, Degradation, Task, degrade, find_tasks, modcrop, resize
+from blindsr.degradation.checking import check_keys
+from blindsr.degradation.protocols import title_of
 from blindsr.errors import BlindSRError, InputError, MissingExtraError, ModelError
 from blindsr.evaluation.benchmarks import Benchmark
 from blindsr.evaluation.contestants import Contestant
@@ -67,15 +69,12 @@ class Cell:
     """
 
     benchmark: Benchmark
-    degradation: Degradation | None
+    degradation: Task | None
 
     @property
     def title(self) -> str:
         """The degradation as tables call it."""
-        if self.degradation is None:
-            return GIVEN
-        parts = [part for part in str(self.degradation).split(",") if not part.startswith("scale=")]
-        return ",".join(parts) or "bicubic"
+        return GIVEN if self.degradation is None else title_of(self.degradation)
 
     @property
     def convention(self) -> Convention:
@@ -190,9 +189,9 @@ def cells_of(benchmark: Benchmark, degradations: Sequence[str]) -> list[Cell]:
 
     Args:
         benchmark: The set.
-        degradations: As `Degradation.parse` reads them, or `GIVEN`; none at all takes the benchmark's own LR
-            pictures, and bicubic shrinking where it has none. A benchmark without ground truth is always
-            taken as it is.
+        degradations: As `Degradation.parse` reads them, names of `PROTOCOLS`, or `GIVEN`; none at all takes
+            the benchmark's own LR pictures, and bicubic shrinking where it has none. A benchmark without
+            ground truth is always taken as it is.
 
     Raises:
         InputError: A degradation cannot be read, or has another scale.
@@ -206,6 +205,10 @@ def cells_of(benchmark: Benchmark, degradations: Sequence[str]) -> list[Cell]:
         if text == GIVEN:
             if benchmark.has_lr:
                 cells.append(Cell(benchmark, None))
+            continue
+        if text and "=" not in text:
+            check_keys("--degrade", [text], (*PROTOCOLS, GIVEN), "name")
+            cells += [Cell(benchmark, task) for task in find_tasks(text, benchmark.scale)]
             continue
         task = Degradation.parse(text, scale=benchmark.scale)
         if task.scale != benchmark.scale:

@@ -6,14 +6,14 @@ import csv
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from blindsr import __version__
 from blindsr.errors import InputError
-from blindsr.evaluation.measures import Measure
+from blindsr.evaluation.measures import Convention, Measure, Pixels
 from blindsr.evaluation.runner import Cell, Result
 from blindsr.files import atomic_path
 
@@ -46,6 +46,7 @@ class Table:
         contestants: Titles of those who took part, in order.
         measures: The columns that have values.
         rows: Means by degradation and contestant.
+        memory: Peak memory by contestant, bytes, of those of whom it is known (see `footprint`).
     """
 
     benchmark: str
@@ -54,6 +55,7 @@ class Table:
     contestants: list[str]
     measures: list[Measure]
     rows: dict[str, dict[str, Mean]] = field(default_factory=dict)
+    memory: dict[str, int] = field(default_factory=dict)
 
     def best(self, row: dict[str, Mean], measure: Measure) -> float | None:
         """The best value of a row as it is written, among those who have all pictures."""
@@ -80,8 +82,20 @@ class Table:
         return found
 
 
-def tables_of(results: Sequence[Result], cells: Sequence[Cell], measures: Sequence[Measure]) -> list[Table]:
-    """Means of all cells, a table for each benchmark."""
+def tables_of(
+    results: Sequence[Result],
+    cells: Sequence[Cell],
+    measures: Sequence[Measure],
+    memory: Mapping[str, int] | None = None,
+) -> list[Table]:
+    """Means of all cells, a table for each benchmark.
+
+    Args:
+        results: Of all cells.
+        cells: In the order of the rows.
+        measures: In the order of the values.
+        memory: Peak memory by contestant, bytes.
+    """
     tables: dict[str, Table] = {}
     for cell in cells:
         name = cell.benchmark.name
@@ -95,6 +109,8 @@ def tables_of(results: Sequence[Result], cells: Sequence[Cell], measures: Sequen
                 list(dict.fromkeys(r.contestant for r in own)),
                 [m for m in measures if any(m.name in r.scores for r in own)],
             )
+            taking_part = tables[name].contestants
+            tables[name].memory.update({k: v for k, v in (memory or {}).items() if k in taking_part})
         table = tables[name]
         row = table.rows.setdefault(cell.title, {})
         for title in table.contestants:
@@ -128,8 +144,14 @@ def as_json(results: Sequence[Result], tables: Sequence[Table]) -> str:
                 "name": table.benchmark,
                 "scale": table.scale,
                 "convention": table.convention,
+                "peak_memory": table.memory,
                 "measures": [
-                    {"name": m.name, "title": m.title, "higher_is_better": m.higher_is_better}
+                    {
+                        "name": m.name,
+                        "title": m.title,
+                        "digits": m.digits,
+                        "higher_is_better": m.higher_is_better,
+                    }
                     for m in table.measures
                 ],
                 "rows": [
@@ -149,7 +171,7 @@ def as_markdown(tables: Sequence[Table], speed: bool = True) -> str:
 
     Args:
         tables: The means.
-        speed: Whether the last row tells milliseconds for each megapixel of output.
+        speed: Whether the last rows tell milliseconds for each megapixel of output, and memory if known.
     """
     blocks = []
     for table in tables:
@@ -164,9 +186,73 @@ def as_markdown(tables: Sequence[Table], speed: bool = True) -> str:
             cells = [written(table, row, name) for name in table.contestants]
             lines.append(f"| {title} | " + " | ".join(cells) + " |")
         if speed:
-            lines.append("| ms / MP | " + " | ".join(speeds(table)) + " |")
+            lines += [f"| {title} | " + " | ".join(cells) + " |" for title, cells in costs(table).items()]
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks)
+
+
+def as_standings(table: Table) -> str:
+    """A table in Markdown with a row for each contestant and a column for each degradation."""
+    measures = " / ".join(measure.title for measure in table.measures)
+    rows = dict(table.rows)
+    if len(rows) > 1:
+        rows["mean"] = table.total()
+    columns = {
+        title: [written(table, row, name) for name in table.contestants] for title, row in rows.items()
+    } | costs(table)
+    lines = [f"**{table.benchmark} x{table.scale}**, {measures}; {table.convention}", ""]
+    lines += ["| | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
+    for i, name in enumerate(table.contestants):
+        lines.append(f"| {name} | " + " | ".join(column[i] for column in columns.values()) + " |")
+    return "\n".join(lines)
+
+
+def read_tables(content: Mapping[str, Any], where: str) -> list[Table]:
+    """The tables that `as_json` has written.
+
+    Args:
+        content: What the JSON holds.
+        where: What an error message begins with.
+
+    Raises:
+        InputError: It is no such content.
+    """
+    tables = []
+    try:
+        if content["format"] != "blindsr evaluation":
+            raise ValueError(content["format"])
+        for benchmark in content["benchmarks"]:
+            measures = [
+                Measure(m["name"], m["title"], m["digits"], m["higher_is_better"], True, _measured_elsewhere)
+                for m in benchmark["measures"]
+            ]
+            rows = {
+                row["degradation"]: {
+                    name: Mean(**{**mean, "scores": {k: float(v) for k, v in mean["scores"].items()}})
+                    for name, mean in row["contestants"].items()
+                }
+                for row in benchmark["rows"]
+            }
+            contestants = list(dict.fromkeys(name for row in rows.values() for name in row))
+            tables.append(
+                Table(
+                    benchmark["name"],
+                    benchmark["scale"],
+                    benchmark["convention"],
+                    contestants,
+                    measures,
+                    rows,
+                    dict(benchmark["peak_memory"]),
+                )
+            )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{where}: not the results of an evaluation ({error!r}); measure again") from error
+    return tables
+
+
+def _measured_elsewhere(restored: Pixels, truth: Pixels | None, convention: Convention) -> float:
+    """What stands for a measure of which only the values are known."""
+    raise InputError("these values were read from a file; measure anew with blindsr evaluate")
 
 
 def written(table: Table, row: dict[str, Mean], contestant: str, bold: tuple[str, str] = ("**", "**")) -> str:
@@ -194,10 +280,21 @@ def written(table: Table, row: dict[str, Mean], contestant: str, bold: tuple[str
     return " / ".join(texts) + failed
 
 
-def speeds(table: Table) -> list[str]:
-    """Milliseconds for each megapixel of output of every contestant, as they are shown."""
-    found = [table.total().get(name) for name in table.contestants]
-    return ["-" if mean is None or not mean.count else f"{mean.ms_per_megapixel:.0f}" for mean in found]
+def costs(table: Table) -> dict[str, list[str]]:
+    """What every contestant costs, as it is shown: rows by their title.
+
+    Milliseconds for each megapixel of output; and peak memory in millions of bytes, if it is known of any.
+    """
+    means = [table.total().get(name) for name in table.contestants]
+    rows = {
+        "ms / MP": [
+            "-" if mean is None or not mean.count else f"{mean.ms_per_megapixel:.0f}" for mean in means
+        ]
+    }
+    if table.memory:
+        known = (table.memory.get(name) for name in table.contestants)
+        rows["peak MB"] = ["-" if taken is None else f"{taken / 1e6:.0f}" for taken in known]
+    return rows
 
 
 def write_text(path: Path, text: str) -> None:
