@@ -50,7 +50,11 @@ class ConditionGraph(nn.Module):
 
 
 def export_checkpoint(
-    checkpoint: Path, out: Path, name: str | None = None, card: dict[str, Any] | None = None
+    checkpoint: Path,
+    out: Path,
+    name: str | None = None,
+    card: dict[str, Any] | None = None,
+    scale: int | None = None,
 ) -> Path:
     """Export a checkpoint of ours, or an official one, to a model folder that needs no PyTorch.
 
@@ -65,6 +69,7 @@ def export_checkpoint(
         out: Folder to write; made if absent.
         name: The model's name; default the folder's.
         card: More entries of the card (description, licence, provenance, metrics, ...).
+        scale: For official Cria-CL and ESRGAN files, whose layout does not tell it; None: 4.
 
     Returns:
         `out`.
@@ -80,7 +85,7 @@ def export_checkpoint(
     except ImportError as error:
         raise MissingExtraError("export", "train", str(error.name)) from None
     content = read_tensors(checkpoint)
-    network, spec = network_of(content, checkpoint)
+    network, spec = network_of(content, checkpoint, scale)
     told = describe(network, support_patch(content))
     out.mkdir(parents=True, exist_ok=True)
     files = {"base": out / "base.onnx"}

@@ -12,7 +12,7 @@ import torch
 
 from blindsr.errors import ConfigError, ModelError
 from blindsr.network import Cria, build_network
-from blindsr.network.checkpoint import load_network
+from blindsr.network.checkpoint import FORMAT, load_network, network_of
 from blindsr.network.esrgan import initialise_trunk
 
 REFERENCE = Path(__file__).parents[2] / ".." / "shared" / "reference"
@@ -149,6 +149,18 @@ def test_names_of_others_give_the_same_network(
     assert found == {"cria": spec}
     lr = torch.rand(1, 3, 7, 5)
     assert torch.equal(network(lr), loaded(lr))
+
+
+def test_the_scale_of_an_official_file_can_be_said(tmp_path: Path) -> None:
+    network = make(TINY | {"scale": 1})
+    state = written(network, OFFICIAL, "RRDB_trunk.{i}.RDB{j}.conv{k}")
+    loaded, found = network_of(state, tmp_path, scale=1)
+    assert found["cria"]["scale"] == 1
+    lr = torch.rand(1, 3, 7, 5)
+    assert torch.equal(network(lr), loaded(lr))
+    ours = {"format": FORMAT, "network": {"cria": TINY | {"scale": 1}}, "state": network.state_dict()}
+    with pytest.raises(ModelError, match="a network for x1, not x4"):
+        network_of(ours, tmp_path, scale=4)
 
 
 def test_an_incomplete_or_foreign_file_is_refused(tmp_path: Path) -> None:

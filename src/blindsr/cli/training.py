@@ -122,11 +122,14 @@ def export(
         Path | None,
         typer.Option(help="JSON file of more entries for the model card: description, licence, ..."),
     ] = None,
+    scale: Annotated[
+        int | None, typer.Option(help="Of an official Cria-CL file, which does not tell it: 4, or 1 or 2.")
+    ] = None,
 ) -> None:
     """Turn a checkpoint into a model that runs without PyTorch."""
     with extra("export", "train"):
         from blindsr.export import export_checkpoint, read_entries
-    folder = export_checkpoint(checkpoint, out, name, None if card is None else read_entries(card))
+    folder = export_checkpoint(checkpoint, out, name, None if card is None else read_entries(card), scale)
     typer.echo(str(folder))
 
 

@@ -189,8 +189,19 @@ def is_known(content: Mapping[str, Any]) -> bool:
     return content.get("format") == FORMAT or OFFICIAL_KEY in content or is_cria(_unwrapped(content))
 
 
-def network_of(content: Mapping[str, Any], path: Path) -> tuple[CMDSR | Cria, dict[str, Any]]:
-    """As `load_network`, of a checkpoint that was read already; `path` is for messages."""
+def network_of(
+    content: Mapping[str, Any], path: Path, scale: int | None = None
+) -> tuple[CMDSR | Cria, dict[str, Any]]:
+    """As `load_network`, of a checkpoint that was read already.
+
+    Args:
+        content: What `read_tensors` gave.
+        path: For messages.
+        scale: For official Cria-CL and ESRGAN files, whose layout does not tell it; None: 4.
+
+    Raises:
+        ModelError: See `load_network`; or the checkpoint tells another scale.
+    """
     if content.get("format") == FORMAT:
         spec, state = content["network"], content.get("ema") or content["state"]
     else:
@@ -207,6 +218,8 @@ def network_of(content: Mapping[str, Any], path: Path) -> tuple[CMDSR | Cria, di
             )
         try:
             spec, state = convert(state)
+            if "cria" in spec and scale is not None:
+                spec["cria"]["scale"] = scale
         except (KeyError, ValueError, IndexError) as error:
             raise ModelError(f"{path}: an official {what} checkpoint with parts missing: {error}") from None
     try:
@@ -216,6 +229,8 @@ def network_of(content: Mapping[str, Any], path: Path) -> tuple[CMDSR | Cria, di
         raise ModelError(
             f"{path}: the weights do not fit the network: {' '.join(str(error).split())}"
         ) from None
+    if scale is not None and network.scale != scale:
+        raise ModelError(f"{path}: it is a network for x{network.scale}, not x{scale}")
     return network.eval(), dict(spec)
 
 

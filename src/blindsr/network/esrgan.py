@@ -44,7 +44,7 @@ def is_cria(state: Mapping[str, Any]) -> bool:
 def convert_esrgan(state: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Translate an official Cria-CL or ESRGAN state_dict: deduce the hyper-parameters and rename the weights.
 
-    The layout does not tell x4 from x1, which have the same weights: x4 is taken.
+    The layout does not tell x4 from x1, which have the same weights: x4 it is, unless `network_of` is told.
 
     Raises:
         KeyError: A weight that the layout needs is missing.
