@@ -1,7 +1,9 @@
 """How a low-resolution photo comes to be: seeded operators on NumPy arrays and on torch batches alike."""
 
 from blindsr.degradation.blur import blur, gaussian_kernel
+from blindsr.degradation.injection import BankBuilder, Injection, InjectionBank, InjectionSpace, noise_patches
 from blindsr.degradation.jpeg import jpeg
+from blindsr.degradation.kernel_estimation import KernelEstimate, estimate_kernel
 from blindsr.degradation.kernels import Kernel
 from blindsr.degradation.manifest import Record, degrade_folder
 from blindsr.degradation.noise import gaussian_noise, poisson_noise
@@ -16,9 +18,14 @@ __all__ = [
     "REAL",
     "REAL_ESRGAN",
     "SPACES",
+    "BankBuilder",
     "Degradation",
     "DegradationSpace",
+    "Injection",
+    "InjectionBank",
+    "InjectionSpace",
     "Kernel",
+    "KernelEstimate",
     "MixedSpace",
     "Record",
     "Stage",
@@ -31,11 +38,13 @@ __all__ = [
     "degrade",
     "degrade_folder",
     "degrade_image",
+    "estimate_kernel",
     "gaussian_kernel",
     "gaussian_noise",
     "imresize",
     "jpeg",
     "modcrop",
+    "noise_patches",
     "poisson_noise",
     "read_space",
     "resize",
