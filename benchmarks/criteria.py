@@ -8,9 +8,8 @@ number of steps; they differ in which view each criterion judges, and in the con
 
 - sum: every criterion judges the output, weighted and added;
 - contrast: and the triplet of output, truth and regression (what the network of the first stage makes);
-- projector: the pixel criteria judge the structure view, the texture criteria the output;
-- both: and the triplet, whose negative is the structure view;
-- control: as sum, with the perceptual criterion weighted more by the contrast's weight.
+- projector: as sum, and the structure view is held to the pixel criterion;
+- both: and the triplet, whose negative is the structure view.
 
 What is measured: City100 iPhoneX, test 001-020, x1; PSNR and SSIM on RGB, 4 pixels of border left out, 8 bit;
 LPIPS (SqueezeNet) and NIQE on the whole picture; mean over the seeds, and half the range between them.
@@ -40,29 +39,23 @@ from blindsr.training.loop import newest_checkpoint
 
 SEEDS = (0, 1, 2)
 PIXEL = {"name": "pixel", "stage": 1, "weight": 1.0}
-STRUCTURAL = {"name": "structural", "stage": 1, "weight": 0.2}
-PERCEPTUAL = {"name": "perceptual", "view": "output", "weight": 0.05}
-ADVERSARIAL = {"name": "adversarial", "view": "output", "weight": 0.005}
-CONTRASTIVE = {"name": "contrastive", "view": "output", "weight": 0.1}
+FIRST = [PIXEL, {"name": "structural", "stage": 1, "weight": 0.2}]
+TEXTURE = [{"name": "perceptual", "weight": 0.05}, {"name": "adversarial", "weight": 0.1}]
+CONTRAST = {"name": "contrastive", "form": "margin", "margin": 0.1, "weight": 0.03}
 
 app = typer.Typer(add_completion=False, help=__doc__)
 Pixels = NDArray[np.float32]
 
 
-def arms(form: dict[str, Any]) -> dict[str, tuple[list[dict[str, Any]], str]]:
+def arms(contrast: dict[str, Any]) -> dict[str, tuple[list[dict[str, Any]], str]]:
     """Criteria of each arm, and what its regression is."""
-    contrast = CONTRASTIVE | form
-
-    def declared(view: str, *more: dict[str, Any], perceptual: float = 1.0) -> list[dict[str, Any]]:
-        weighted = PERCEPTUAL | {"weight": PERCEPTUAL["weight"] * perceptual}
-        return [PIXEL | {"view": view}, STRUCTURAL | {"view": view}, weighted, ADVERSARIAL, *more]
-
+    output = [PIXEL | {"view": "output"}, *TEXTURE]
+    views = [PIXEL | {"view": "structure", "as": "structure"}, *output]
     return {
-        "sum": (declared("output"), "frozen"),
-        "contrast": (declared("output", contrast), "frozen"),
-        "projector": (declared("structure"), "structure"),
-        "both": (declared("structure", contrast), "structure"),
-        "control": (declared("output", perceptual=2.0), "frozen"),
+        "sum": (output, "frozen"),
+        "contrast": ([*output, CONTRAST | contrast], "frozen"),
+        "projector": (views, "structure"),
+        "both": ([*views, CONTRAST | contrast], "structure"),
     }
 
 
@@ -72,26 +65,23 @@ def train_arms(
     root: Annotated[Path, typer.Option(help="Folder of the data set.")] = Path("data"),
     features: Annotated[Path | None, typer.Option(help="Weights of VGG-19; else torchvision's.")] = None,
     out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs/criteria"),
-    steps: Annotated[int, typer.Option(help="Steps of the second stage.")] = 600,
+    steps: Annotated[int, typer.Option(help="Steps of the second stage.")] = 300,
     only: Annotated[list[str] | None, typer.Option("--arm", help="This arm alone; repeatable.")] = None,
-    seeds: Annotated[list[int] | None, typer.Option("--seed", help="Repeatable.")] = None,
-    form: Annotated[str, typer.Option(help="Arguments of the contrast, as JSON.")] = "{}",
+    seeds: Annotated[
+        list[int] | None, typer.Option("--seed", help="Of the second stage; repeatable.")
+    ] = None,
+    contrast: Annotated[str, typer.Option(help="Other arguments of the contrast, as JSON.")] = "{}",
     label: Annotated[str, typer.Option(help="Appended to the names of the arms.")] = "",
     settings: Annotated[list[str] | None, typer.Option("--set", help="As of blindsr train.")] = None,
 ) -> None:
-    """Train the first stage of every seed once, and every arm from there; what is there already stays."""
+    """Train the first stage once, and every arm from there; what is there already stays."""
     common = [f"data.root={root}", *(settings or [])]
     if features is not None:
         common.append(f"features.weights={features}")
-    table = arms(json.loads(form))
+    start = out / "pixel"
+    _train(config, start, [*common, f"steps={load_config(config).pixel_steps}", _criteria(FIRST)])
+    table = arms(json.loads(contrast))
     for seed in seeds or SEEDS:
-        start = out / f"pixel-{seed}"
-        base = load_config(config, [*common, f"seed={seed}"])
-        _train(
-            config,
-            start,
-            [*common, f"seed={seed}", f"steps={base.pixel_steps}", _criteria(table["sum"][0][:2])],
-        )
         for arm in only or list(table):
             criteria, regression = table[arm]
             changes = [
@@ -99,6 +89,8 @@ def train_arms(
                 f"steps={steps}",
                 "pixel_steps=0",
                 f"init={newest_checkpoint(start)}",
+                "data.patch=64",
+                "ema=0.99",  # of a short run
                 f"contrast.regression={regression}",
                 _criteria(criteria),
             ]

@@ -38,7 +38,7 @@ def prepare(upscaler: Upscaler, file: Path) -> Arrays:
     spec, model = upscaler.model.support, upscaler.model
     support = None if spec is None else select_support(pixels, spec.count, spec.patch)
     lr = pixels.transpose(2, 0, 1)[None]
-    tiles = plan_tiles(picture.height, picture.width, upscaler.tile, model.halo)
+    tiles = plan_tiles(picture.height, picture.width, upscaler.tile, model.halo, multiple=model.multiple)
     return support, [np.ascontiguousarray(lr[(..., *tile.window.slices)]) for tile in tiles]
 
 

@@ -84,6 +84,8 @@ def write_model(
     patch: int = 12,
     count: int = 6,
     seed: int = 0,
+    texture: float | None = None,
+    multiple: int = 1,
     **card: object,
 ) -> Path:
     """Write a model with seeded random weights.
@@ -97,10 +99,12 @@ def write_model(
         patch: Side of a support patch.
         count: Number of support patches.
         seed: Seed of the weights.
+        texture: Default of its texture; None makes a model without a texture view.
+        multiple: Its inner size is so many times smaller than the LR photo.
         card: Entries of the card to replace.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    graphs = {"base": _base_graph(scale, adaptive, pixel_range, seed)}
+    graphs = {"base": _base_graph(scale, adaptive, pixel_range, seed, texture is not None, multiple)}
     if adaptive:
         graphs["condition"] = _condition_graph(pixel_range, fixed_count, seed + 1)
     files = {}
@@ -112,7 +116,7 @@ def write_model(
         "name": folder.name,
         "description": "random weights",
         "scale": scale,
-        "halo": HALO,
+        "halo": HALO * multiple,
         "pixel_range": pixel_range,
         "adaptive": adaptive,
         "support": {
@@ -124,6 +128,8 @@ def write_model(
         else None,
         "modulation_size": 2 * CHANNELS if adaptive else None,
         "condition_size": CONDITION if adaptive else None,
+        "texture": texture,
+        "multiple": multiple,
         "files": files,
         "network": {},
         "licence": "MIT",
@@ -202,27 +208,41 @@ class _Graph:
         return model
 
 
-def _base_graph(scale: int, adaptive: bool, pixel_range: float, seed: int) -> onnx.ModelProto:
-    """Each pixel enlarged to a block, plus a modulated residual; then one convolution at SR size."""
+def _base_graph(
+    scale: int, adaptive: bool, pixel_range: float, seed: int, texture: bool, multiple: int
+) -> onnx.ModelProto:
+    """Each pixel enlarged to a block, plus a modulated residual; then one convolution at SR size.
+
+    The residual is made at a size `multiple` times smaller. A texture view is one convolution more at SR
+    size, beside that which makes the structure view.
+    """
     g = _Graph(seed)
     lr = g.add("Div", "lr", g.constant(pixel_range))
-    x = g.add("Relu", g.conv(lr, 3, CHANNELS))
+    x = lr if multiple == 1 else g.add("SpaceToDepth", lr, blocksize=multiple)
+    x = g.add("Relu", g.conv(x, 3 * multiple**2, CHANNELS))
     for layer in range(2):
         if adaptive:
             ends = (layer * CHANNELS, (layer + 1) * CHANNELS, 1)
             scales = g.add("Slice", "modulation", *(g.constant([end], np.int64) for end in ends))
             shape = g.constant([1, CHANNELS, 1, 1], np.int64)
             x = g.add("Mul", x, g.add("Reshape", scales, shape))
-        x = g.conv(x, CHANNELS, 3 * scale**2 if layer else CHANNELS, gain=0.3 if layer else 1.0)
+        x = g.conv(
+            x, CHANNELS, 3 * (scale * multiple) ** 2 if layer else CHANNELS, gain=0.3 if layer else 1.0
+        )
         x = x if layer else g.add("Relu", x)
-    x = g.add("DepthToSpace", x, blocksize=scale, mode="CRD")
+    x = g.add("DepthToSpace", x, blocksize=scale * multiple, mode="CRD")
     same = g.constant(np.repeat(np.eye(3), scale**2, axis=0)[:, :, None, None])
     x = g.add("Add", x, g.add("DepthToSpace", g.add("Conv", lr, same), blocksize=scale, mode="CRD"))
+    view = g.add("Mul", "texture", g.conv(x, 3, 3, gain=0.2)) if texture else ""
     x = g.add("Add", x, g.conv(x, 3, 3, gain=0.2))
+    if texture:
+        x = g.add("Add", x, view)
     g.add("Mul", x, g.constant(pixel_range), output="sr")
     inputs: dict[str, list[Any]] = {"lr": [1, 3, "height", "width"]}
     if adaptive:
         inputs["modulation"] = [1, 2 * CHANNELS]
+    if texture:
+        inputs["texture"] = [1]
     return g.model(inputs, {"sr": [1, 3, "sr_height", "sr_width"]})
 
 

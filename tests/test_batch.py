@@ -284,6 +284,7 @@ def test_other_settings_do_all_again(photos: Path, make_model: MakeModel, tmp_pa
         (upscaler, {"adaptation": adaptation}),
         (Upscaler(make_model(), tile=8), {}),
         (Upscaler(make_model(seed=1)), {}),
+        *((Upscaler(make_model(texture=1.0), texture=texture), {}) for texture in (None, 0.5)),
     ]
     for one, options in variants:
         assert "skipped" not in statuses(photos, out, one, "jpeg", **options)

@@ -101,6 +101,8 @@ def test_bad_photos_are_left_out(upscaler: Upscaler, photos: list[Path], tmp_pat
 def test_model_that_does_not_adapt(make_model: MakeModel, photos: list[Path]) -> None:
     with pytest.raises(InputError, match="does not adapt"):
         survey(Upscaler(make_model(adaptive=False), device="cpu"), photos)
+    with pytest.raises(InputError, match=r"p\.profile: model tiny does not adapt, so it takes no profile"):
+        read_profile("p.profile", load_model(make_model(adaptive=False)))
 
 
 def test_outliers() -> None:

@@ -345,13 +345,17 @@ def test_errors_are_one_line_each(run: Run, tmp_path: Path) -> None:
 
 def test_models(run: Run, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make_model("sharp-x2", scale=2, adaptive=False)
+    make_model("views", texture=0.5)
     broken = make_model("broken")
     (broken / "card.json").write_text("{}")
     monkeypatch.setenv("BLINDSR_MODELS", str(folder.parent))
     code, out, error = run("models")
     assert code == 0
+    assert out.split()[:5] == ["name", "scale", "adapts", "texture", "licence"]
+    (line,) = (line for line in out.splitlines() if "views" in line)
+    assert line.split()[:4] == ["views", "x4", "yes", "yes"]
     (line,) = (line for line in out.splitlines() if "sharp-x2" in line)
-    assert "x2" in line and "no" in line and "MIT" in line
+    assert line.split()[:5] == ["sharp-x2", "x2", "no", "no", "MIT"]
     assert "broken" in error and error.startswith("error: ")
 
 
@@ -390,6 +394,38 @@ def test_as_a_module_and_in_any_locale(make_model: MakeModel, tmp_path: Path) ->
     done = subprocess.run(command, env=environment, capture_output=True)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "写真_x4.png").exists()
+
+
+def test_texture(run: Run, make_model: MakeModel, tmp_path: Path) -> None:
+    """A model of scale 1 with a texture view; its results are named after their size, too."""
+    model, photo = (
+        make_model("views", texture=1.0, scale=1, multiple=4, adaptive=False),
+        save(tmp_path / "a.png"),
+    )
+    made = {}
+    for texture in ("0", "0.4", "1", None):
+        option = () if texture is None else ("--texture", texture)
+        code, _, error = run("upscale", photo, "--model", model, "--overwrite", *option)
+        assert code == 0, error
+        made[texture] = (tmp_path / "a_x1.png").read_bytes()
+    assert made[None] == made["1"] and len(set(made.values())) == 3
+    code, _, error = run("upscale", photo, "--model", model, "--texture", "1.5")
+    assert code == 2 and error == "error: texture 1.5: give a number from 0 to 1\n"
+    code, _, error = run("upscale", photo, "--model", make_model("plain"), "--texture", "0.5")
+    assert code == 2 and "model plain has no texture to turn up or down" in error and error.count("\n") == 1
+
+
+def test_what_needs_a_model_that_adapts(run: Run, make_model: MakeModel, tmp_path: Path) -> None:
+    model, photo = make_model("views", texture=1.0, adaptive=False), save(tmp_path / "a.png")
+    for command in (
+        ("adapt", photo, "-o", tmp_path / "a.profile"),
+        ("inspect", photo),
+        ("upscale", photo, "--support", photo),
+        ("upscale", photo, "--profile", tmp_path / "a.profile"),
+    ):
+        code, _, error = run(*command, "--model", model)
+        assert code == 2 and "model views does not adapt, so" in error and error.count("\n") == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"a.png", "models"}
 
 
 def test_a_camera_s_profile(run: Run, make_model: MakeModel, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 import torch
 
 from blindsr import export
+from blindsr.engine.openvino import OpenVINOEngine
+from blindsr.engine.torch import TorchEngine
 from blindsr.errors import InputError, ModelError
 from blindsr.export import export_checkpoint, read_entries
 from blindsr.model import load_model
@@ -21,11 +24,18 @@ DIRECT = {"name": "srresnet", "scale": 4, "channels": 8, "blocks": 2, "tail": "d
 PATCHES = {"name": "patches", "size": 16, "width": 4}
 
 
+CRIA = {"channels": 8, "blocks": 1, "growth": 4, "projector": 6, "projector_blocks": 1}
+GROUPED = CRIA | {"tail": "direct", "skip": True, "mask": "views", "carry": 2}
+
+
 def save(
     path: Path, basenet: dict[str, Any], condition: dict[str, Any] | None, pixel_range: float = 1.0
 ) -> Any:
+    return save_spec(path, {"basenet": basenet, "condition": condition, "pixel_range": pixel_range})
+
+
+def save_spec(path: Path, spec: dict[str, Any]) -> Any:
     torch.manual_seed(0)
-    spec = {"basenet": basenet, "condition": condition, "pixel_range": pixel_range}
     network = build_network(spec)
     torch.save({"format": FORMAT, "network": spec, "state": network.state_dict()}, path)
     return network.eval()
@@ -33,14 +43,24 @@ def save(
 
 def check(network: Any, folder: Path) -> None:
     """A photo restored through the folder is the photo restored by the network, in PyTorch."""
+    for texture in (None, 0.0, 0.7) if network.texture else (None,):
+        check_at(network, folder, texture)
+
+
+def check_at(network: Any, folder: Path, texture: float | None) -> None:
     pixels = np.random.default_rng(0).random((37, 50, 3)).astype(np.float32)
-    upscaler = Upscaler(folder, device="cpu", tile=24)
-    modulation = None
+    upscaler = Upscaler(folder, device="cpu", tile=24, texture=texture)
+    knobs = {}
     if upscaler.model.adaptive:
-        modulation = torch.from_numpy(upscaler.adapt([pixels]).modulation)
-    lr = torch.from_numpy(pixels.transpose(2, 0, 1)[None].copy())
+        knobs["modulation"] = torch.from_numpy(upscaler.adapt([pixels]).modulation)
+    if texture is not None:
+        knobs["texture"] = torch.tensor([texture])
+    step = network.multiple
+    padded = np.pad(pixels, ((0, -37 % step), (0, -50 % step), (0, 0)), mode="edge")
+    lr = torch.from_numpy(padded.transpose(2, 0, 1)[None].copy())
     with torch.no_grad():
-        sr = network(lr * network.pixel_range, modulation) / network.pixel_range
+        sr = network(lr * network.pixel_range, **knobs) / network.pixel_range
+    sr = sr[:, :, : 37 * network.scale, : 50 * network.scale]
     expected = sr[0].clamp(0, 1).permute(1, 2, 0).numpy()
     np.testing.assert_allclose(upscaler.upscale(pixels), expected, atol=1e-4)
 
@@ -64,6 +84,40 @@ def test_an_adaptive_network_becomes_a_model(tmp_path: Path) -> None:
         condition, _ = engine.condition(np.zeros((patches, 3, 16 + patches, 24), np.float32))
         sizes.append(condition.shape)
     assert sizes == [(1, 16), (1, 16)]
+
+
+def test_a_network_with_a_texture_view_becomes_a_model(tmp_path: Path) -> None:
+    """Scale 1, on pixels in groups: as many photos have as many sides that are no multiples of them."""
+    network = save_spec(tmp_path / "a.ckpt", {"cria": GROUPED | {"scale": 1, "unshuffle": 4}})
+    folder = export_checkpoint(tmp_path / "a.ckpt", tmp_path / "same-size")
+    model = load_model(folder)
+    assert (model.scale, model.multiple, model.texture, model.adaptive) == (1, 4, 1.0, False)
+    assert (model.halo, model.pixel_range, model.support) == (network.halo, 1.0, None)
+    assert sorted(model.files) == ["base", "weights"]
+    card = json.loads((folder / "card.json").read_text())
+    assert card["tile_memory"] >= 200  # measured, though nobody gave it a texture
+    check(network, folder)
+    lr = np.random.default_rng(1).random((1, 3, 21, 18)).astype(np.float32)
+    engines = OpenVINOEngine(model), TorchEngine(model)
+    for texture in (None, 0.0, 0.5, 1.0):
+        results = [engine.upscale(lr, None, texture) for engine in engines]
+        np.testing.assert_allclose(*results, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "network",
+    [
+        CRIA | {"scale": 4},
+        CRIA | {"scale": 1},
+        CRIA | {"scale": 2, "unshuffle": 2},
+        GROUPED | {"scale": 4},
+        GROUPED | {"scale": 2, "projector": 0, "carry": 0},
+    ],
+)
+def test_every_form_of_cria_exports(tmp_path: Path, network: dict[str, Any]) -> None:
+    built = save_spec(tmp_path / "a.ckpt", {"cria": network})
+    check(built, export_checkpoint(tmp_path / "a.ckpt", tmp_path / "model"))
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from blindsr.errors import ModelError
+from blindsr.errors import InputError, ModelError
 from blindsr.inspection import Estimate, Inspector, Reading, advice, saved_quality
 from blindsr.model import load_model
 
@@ -48,6 +48,11 @@ def test_plain_values(make_model: MakeModel) -> None:
     assert seen["jpeg"]["quality"]["value"] == 70.0
     unseen = inspector.read(np.array([1.5, 2.0, -3.0, 0.25, 0.0], np.float32)).as_dict()
     assert unseen["jpeg"]["quality"] is None
+
+
+def test_model_that_does_not_adapt(make_model: MakeModel) -> None:
+    with pytest.raises(InputError, match="model tiny does not adapt"):
+        Inspector(load_model(make_model(adaptive=False)))
 
 
 def test_no_inspector(make_model: MakeModel) -> None:

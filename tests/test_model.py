@@ -10,7 +10,7 @@ from unittest import mock
 import pytest
 
 from blindsr.errors import ModelError
-from blindsr.model import available_models, load_model, read_card
+from blindsr.model import available_models, load_model, models_with_texture, read_card
 
 from .conftest import HALO, MakeModel
 
@@ -36,6 +36,21 @@ def test_not_adaptive(make_model: MakeModel) -> None:
     assert model.support is None and model.modulation_size == 0
     with pytest.raises(ModelError, match="no 'condition' file"):
         model.file("condition")
+
+
+def test_what_a_card_need_not_tell(make_model: MakeModel) -> None:
+    plain = load_model(edit(make_model(), texture="gone", multiple="gone"))
+    assert (plain.texture, plain.multiple) == (None, 1)
+    model = load_model(make_model("views", texture=0, multiple=4))
+    assert (model.texture, model.multiple) == (0.0, 4) and isinstance(model.texture, float)
+
+
+def test_models_with_texture(make_model: MakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make_model("views", texture=1.0)
+    make_model("plain")
+    edit(make_model("faulty", texture=1.0), halo="gone")
+    monkeypatch.setenv("BLINDSR_MODELS", str(folder.parent))
+    assert "views" in models_with_texture() and not {"plain", "faulty"} & set(models_with_texture())
 
 
 def test_names_come_from_the_environment(make_model: MakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,6 +80,11 @@ def test_every_shipped_card_is_sound() -> None:
         ({"scale": 0}, "scale 0"),
         ({"halo": -1}, "halo -1"),
         ({"pixel_range": 100}, "pixel_range 100"),
+        ({"texture": 1.5}, "texture 1.5 is not between 0 and 1"),
+        ({"texture": float("nan")}, "texture nan"),
+        ({"texture": True}, "'texture' should be int or float or null"),
+        ({"multiple": 0}, "multiple 0"),
+        ({"multiple": None}, "'multiple' should be int"),
         ({"support": None}, "needs 'support'"),
         ({"support": {"patch": 32, "count": 20}}, "'support.fixed_count' is missing"),
         ({"support": {"patch": 0, "count": 20, "fixed_count": False}}, "support.patch must be 1"),

@@ -23,19 +23,23 @@ from .conftest import MakeModel, made_photo
     width=st.integers(1, 300),
     tile=st.one_of(st.just("auto"), st.integers(1, 320)),
     halo=st.integers(0, 70),
+    multiple=st.one_of(st.just(1), st.integers(2, 9)),
 )
-def test_geometry(height: int, width: int, tile: int | str, halo: int) -> None:
+def test_geometry(height: int, width: int, tile: int | str, halo: int, multiple: int) -> None:
     covered = np.zeros((height, width), int)
     shapes = set()
-    for piece in plan_tiles(height, width, tile, halo):
+    for piece in plan_tiles(height, width, tile, halo, multiple=multiple):
         window, core = piece.window, piece.core
         assert core.top < core.bottom and core.left < core.right
+        assert window.top % multiple == window.left % multiple == 0
         assert min(window.top, window.left) >= 0 and window.bottom <= height and window.right <= width
         # The halo is whole wherever the image goes on.
         assert window.top <= max(0, core.top - halo) and window.bottom >= min(height, core.bottom + halo)
         assert window.left <= max(0, core.left - halo) and window.right >= min(width, core.right + halo)
         if isinstance(tile, int):
-            assert max(window.bottom - window.top, window.right - window.left) <= tile + 2 * halo
+            longest = max(window.bottom - window.top, window.right - window.left)
+            # No tile is smaller than a group of pixels, at either end of which a group may be cut.
+            assert longest <= 2 * halo + max(tile, 1 if multiple == 1 else 3 * multiple)
         covered[core.slices] += 1
         shapes.add((window.bottom - window.top, window.right - window.left))
     assert (covered == 1).all()
@@ -53,6 +57,16 @@ def test_auto_stays_within_its_memory_and_near_the_whole_image(height: int, widt
     assert (len(tiles) == 1) == (height * width <= AUTO_PIXELS)
     if halo <= 20:
         assert sum(areas) < 1.35 * height * width
+
+
+@pytest.mark.parametrize("most", [1, 2000, 50_000])
+@pytest.mark.parametrize("halo", [0, 7, 40])
+@pytest.mark.parametrize("multiple", [1, 4, 16])
+def test_the_limit_holds_whatever_windows_begin_at(most: int, halo: int, multiple: int) -> None:
+    least = max(16, 3 * halo, 2 * halo + 3 * multiple) ** 2
+    for height, width in ((403, 701), (1000, 64), (3, 900)):
+        for tile in plan_tiles(height, width, "auto", halo, most, multiple=multiple):
+            assert tile.window.area <= max(most, least)
 
 
 def test_auto_has_an_answer_for_a_halo_that_no_tile_can_hold() -> None:
@@ -89,6 +103,35 @@ def test_tiled_equals_untiled(upscaler: Upscaler, height: int, width: int, tile:
     whole = upscaler.upscale(photo)
     upscaler.tile = tile
     assert np.abs(upscaler.upscale(photo) - whole).max() < 1e-5
+
+
+@pytest.mark.parametrize(("scale", "multiple"), [(1, 1), (1, 4), (2, 2), (1, 3)])
+@pytest.mark.parametrize(("height", "width", "tile"), [(61, 70, 16), (2, 75, 9), (41, 33, 1)])
+def test_tiled_equals_untiled_where_pixels_are_grouped(
+    make_model: MakeModel, scale: int, multiple: int, height: int, width: int, tile: int
+) -> None:
+    photo = made_photo(height, width).astype(np.float32) / 255
+    upscaler = Upscaler(make_model(scale=scale, multiple=multiple, adaptive=False), device="cpu")
+    upscaler.tile = max(height, width)
+    whole = upscaler.upscale(photo)
+    assert whole.shape == (scale * height, scale * width, 3)
+    upscaler.tile = tile
+    steps: list[int] = []
+    tiled = upscaler.upscale(photo, on_tile=lambda done, total: steps.append(total))
+    assert np.abs(tiled - whole).max() < 1e-5 and steps[0] > 1
+
+
+def test_tiles_off_the_groups_would_be_seen(make_model: MakeModel) -> None:
+    """The comparison above can fail: with tiles that begin anywhere it does."""
+    photo = made_photo(61, 70).astype(np.float32) / 255
+    upscaler = Upscaler(make_model(scale=1, multiple=4, adaptive=False), device="cpu")
+    whole = upscaler.upscale(photo)
+    groups = upscaler.engine.upscale
+    for shift, seen in ((4, False), (3, True)):
+        lr = np.ascontiguousarray(photo[shift:].transpose(2, 0, 1)[None])
+        shifted = groups(lr, None)[0].transpose(1, 2, 0).clip(0, 1)
+        inside = np.abs(shifted[24:] - whole[shift + 24 :])
+        assert (inside.max() > 1e-3) == seen
 
 
 def test_a_halo_too_small_would_be_seen(make_model: MakeModel, tmp_path: Path) -> None:

@@ -272,6 +272,63 @@ def test_model_that_does_not_adapt(make_model: MakeModel, photo: NDArray[np.uint
         upscaler.adapt([photo])
 
 
+class TestTexture:
+    """From what is certain to all the texture, along a straight line."""
+
+    @pytest.mark.parametrize("size", [None, OutputSize(scale=1.5)])
+    def test_half_way_is_the_mean(
+        self, make_model: MakeModel, photo: NDArray[np.uint8], size: OutputSize | None
+    ) -> None:
+        folder = make_model(texture=1.0, adaptive=False)
+        # Within [0.3, 0.7], so that nothing is clipped.
+        pixels = 0.3 + 0.4 * photo.astype(np.float32) / 255
+        none, half, all_, default = (
+            Upscaler(folder, device="cpu", tile=20, texture=texture).upscale(pixels, size=size)
+            for texture in (0, 0.5, 1, None)
+        )
+        assert min(none.min(), all_.min()) > 0 and max(none.max(), all_.max()) < 1
+        assert np.abs(all_ - none).max() > 0.02
+        np.testing.assert_allclose(half, (none + all_) / 2, atol=1e-5)
+        assert (default == all_).all()
+
+    def test_it_goes_with_a_condition(self, make_model: MakeModel, photo: NDArray[np.uint8]) -> None:
+        folder = make_model(texture=0.5)
+        upscalers = [Upscaler(folder, device="cpu", texture=texture) for texture in (None, 0.5, 0.8)]
+        results = [upscaler.upscale(photo) for upscaler in upscalers]
+        assert [upscaler.texture for upscaler in upscalers] == [0.5, 0.5, 0.8]
+        assert (results[0] == results[1]).all() and (results[0] != results[2]).any()
+        assert (blindsr.upscale(photo, folder, device="cpu", texture=0.8) == results[2]).all()
+
+    def test_a_model_that_has_none(self, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
+        folder = make_model("plain")
+        monkeypatch.setattr("blindsr.upscaler.models_with_texture", lambda: [])
+        with pytest.raises(InputError, match=r"model plain has no texture .* leave --texture out$"):
+            Upscaler(folder, texture=0.0)
+        monkeypatch.undo()
+        monkeypatch.setenv("BLINDSR_MODELS", str(make_model("views", texture=1.0)))
+        with pytest.raises(InputError, match=r"leave --texture out, or take a model that has it: .*views"):
+            Upscaler(folder, texture=1)
+
+    @pytest.mark.parametrize("texture", [-0.1, 1.01, float("nan"), float("inf")])
+    def test_out_of_range(self, make_model: MakeModel, texture: float) -> None:
+        with pytest.raises(InputError, match=f"texture {texture:g}: give a number from 0 to 1"):
+            Upscaler(make_model(texture=1.0), texture=texture)
+
+
+def test_a_model_that_enlarges_nothing(make_model: MakeModel, tmp_path: Path) -> None:
+    """Scale 1: the photo keeps its size, alpha and all, and any other size is made from that."""
+    rgba = np.dstack([made_photo(37, 30), np.full((37, 30), 255, np.uint8)])
+    rgba[:9, :, 3] = np.arange(30) * 8
+    Image.fromarray(rgba).save(tmp_path / "in.png")
+    upscaler = Upscaler(make_model(scale=1, multiple=4, texture=1.0, adaptive=False), device="cpu", tile=9)
+    upscaler.upscale_file(tmp_path / "in.png", tmp_path / "out.png")
+    result = np.asarray(Image.open(tmp_path / "out.png"))
+    assert result.shape == rgba.shape and (result[:, :, 3] == rgba[:, :, 3]).all()
+    assert (result[:, :, :3] != rgba[:, :, :3]).any()
+    assert np.corrcoef(result[9:, :, :3].ravel(), rgba[9:, :, :3].ravel())[0, 1] > 0.6
+    assert upscaler.upscale(rgba, size=OutputSize(scale=2)).shape == (74, 60, 4)
+
+
 def test_adaptation_of_another_model(make_model: MakeModel, photo: NDArray[np.uint8]) -> None:
     one, two = (Upscaler(make_model(name), device="cpu") for name in ("one", "two"))
     with pytest.raises(InputError, match="model one, not for two"):
@@ -380,10 +437,10 @@ class TestMemory:
         expected = upscaler.upscale(photo)
         whole = upscaler.engine.upscale
 
-        def scarce(lr: NDArray[np.float32], modulation: NDArray[np.float32] | None) -> NDArray[np.float32]:
+        def scarce(lr: NDArray[np.float32], *knobs: Any) -> NDArray[np.float32]:
             if lr.size > 3 * 40_000:
                 raise MemoryError("bad_alloc")
-            return whole(lr, modulation)
+            return whole(lr, *knobs)
 
         monkeypatch.setattr(upscaler.engine, "upscale", scarce)
         caplog.set_level("WARNING", "blindsr")
@@ -398,7 +455,7 @@ class TestMemory:
     def test_memory_that_suffices_for_nothing(
         self, upscaler: Upscaler, monkeypatch: pytest.MonkeyPatch, photo: NDArray[np.uint8]
     ) -> None:
-        def none(lr: NDArray[np.float32], modulation: NDArray[np.float32] | None) -> NDArray[np.float32]:
+        def none(lr: NDArray[np.float32], *knobs: Any) -> NDArray[np.float32]:
             raise MemoryError
 
         monkeypatch.setattr(upscaler.engine, "upscale", none)

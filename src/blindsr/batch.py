@@ -353,6 +353,7 @@ def _settings(
             **{role: _sha256(path.read_bytes()) for role, path in upscaler.model.files.items()},
         },
         "tile": [upscaler.tile, upscaler.most_pixels],
+        "texture": upscaler.texture,
         "adaptation": None if adaptation is None else _sha256(adaptation.modulation.tobytes()),
         "size": None if size is None else size.label,
         "quality": quality,

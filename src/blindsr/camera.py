@@ -161,9 +161,12 @@ def read_profile(path: str | Path, model: Model) -> Adaptation:
         model: The model that is to use it.
 
     Raises:
-        InputError: The file cannot be read, is damaged, or was made for another model or other weights.
+        InputError: The file cannot be read, is damaged, or was made for another model or other weights; or
+            the model does not adapt.
     """
     path = Path(path)
+    if not model.adaptive:
+        raise InputError(f"{path}: model {model.name} does not adapt, so it takes no profile")
     content = _read_json(path)
     unfit = f'make it again with "blindsr adapt --model {model.name}"'
     if content["model"] != model.name:

@@ -1,4 +1,4 @@
-"""A trained network becomes a model folder: two ONNX graphs, the weights and a card, each verified."""
+"""A trained network becomes a model folder: its ONNX graphs, the weights and a card, each verified."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,8 @@ from torch import Tensor, nn
 from blindsr.engine.openvino import OpenVINOEngine
 from blindsr.errors import InputError, MissingExtraError, ModelError
 from blindsr.files import atomic_path, sha256
-from blindsr.model import load_model
-from blindsr.network import CMDSR
+from blindsr.model import SupportSpec, load_model
+from blindsr.network import CMDSR, Restorer
 from blindsr.network.checkpoint import network_of, read_tensors
 
 log = logging.getLogger(__name__)
@@ -32,17 +33,18 @@ PAPER_PATCH = 32  # side of a support patch at test time, LR pixels (arXiv 2104.
 SUPPORT_COUNT = 20  # patches in a support set at test time
 WRITTEN_BY_HAND = ("description", "licence", "provenance", "metrics")
 TOLERANCE = 1e-4  # greatest difference between graph and network, relative to the output's largest value
+TEXTURES = (0.0, 0.3, 1.0)  # at which a network with a texture view is compared with its graph
 
 
 class ConditionGraph(nn.Module):
     """support (P, 3, h, w) -> condition (1, C) and modulation (1, M)."""
 
-    def __init__(self, network: CMDSR) -> None:
+    def __init__(self, network: Restorer) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, support: Tensor) -> tuple[Tensor, Tensor]:
-        """Both of CMDSR's vectors for one task."""
+        """Both vectors of one task."""
         condition = self.network.condition(support)
         return condition, self.network.modulation(condition)
 
@@ -50,14 +52,16 @@ class ConditionGraph(nn.Module):
 def export_checkpoint(
     checkpoint: Path, out: Path, name: str | None = None, card: dict[str, Any] | None = None
 ) -> Path:
-    """Export a checkpoint of ours, or an official CMDSR one, to a model folder that needs no PyTorch.
+    """Export a checkpoint of ours, or an official one, to a model folder that needs no PyTorch.
 
-    The base graph takes ``lr`` (1, 3, H, W), any H and W, and, if the network adapts, ``modulation`` (1, M);
-    the condition graph takes ``support`` (P, 3, h, w). Both are run and compared with the network; if they
-    differ the folder loses its card, and a folder without a card is no model.
+    The base graph takes ``lr`` (1, 3, H, W), any H and W that are multiples of what the network wants; if the
+    network adapts, ``modulation`` (1, M); if its texture can be turned up and down, ``texture`` (1,). The
+    condition graph of a network that adapts takes ``support`` (P, 3, h, w). The graphs are run and compared
+    with the network; if they differ the folder loses its card, and a folder without a card is no model.
 
     Args:
-        checkpoint: The checkpoint; of a training run the averaged weights are taken.
+        checkpoint: The checkpoint, as `blindsr.network.checkpoint` reads it; of a training run the averaged
+            weights are taken.
         out: Folder to write; made if absent.
         name: The model's name; default the folder's.
         card: More entries of the card (description, licence, provenance, metrics, ...).
@@ -77,52 +81,27 @@ def export_checkpoint(
         raise MissingExtraError("export", "train", str(error.name)) from None
     content = read_tensors(checkpoint)
     network, spec = network_of(content, checkpoint)
-    patch = support_patch(content)
-    restorer = copy.deepcopy(network)
-    restorer.modulate_weights()
+    told = describe(network, support_patch(content))
     out.mkdir(parents=True, exist_ok=True)
-    height, width = 24, 20
-    lr = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0)) * network.pixel_range
-    lr_axes = {2: torch.export.Dim("height", min=1), 3: torch.export.Dim("width", min=1)}
-    files: dict[str, Path] = {"base": out / "base.onnx"}
-    if network.condition_net is not None:
-        fixed = network.condition_net.support
-        count = fixed or SUPPORT_COUNT
-        support = torch.rand(count, 3, patch, patch, generator=torch.Generator().manual_seed(1))
-        support = support * network.pixel_range
-        support_axes = {2: torch.export.Dim("patch_height", min=2), 3: torch.export.Dim("patch_width", min=2)}
-        if fixed is None:
-            support_axes[0] = torch.export.Dim("patches", min=1)
+    files = {"base": out / "base.onnx"}
+    modulation = None
+    if told["support"] is not None:
         files["condition"] = out / "condition.onnx"
-        graph = ConditionGraph(network).eval()
-        _export(
-            graph, (support,), ["support"], ["condition", "modulation"], [support_axes], files["condition"]
-        )
-        with torch.no_grad():
-            _, modulation = graph(support)
-        _export(restorer, (lr, modulation), ["lr", "modulation"], ["sr"], [lr_axes, None], files["base"])
-    else:
-        _export(restorer, (lr,), ["lr"], ["sr"], [lr_axes], files["base"])
+        modulation = _export_condition(network, told["support"], files["condition"])
+    _export_base(network, modulation, files["base"])
     files["weights"] = out / "weights.safetensors"
     with atomic_path(files["weights"]) as temporary:
         save_file({k: v.contiguous() for k, v in network.state_dict().items()}, temporary)
     entries: dict[str, Any] = {
         "name": name or out.name,
         "description": "",
-        "scale": network.basenet.scale,
-        "halo": network.basenet.halo,
-        "pixel_range": network.pixel_range,
-        "adaptive": network.condition_net is not None,
-        "support": None,
+        **told,
+        "support": None if told["support"] is None else asdict(told["support"]),
         "files": {key: {"path": file.name, "sha256": sha256(file)} for key, file in files.items()},
         "network": spec,
         "licence": "MIT",
         "metrics": {},
     }
-    if network.condition_net is not None:
-        entries["support"] = {"patch": patch, "count": count, "fixed_count": fixed is not None}
-        entries["modulation_size"] = sum(network.basenet.modulated)
-        entries["condition_size"] = network.condition_net.size
     entries.update(card or {})
     entries["provenance"] = entries.get("provenance", {}) | _provenance(checkpoint, content)
     _write_card(out, entries)
@@ -135,6 +114,30 @@ def export_checkpoint(
     if tile_memory is not None:
         _write_card(out, entries | {"tile_memory": tile_memory})
     return out
+
+
+def describe(network: Restorer, patch: int) -> dict[str, Any]:
+    """What a network tells of itself, under the names that `Model` has for it.
+
+    Args:
+        network: The network.
+        patch: Side of the support patches that it wants, if it adapts; LR pixels.
+    """
+    told: dict[str, Any] = {
+        "scale": network.scale,
+        "halo": network.halo,
+        "pixel_range": network.pixel_range,
+        "adaptive": network.adaptive,
+        "support": None,
+        "texture": 1.0 if network.texture else None,
+        "multiple": network.multiple,
+    }
+    if isinstance(network, CMDSR) and network.condition_net is not None:
+        fixed = network.condition_net.support
+        told["support"] = SupportSpec(patch, fixed or SUPPORT_COUNT, fixed is not None)
+        told["modulation_size"] = sum(network.basenet.modulated)
+        told["condition_size"] = network.condition_net.size
+    return told
 
 
 def measure_tile_memory(folder: Path) -> int | None:
@@ -207,20 +210,49 @@ def read_entries(path: Path) -> dict[str, Any]:
     return entries
 
 
+def _export_condition(network: Restorer, spec: SupportSpec, path: Path) -> Tensor:
+    """Write the condition graph; gives a modulation, (1, M)."""
+    generator = torch.Generator().manual_seed(1)
+    support = torch.rand(spec.count, 3, spec.patch, spec.patch, generator=generator) * network.pixel_range
+    axes = {2: torch.export.Dim("patch_height", min=2), 3: torch.export.Dim("patch_width", min=2)}
+    if not spec.fixed_count:
+        axes[0] = torch.export.Dim("patches", min=1)
+    graph = ConditionGraph(network).eval()
+    _export(graph, {"support": support}, ["condition", "modulation"], [axes], path)
+    with torch.no_grad():
+        modulation: Tensor = graph(support)[1]
+    return modulation
+
+
+def _export_base(network: Restorer, modulation: Tensor | None, path: Path) -> None:
+    """Write the base graph."""
+    restorer = copy.deepcopy(network)
+    restorer.modulate_weights()
+    step = network.multiple
+    lr = torch.rand(1, 3, 24 * step, 20 * step, generator=torch.Generator().manual_seed(0))
+    height, width = torch.export.Dim("height", min=1), torch.export.Dim("width", min=1)
+    inputs = {"lr": lr * network.pixel_range}
+    if modulation is not None:
+        inputs["modulation"] = modulation
+    if network.texture:
+        inputs["texture"] = torch.ones(1)
+    axes = [{2: step * height, 3: step * width}, *[None] * (len(inputs) - 1)]
+    _export(restorer, inputs, ["sr"], axes, path)
+
+
 def _export(
     network: nn.Module,
-    inputs: tuple[Tensor, ...],
-    input_names: list[str],
+    inputs: dict[str, Tensor],
     output_names: list[str],
     axes: list[Any],
     path: Path,
 ) -> None:
-    """Write one graph; `axes` names the dynamic dimensions of each input."""
+    """Write one graph of inputs in the order of the network's; `axes` names each one's dynamic dimensions."""
     # The exporter prints its progress and warns of its own future.
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            network, inputs, dynamo=True, input_names=input_names, output_names=output_names,
+            network, tuple(inputs.values()), dynamo=True, input_names=list(inputs), output_names=output_names,
             dynamic_shapes=axes, opset_version=18, verbose=False,
         )  # fmt: skip
     assert program is not None
@@ -239,7 +271,7 @@ def _export(
         temporary.write_bytes(model.SerializeToString(deterministic=True))
 
 
-def _verify(network: CMDSR, folder: Path) -> float:
+def _verify(network: Restorer, folder: Path) -> float:
     """Run the written model as users will, and compare it with the network: greatest relative difference."""
     model = load_model(folder)
     engine = OpenVINOEngine(model)
@@ -256,10 +288,23 @@ def _verify(network: CMDSR, folder: Path) -> float:
                 modulation = network.modulation(condition)
                 for want, got in zip((condition, modulation), engine.condition(support.numpy()), strict=True):
                     worst = max(worst, _difference(want, got))
-            sr = network(lr * network.pixel_range, modulation) / network.pixel_range
-        fed = None if modulation is None else modulation.numpy()
-        worst = max(worst, _difference(sr, engine.upscale(lr.numpy(), fed)))
+        for texture in TEXTURES if network.texture else (None,):
+            want = _restored(network, lr, modulation, texture)
+            got = engine.upscale(lr.numpy(), None if modulation is None else modulation.numpy(), texture)
+            worst = max(worst, _difference(want, got))
     return worst
+
+
+@torch.no_grad()
+def _restored(network: Restorer, lr: Tensor, modulation: Tensor | None, texture: float | None) -> Tensor:
+    """What the network itself makes of an LR image of any size in [0, 1], in [0, 1]."""
+    height, width = lr.shape[2:]
+    padding = (0, -width % network.multiple, 0, -height % network.multiple)
+    knobs = {"modulation": modulation, "texture": None if texture is None else torch.tensor([texture])}
+    given = {name: value for name, value in knobs.items() if value is not None}
+    padded = nn.functional.pad(lr, padding, mode="replicate") if any(padding) else lr
+    sr: Tensor = network(padded * network.pixel_range, **given) / network.pixel_range
+    return sr[:, :, : network.scale * height, : network.scale * width]
 
 
 def _difference(want: Tensor, got: NDArray[np.float32]) -> float:

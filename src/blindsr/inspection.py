@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blindsr.errors import ModelError
+from blindsr.errors import InputError, ModelError
 from blindsr.model import Model
 
 __all__ = ["Estimate", "Inspector", "Reading", "advice", "decode", "saved_quality"]
@@ -104,10 +104,13 @@ class Inspector:
         model: A model with an `inspect` file, which "blindsr fit-inspect" makes.
 
     Raises:
+        InputError: The model does not adapt.
         ModelError: The model has no such file, or the file is damaged or was made for other weights.
     """
 
     def __init__(self, model: Model) -> None:
+        if not model.adaptive:
+            raise InputError(f"model {model.name} does not adapt, so it reads nothing that could be told")
         if "inspect" not in model.files:
             raise ModelError(
                 f'model {model.name}: nobody has fitted what its conditions tell; "blindsr fit-inspect" does'

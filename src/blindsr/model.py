@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
@@ -31,6 +32,8 @@ _FIELDS: dict[str, type | tuple[type, ...]] = {
     "support": (dict, type(None)),
     "modulation_size": (int, type(None)),
     "condition_size": (int, type(None)),
+    "texture": (int, float, type(None)),
+    "multiple": int,
     "tile_memory": int,
     "files": dict,
     "network": dict,
@@ -42,6 +45,8 @@ _OPTIONAL = {
     "support",
     "modulation_size",
     "condition_size",
+    "texture",
+    "multiple",
     "tile_memory",
     "network",
     "provenance",
@@ -79,6 +84,9 @@ class Model:
         support: The support set it wants; None when not adaptive.
         modulation_size: Length of the modulation; 0 when not adaptive.
         condition_size: Length of the condition; 0 when not adaptive.
+        texture: How much of its texture view is added to its structure view unless somebody says otherwise,
+            0 to 1; None for a model that has no such views.
+        multiple: Sides of what its graph takes are multiples of this, LR pixels: engines pad what is not.
         tile_memory: Bytes that the engine takes for each LR pixel of a tile.
         files: Verified paths by role: `base` and `condition` (ONNX graphs), `weights` (safetensors),
             `inspect` (what its conditions tell of a photo, see `blindsr.inspection`).
@@ -105,6 +113,8 @@ class Model:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     tile_memory: int = TILE_MEMORY
+    texture: float | None = None
+    multiple: int = 1
 
     def file(self, role: str) -> Path:
         """Path of one of the model's files.
@@ -133,6 +143,16 @@ def available_models() -> dict[str, Path]:
                 if (folder / CARD).is_file():
                     found.setdefault(folder.name, folder)
     return found
+
+
+def models_with_texture() -> list[str]:
+    """Names of the available models whose texture can be turned up and down; faulty cards are passed over."""
+    names = []
+    for name, folder in available_models().items():
+        with suppress(ModelError):
+            if read_card(folder / CARD, verify=False).texture is not None:
+                names.append(name)
+    return names
 
 
 def load_model(name_or_path: str | Path) -> Model:
@@ -199,6 +219,10 @@ def read_card(path: Path, verify: bool = True) -> Model:
         support = _read_support(path, card.get("support"))
         for key in ("modulation_size", "condition_size"):
             _require(path, (card.get(key) or 0) > 0, f"an adaptive model needs a positive {key}")
+    texture = card.get("texture")
+    _require(path, texture is None or 0 <= texture <= 1, f"texture {texture} is not between 0 and 1")
+    multiple = card.get("multiple", 1)
+    _require(path, 1 <= multiple <= 64, f"multiple {multiple} is not between 1 and 64 pixels")
     _require(path, card.get("tile_memory", 1) >= 1, "tile_memory must be 1 or more")
     files = {role: _read_file(path, role, entry, verify) for role, entry in sorted(card["files"].items())}
     for role in ("base", "condition") if adaptive else ("base",):
@@ -220,6 +244,8 @@ def read_card(path: Path, verify: bool = True) -> Model:
         provenance=card.get("provenance", {}),
         metrics=card.get("metrics", {}),
         tile_memory=card.get("tile_memory", TILE_MEMORY),
+        texture=None if texture is None else float(texture),
+        multiple=multiple,
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise, product
-from math import ceil
 
 from blindsr.errors import InputError
 
@@ -64,6 +63,7 @@ def plan_tiles(
     halo: int,
     most: int = AUTO_PIXELS,
     most_rows: int | None = None,
+    multiple: int = 1,
 ) -> list[Tile]:
     """Cut an image into tiles whose windows are all of one size, row by row.
 
@@ -77,75 +77,117 @@ def plan_tiles(
             fewest pixels among those whose windows hold at most `most`: one tile for a small image.
         halo: Receptive radius of the network, LR pixels: how far beyond its core a window must reach.
         most: LR pixels (halo included) that one window may hold. A given tile is made smaller to obey; only
-            windows of three halos a side are always allowed.
+            windows of three halos a side, or little more, are always allowed.
         most_rows: LR rows that a core should not exceed by much; None for any number.
+        multiple: Windows begin at multiples of this, LR pixels, where the network's groups of pixels begin.
 
     Raises:
         InputError: The tile is neither "auto" nor a positive whole number.
     """
-    if height < 1 or width < 1 or halo < 0:
-        raise ValueError(f"no tiles for an image of {width}x{height} with halo {halo}")
+    if height < 1 or width < 1 or halo < 0 or multiple < 1:
+        raise ValueError(f"no tiles for an image of {width}x{height} with halo {halo}, multiple {multiple}")
+    down, across = _Side(height, halo, multiple), _Side(width, halo, multiple)
     if tile == "auto":
-        rows, columns = _auto_grid(height, width, halo, most, most_rows or height)
+        rows, columns = _auto_grid(down, across, most, most_rows or height)
     elif isinstance(tile, int) and tile >= 1:
-        rows, columns = _count(height, tile, halo), _count(width, tile, halo)
-        if _window(height, rows, halo) * _window(width, columns, halo) > _limit(height, width, halo, most):
-            rows, columns = _auto_grid(height, width, halo, most, most_rows or height)
+        rows, columns = down.fewest(tile), across.fewest(tile)
+        if down.window(rows) * across.window(columns) > _limit(down, across, most):
+            rows, columns = _auto_grid(down, across, most, most_rows or height)
     else:
         raise InputError(f'tile {tile!r}: give "auto" or a whole number of LR pixels, 1 or more')
     return [
         Tile(Box(*window_rows, *window_columns), Box(*core_rows, *core_columns))
         for (window_rows, core_rows), (window_columns, core_columns) in product(
-            _spans(height, rows, halo), _spans(width, columns, halo)
+            down.spans(rows), across.spans(columns)
         )
     ]
 
 
-def _count(length: int, tile: int, halo: int) -> int:
-    """Fewest windows of at most tile + 2 halo that cover the length and overlap by 2 halo."""
-    return max(1, ceil((length - 2 * halo) / tile))
+@dataclass(frozen=True)
+class _Side:
+    """One side of an image, counted in steps of `multiple` pixels and a rest.
+
+    Windows begin at whole steps and are of one length, and the last one ends where the side does: so each
+    has the rest as well.
+    """
+
+    length: int
+    halo: int
+    multiple: int
+
+    @property
+    def steps(self) -> int:
+        """Whole steps of the side."""
+        return self.length // self.multiple
+
+    @property
+    def rest(self) -> int:
+        """Pixels beyond the last whole step."""
+        return self.length % self.multiple
+
+    @property
+    def overlap(self) -> int:
+        """Steps that hold two halos."""
+        return _ceil(2 * self.halo, self.multiple)
+
+    @property
+    def least(self) -> int:
+        """Longest window that is always allowed."""
+        # A halo so wide that no window fits still needs an answer: a core as wide as the halo is a fair one.
+        return max(16, 3 * self.halo, 2 * self.halo + 3 * self.multiple)
+
+    @property
+    def most_windows(self) -> int:
+        """Number of windows beyond which they become no shorter."""
+        return max(1, self.steps - self.overlap)
+
+    def fewest(self, tile: int) -> int:
+        """Fewest windows of at most tile + 2 halo that cover the side, or of the shortest there are."""
+        core = (tile + 2 * self.halo - self.rest) // self.multiple - self.overlap
+        return max(1, _ceil(self.steps - self.overlap, max(1, core)))
+
+    def window(self, count: int) -> int:
+        """Length of each of `count` equal windows that cover the side and overlap by 2 halo."""
+        steps = min(self.steps, _ceil(self.steps + (count - 1) * self.overlap, count))
+        return steps * self.multiple + self.rest
+
+    def spans(self, count: int) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+        """(window, core) of each tile, as (start, end)."""
+        window = self.window(count)
+        free = (self.length - window) // self.multiple  # steps
+        starts = [i * free // max(1, count - 1) * self.multiple for i in range(count)]
+        # A cut in the middle of an overlap of 2 halo or more leaves each side its halo.
+        inner = [(start + window + following) // 2 for start, following in pairwise(starts)]
+        cores = zip([0, *inner], [*inner, self.length], strict=True)
+        return [((start, start + window), core) for start, core in zip(starts, cores, strict=True)]
 
 
-def _window(length: int, count: int, halo: int) -> int:
-    """Side of each of `count` equal windows that cover the length and overlap by 2 halo."""
-    return min(length, ceil((length + (count - 1) * 2 * halo) / count))
+def _ceil(dividend: int, divisor: int) -> int:
+    return -(-dividend // divisor)
 
 
-def _limit(height: int, width: int, halo: int, most: int) -> int:
+def _limit(down: _Side, across: _Side, most: int) -> int:
     """Pixels that a window may hold."""
-    # A halo so wide that no window fits still needs an answer: then a core as wide as the halo is a fair one.
-    return max(most, min(height, max(16, 3 * halo)) * min(width, max(16, 3 * halo)))
+    return max(most, min(down.length, down.least) * min(across.length, across.least))
 
 
-def _auto_grid(height: int, width: int, halo: int, most: int, most_rows: int) -> tuple[int, int]:
+def _auto_grid(down: _Side, across: _Side, most: int, most_rows: int) -> tuple[int, int]:
     """Rows and columns that compute the fewest pixels within the limit per window."""
-    limit = _limit(height, width, halo, most)
+    limit = _limit(down, across, most)
     best: tuple[int, int, int, int] | None = None
-    most_rows = max(most_rows, halo, 16)
-    for rows in range(
-        min(_count(height, most_rows, halo), max(1, height - 2 * halo)), max(1, height - 2 * halo) + 1
-    ):
-        window_height = _window(height, rows, halo)
+    most_rows = max(most_rows, down.halo, 16)
+    for rows in range(min(down.fewest(most_rows), down.most_windows), down.most_windows + 1):
+        window_height = down.window(rows)
         # The fewest columns that fit are the best for these rows.
         fitting = limit // window_height
-        if fitting < min(width, 2 * halo + 1):
+        if fitting < across.window(across.most_windows):
             continue
-        columns = _count(width, max(1, fitting - 2 * halo), halo) if fitting < width else 1
-        window_width = _window(width, columns, halo)
+        columns = 1 if fitting >= across.length else across.fewest(fitting - 2 * across.halo)
+        window_width = across.window(columns)
         total = rows * columns * window_height * window_width
         candidate = (total, rows * columns, rows, columns)
         best = candidate if best is None else min(best, candidate)
         if columns == 1:  # more rows only add overlap
             break
-    assert best is not None  # windows of 3 halo a side fit by the choice of limit
+    assert best is not None  # windows of the least size fit by the choice of limit
     return best[2], best[3]
-
-
-def _spans(length: int, count: int, halo: int) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """(window, core) of each tile along one axis, as (start, end)."""
-    window = _window(length, count, halo)
-    starts = [i * (length - window) // max(1, count - 1) for i in range(count)]
-    # A cut in the middle of an overlap of 2 halo or more leaves each side its halo.
-    inner = [(start + window + following) // 2 for start, following in pairwise(starts)]
-    cores = zip([0, *inner], [*inner, length], strict=True)
-    return [((start, start + window), core) for start, core in zip(starts, cores, strict=True)]

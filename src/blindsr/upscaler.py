@@ -16,7 +16,7 @@ from blindsr.engine import choose_engine
 from blindsr.errors import InputError
 from blindsr.files import is_folder
 from blindsr.memory import Memory
-from blindsr.model import DEFAULT_MODEL, Model, load_model
+from blindsr.model import DEFAULT_MODEL, Model, load_model, models_with_texture
 from blindsr.picture import MAX_PIXELS, Limits, Photo, Picture, PictureWriter, open_photo
 from blindsr.picture.arrays import as_array, as_picture
 from blindsr.picture.colours import Colours
@@ -84,6 +84,9 @@ class Upscaler:
         memory: Bound on the memory of the process while files are restored; None for a safe share of what is
             free. Arrays and pictures that are handed over or asked for come on top.
         max_pixels: Largest photo that is decoded from a file, pixels.
+        texture: How much of the texture view is added to the structure view, from 0 (what the pixels make
+            certain) to 1 (all the texture that the model was trained to add), only for a model that has
+            these views; None takes the model's default.
 
     Raises:
         ModelError: The model cannot be found or used.
@@ -99,11 +102,13 @@ class Upscaler:
         threads: int | None = None,
         memory: Memory | None = None,
         max_pixels: int = MAX_PIXELS,
+        texture: float | None = None,
     ) -> None:
         if threads is not None and threads < 1:
             raise InputError(f"threads {threads}: give 1 or more")
         plan_tiles(1, 1, tile, 0)  # a bad tile is better refused now than after a model was loaded
         self.model = model if isinstance(model, Model) else load_model(model)
+        self.texture = _texture(self.model, texture)
         self.tile, self.max_pixels = tile, max_pixels
         self.memory = memory or Memory.safe_share()
         self._most_pixels = AUTO_PIXELS
@@ -328,7 +333,9 @@ class Upscaler:
                 row = 2 * 4 * 3 * width * max(1.0, height / picture.height)
                 most_rows, room = max(1, int(room / 3 / row)), room * 2 // 3
             most = min(most, room // self.model.tile_memory)
-        return plan_tiles(picture.height, picture.width, self.tile, self.model.halo, most, most_rows)
+        return plan_tiles(
+            picture.height, picture.width, self.tile, self.model.halo, most, most_rows, self.model.multiple
+        )
 
     def _restore_tiles(
         self,
@@ -344,7 +351,7 @@ class Upscaler:
         finish = Place(colours, sink) if native else Resize(colours, scale, sink)
         for done, tile in enumerate(tiles, 1):
             lr = colours.window(*tile.window.slices).transpose(2, 0, 1)[None]  # (1, 3, h, w)
-            sr = self.engine.upscale(lr, modulation)
+            sr = self.engine.upscale(lr, modulation, self.texture)
             rows, columns = tile.core.relative_to(tile.window).scaled(scale).slices
             core = sr[0, :, rows, columns]
             if picture.gray:
@@ -362,6 +369,7 @@ def upscale(
     device: str = ...,
     tile: int | str = ...,
     threads: int | None = ...,
+    texture: float | None = ...,
     size: OutputSize | None = ...,
 ) -> Picture: ...
 
@@ -374,6 +382,7 @@ def upscale(
     device: str = ...,
     tile: int | str = ...,
     threads: int | None = ...,
+    texture: float | None = ...,
     size: OutputSize | None = ...,
 ) -> NDArray[Any]: ...
 
@@ -385,9 +394,10 @@ def upscale(
     device: str = "auto",
     tile: int | str = "auto",
     threads: int | None = None,
+    texture: float | None = None,
     size: OutputSize | None = None,
 ) -> Picture | NDArray[Any]:
-    """Restore one image with a model that adapts itself to it; for several images keep an `Upscaler`.
+    """Restore one image; for several images keep an `Upscaler`.
 
     Args:
         image: As in `Upscaler.upscale`.
@@ -397,7 +407,21 @@ def upscale(
     Returns:
         A `Picture`, or an array like the one given.
     """
-    return Upscaler(model, device=device, tile=tile, threads=threads).upscale(image, size=size)
+    upscaler = Upscaler(model, device=device, tile=tile, threads=threads, texture=texture)
+    return upscaler.upscale(image, size=size)
+
+
+def _texture(model: Model, texture: float | None) -> float | None:
+    """What was asked for, or the model's default; None for a model without a texture view."""
+    if texture is None:
+        return model.texture
+    if model.texture is None:
+        others = ", ".join(models_with_texture())
+        hint = f", or take a model that has it: {others}" if others else ""
+        raise InputError(f"model {model.name} has no texture to turn up or down; leave --texture out{hint}")
+    if not 0 <= texture <= 1:
+        raise InputError(f"texture {texture:g}: give a number from 0 to 1")
+    return float(texture)
 
 
 def _weighted_mean(vectors: Sequence[tuple[NDArray[np.float32], int]]) -> NDArray[np.float32]:

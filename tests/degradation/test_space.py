@@ -8,7 +8,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from blindsr.degradation import PAPER, REAL, SPACES, Degradation, DegradationSpace, read_space
+from blindsr.degradation import (
+    PAPER,
+    REAL,
+    SPACES,
+    Degradation,
+    DegradationSpace,
+    MixedSpace,
+    TwoStage,
+    read_space,
+)
 from blindsr.errors import InputError
 
 DRAWS = 4000
@@ -125,3 +134,19 @@ def test_skewed_noise_is_weak_more_often_and_keeps_its_range() -> None:
     assert np.median(levels[1]) == pytest.approx(20, abs=2)  # 10 + 40 * 0.5 ** 2
     with pytest.raises(InputError, match="noise_skew"):
         DegradationSpace(noise_skew=0.0)
+
+
+def test_a_mixture_draws_from_each_of_its_spaces() -> None:
+    mixed = replace(read_space(["paper", "camera", {"noise": [0, 5]}]), scale=2)
+    assert isinstance(mixed, MixedSpace)
+    rng = np.random.default_rng(0)
+    drawn = [mixed.sample(rng) for _ in range(60)]
+    assert {task.scale for task in drawn} == {2}
+    kinds = [isinstance(task, TwoStage) for task in drawn]
+    assert 10 < sum(kinds) < 30
+    again = np.random.default_rng(0)
+    assert [mixed.sample(again) for _ in range(60)] == drawn
+    with pytest.raises(InputError, match="at least one"):
+        read_space([])
+    with pytest.raises(InputError, match="did you mean 'camera'"):
+        read_space(["paper", "camrea"])

@@ -84,6 +84,38 @@ def test_adaptive_needs_a_modulation(make_model: MakeModel) -> None:
         OpenVINOEngine(load_model(make_model())).upscale(lr(), None)
 
 
+@pytest.mark.parametrize("adaptive", [False, True])
+@pytest.mark.parametrize("pixel_range", [1.0, 255.0])
+def test_texture_moves_in_a_straight_line(make_model: MakeModel, adaptive: bool, pixel_range: float) -> None:
+    model = load_model(make_model(texture=0.25, adaptive=adaptive, pixel_range=pixel_range))
+    engine = OpenVINOEngine(model)
+    modulation = engine.condition(SUPPORT)[1] if adaptive else None
+    none, half, all_ = (engine.upscale(lr(), modulation, texture) for texture in (0, 0.5, 1))
+    assert np.abs(all_ - none).max() > 0.05
+    np.testing.assert_allclose(half, (none + all_) / 2, atol=1e-5)
+    default = engine.upscale(lr(), modulation)
+    assert (default == engine.upscale(lr(), modulation, 0.25)).all()
+    folded = OpenVINOEngine(model, fold=True)
+    np.testing.assert_allclose(folded.upscale(lr(), modulation, 0.5), half, atol=1e-5)
+
+
+def test_texture_of_a_model_that_has_none(make_model: MakeModel) -> None:
+    with pytest.raises(ModelError, match="has no texture view"):
+        OpenVINOEngine(load_model(make_model(adaptive=False))).upscale(lr(), None, 0.5)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (3, 9), (16, 20), (21, 26)])
+def test_any_size_where_pixels_are_grouped(make_model: MakeModel, height: int, width: int) -> None:
+    """The missing pixels repeat the last ones, and leave no more than was asked for."""
+    model = load_model(make_model(adaptive=False, scale=2, multiple=4))
+    engine, image = OpenVINOEngine(model), lr(height, width)
+    got = engine.upscale(image, None)
+    assert got.shape == (1, 3, 2 * height, 2 * width)
+    padded = np.pad(image, ((0, 0), (0, 0), (0, -height % 4), (0, -width % 4)), mode="edge")
+    (whole,) = ReferenceEvaluator(onnx.load(model.file("base"))).run(None, {"lr": padded})
+    np.testing.assert_allclose(got, whole[:, :, : 2 * height, : 2 * width], atol=1e-4)
+
+
 def test_graph_with_other_ends_than_the_card_says(make_model: MakeModel) -> None:
     adaptive, plain = load_model(make_model("a")), load_model(make_model("b", adaptive=False))
     mixed = Model(**{**adaptive.__dict__, "files": {**adaptive.files, "base": plain.file("base")}})

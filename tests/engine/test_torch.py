@@ -17,7 +17,7 @@ from blindsr.engine import choose_engine  # noqa: E402
 from blindsr.engine.torch import TorchEngine  # noqa: E402
 from blindsr.errors import InputError, ModelError  # noqa: E402
 from blindsr.model import load_model  # noqa: E402
-from blindsr.network import build_network  # noqa: E402
+from blindsr.network import Cria, build_network  # noqa: E402
 
 from ..conftest import MakeModel  # noqa: E402
 
@@ -29,6 +29,14 @@ NETWORK: dict[str, Any] = {
 RNG = np.random.default_rng(2)
 SUPPORT = RNG.random((4, 3, 12, 12), np.float32)
 LR = RNG.random((1, 3, 11, 14), np.float32)
+
+
+CRIA: dict[str, Any] = {
+    "cria": {
+        "scale": 1, "channels": 8, "blocks": 1, "growth": 4, "projector": 6, "projector_blocks": 1,
+        "mask": "views", "tail": "direct", "skip": True, "unshuffle": 2,
+    }
+}  # fmt: skip
 
 
 def with_weights(folder: Path, network: dict[str, Any], weights: bytes | None = None) -> Path:
@@ -44,7 +52,8 @@ def with_weights(folder: Path, network: dict[str, Any], weights: bytes | None = 
         "path": path.name,
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
     }
-    card.update(network=network, pixel_range=network["pixel_range"], scale=2)
+    built = build_network(network)
+    card.update(network=network, pixel_range=built.pixel_range, scale=built.scale)
     (folder / "card.json").write_text(json.dumps(card))
     return folder
 
@@ -68,6 +77,23 @@ def test_equals_the_network(make_model: MakeModel) -> None:
 def test_adaptive_needs_a_modulation(make_model: MakeModel) -> None:
     with pytest.raises(ModelError, match="needs a modulation"):
         TorchEngine(load_model(with_weights(make_model(), NETWORK))).upscale(LR, None)
+
+
+@pytest.mark.parametrize("texture", [None, 0.0, 0.3, 1.0])
+def test_the_texture_of_the_network(make_model: MakeModel, texture: float | None) -> None:
+    folder = make_model(adaptive=False, texture=0.6, multiple=2)
+    engine = TorchEngine(load_model(with_weights(folder, CRIA)))
+    torch.manual_seed(0)
+    network = build_network(CRIA).eval()
+    assert isinstance(network, Cria)
+    padded = torch.from_numpy(np.pad(LR, ((0, 0), (0, 0), (0, 1), (0, 0)), mode="edge"))
+    with torch.no_grad():
+        views = network.views(padded)
+    assert views.texture is not None
+    expected = views.structure + (0.6 if texture is None else texture) * views.texture
+    got = engine.upscale(LR, None, texture)
+    assert got.shape == LR.shape
+    np.testing.assert_allclose(got, expected[:, :, :11].numpy(), atol=1e-5)
 
 
 def test_model_without_weights(make_model: MakeModel) -> None:

@@ -18,15 +18,15 @@ def models() -> None:
 
     from blindsr.model import CARD, available_models, read_card
 
-    table = Table("name", "scale", "adapts", "licence", "description", box=None, pad_edge=False)
+    table = Table("name", "scale", "adapts", "texture", "licence", "description", box=None, pad_edge=False)
     for name, folder in available_models().items():
         try:
             model = read_card(folder / CARD, verify=False)
         except BlindSRError as error:
             complain(error)
             continue
-        adapts = "yes" if model.adaptive else "no"
-        table.add_row(name, f"x{model.scale}", adapts, escape(model.licence), escape(model.description))
+        can = ("yes" if able else "no" for able in (model.adaptive, model.texture is not None))
+        table.add_row(name, f"x{model.scale}", *can, escape(model.licence), escape(model.description))
     Console().print(table)
 
 
@@ -100,7 +100,9 @@ def degrade(
 
 
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint of ours, or an official CMDSR one.")],
+    checkpoint: Annotated[
+        Path, typer.Argument(help="Of ours, or an official one of CMDSR, Cria-CL or ESRGAN.")
+    ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the model that is made.")],
     name: Annotated[str | None, typer.Option(help="Its name; the folder's if not given.")] = None,
     card: Annotated[

@@ -85,6 +85,13 @@ def upscale(
             metavar="FILE", readable=False, help='A camera\'s profile, as "blindsr adapt" makes it.'
         ),
     ] = None,
+    texture: Annotated[
+        float | None,
+        typer.Option(
+            metavar="0..1",
+            help="Texture that the model adds: from 0, what is certain, to 1, the sharpest; else its own.",
+        ),
+    ] = None,
     format_: Annotated[
         str | None,
         typer.Option(
@@ -152,6 +159,7 @@ def upscale(
             threads,
             None if memory is None else Memory.parse(memory),
             MAX_PIXELS if max_pixels is None else _pixels(max_pixels),
+            texture,
         )
         label = f"x{upscaler.model.scale}" if size is None else size.label
         plan = plan_batch(inputs, out, label, format_, quality, recursive)

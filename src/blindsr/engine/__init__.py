@@ -34,12 +34,16 @@ class Engine(Protocol):
         """
         ...
 
-    def upscale(self, lr: NDArray[np.float32], modulation: NDArray[np.float32] | None) -> NDArray[np.float32]:
+    def upscale(
+        self, lr: NDArray[np.float32], modulation: NDArray[np.float32] | None, texture: float | None = None
+    ) -> NDArray[np.float32]:
         """Restore one LR image.
 
         Args:
-            lr: (1, 3, H, W), RGB in [0, 1].
+            lr: (1, 3, H, W), RGB in [0, 1]; any H and W.
             modulation: (1, M); None for a model that does not adapt.
+            texture: How much of the texture view is added, 0 to 1; None takes the model's default, and is
+                the only choice for a model without such a view.
 
         Returns:
             SR image, (1, 3, scale * H, scale * W); not clipped.

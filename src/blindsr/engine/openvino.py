@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from blindsr.engine.inputs import crop_result, fill_inputs, input_names
 from blindsr.errors import ModelError
 from blindsr.model import Model
 
@@ -79,8 +80,7 @@ class OpenVINOEngine:
         self._base: CompiledGraph | None = None
         self._folded_with = b""
         if not self._fold:
-            inputs = ("lr", "modulation") if model.adaptive else ("lr",)
-            self._base = self._compile("base", inputs, ("sr",))
+            self._base = self._compile("base", input_names(model), ("sr",))
 
     def condition(self, support: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """See `Engine.condition`."""
@@ -89,16 +89,14 @@ class OpenVINOEngine:
         condition, modulation = self._condition({"support": self._to_graph(support)})
         return condition.copy(), modulation.copy()
 
-    def upscale(self, lr: NDArray[np.float32], modulation: NDArray[np.float32] | None) -> NDArray[np.float32]:
+    def upscale(
+        self, lr: NDArray[np.float32], modulation: NDArray[np.float32] | None, texture: float | None = None
+    ) -> NDArray[np.float32]:
         """See `Engine.upscale`."""
-        feed = {"lr": self._to_graph(lr)}
-        if self._model.adaptive:
-            if modulation is None:
-                raise ModelError(f"model {self._model.name} adapts: it needs a modulation")
-            if self._fold:
-                self._fold_in(modulation)
-            else:
-                feed["modulation"] = modulation
+        feed = fill_inputs(self._model, lr, modulation, texture)
+        feed["lr"] = self._to_graph(feed["lr"])
+        if self._fold:
+            self._fold_in(feed.pop("modulation"))
         assert self._base is not None
         try:
             (sr,) = self._base(feed)
@@ -108,7 +106,7 @@ class OpenVINOEngine:
             raise
         # The division makes the copy that is needed anyway.
         restored: NDArray[np.float32] = sr / np.float32(self._model.pixel_range)
-        return restored.transpose(0, 3, 1, 2)
+        return crop_result(self._model, restored.transpose(0, 3, 1, 2), lr)
 
     def _to_graph(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         """[0, 1] -> the graph's range."""

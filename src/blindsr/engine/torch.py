@@ -9,9 +9,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from blindsr.engine.inputs import crop_result, fill_inputs
 from blindsr.errors import ConfigError, InputError, ModelError
 from blindsr.model import Model
-from blindsr.network import CMDSR, build_network
+from blindsr.network import CMDSR, Cria, Restorer, build_network
 
 __all__ = ["TorchEngine", "load_weights"]
 
@@ -34,7 +35,7 @@ class TorchEngine:
         self._device = _find_device(device)
         if threads is not None:
             torch.set_num_threads(threads)
-        network = load_weights(model).to(self._device)
+        network: Restorer = load_weights(model).to(self._device)
         network.modulate_weights()
         # Module.to takes the format, its type stubs do not say so.
         self._network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -47,13 +48,16 @@ class TorchEngine:
         return _to_numpy(condition), _to_numpy(modulation)
 
     @torch.inference_mode()
-    def upscale(self, lr: NDArray[np.float32], modulation: NDArray[np.float32] | None) -> NDArray[np.float32]:
+    def upscale(
+        self, lr: NDArray[np.float32], modulation: NDArray[np.float32] | None, texture: float | None = None
+    ) -> NDArray[np.float32]:
         """See `Engine.upscale`."""
-        if self._model.adaptive and modulation is None:
-            raise ModelError(f"model {self._model.name} adapts: it needs a modulation")
-        scales = None if modulation is None else torch.from_numpy(modulation).to(self._device)
+        inputs = fill_inputs(self._model, lr, modulation, texture)
+        pixels = inputs.pop("lr")
         try:
-            return _to_numpy(self._network(self._to_device(lr), scales) / self._model.pixel_range)
+            knobs = {name: torch.from_numpy(value).to(self._device) for name, value in inputs.items()}
+            sr = _to_numpy(self._network(self._to_device(pixels), **knobs) / self._model.pixel_range)
+            return crop_result(self._model, sr, lr)
         except RuntimeError as error:
             # A device has an error of its own for it; the CPU's allocator only says so.
             if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
@@ -81,7 +85,7 @@ def _find_device(name: str) -> torch.device:
     return device
 
 
-def load_weights(model: Model) -> CMDSR:
+def load_weights(model: Model) -> CMDSR | Cria:
     """Build the network that the card describes and load its weights."""
     path = model.file("weights")
     try:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from blindsr.errors import ConfigError, MissingExtraError, ModelError
 from blindsr.network import CMDSR, Cria, build_network
-from blindsr.network.esrgan import convert_esrgan, is_esrgan
+from blindsr.network.esrgan import convert_esrgan, is_cria, is_esrgan
 from blindsr.network.features import FeatureNetwork, SqueezeNetFeatures, VGG19Features
 
 FORMAT = "blindsr-checkpoint"
@@ -181,12 +181,20 @@ def load_network(path: Path) -> tuple[CMDSR | Cria, dict[str, Any]]:
     return network_of(read_tensors(path), path)
 
 
+def is_known(content: Mapping[str, Any]) -> bool:
+    """Whether a checkpoint that was read already is ours, or an official one of CMDSR or Cria-CL.
+
+    ESRGAN's is left out: its layout is that of many networks, of which `network_of` takes some.
+    """
+    return content.get("format") == FORMAT or OFFICIAL_KEY in content or is_cria(_unwrapped(content))
+
+
 def network_of(content: Mapping[str, Any], path: Path) -> tuple[CMDSR | Cria, dict[str, Any]]:
     """As `load_network`, of a checkpoint that was read already; `path` is for messages."""
     if content.get("format") == FORMAT:
         spec, state = content["network"], content.get("ema") or content["state"]
     else:
-        content = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), content)
+        content = _unwrapped(content)
         state = {k: v for k, v in content.items() if isinstance(v, Tensor)}
         if OFFICIAL_KEY in state:
             what, convert = "CMDSR", convert_official
@@ -209,6 +217,11 @@ def network_of(content: Mapping[str, Any], path: Path) -> tuple[CMDSR | Cria, di
             f"{path}: the weights do not fit the network: {' '.join(str(error).split())}"
         ) from None
     return network.eval(), dict(spec)
+
+
+def _unwrapped(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The weights themselves, which others put under a name of their own."""
+    return next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), content)
 
 
 def convert_official(state: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:

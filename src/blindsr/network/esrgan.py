@@ -31,9 +31,14 @@ _LAYERS = {
 }  # fmt: skip
 
 
-def is_esrgan(state: Mapping[str, Tensor]) -> bool:
+def is_esrgan(state: Mapping[str, Any]) -> bool:
     """Whether the weights are an official network of ESRGAN's family, Cria-CL included."""
-    return any(_BLOCKS.fullmatch(key) for key in state)
+    return any(_BLOCKS.fullmatch(str(key)) for key in state)
+
+
+def is_cria(state: Mapping[str, Any]) -> bool:
+    """Whether the weights are an official network of Cria-CL: ESRGAN's with a spatial projector."""
+    return is_esrgan(state) and "tail_conv1.weight" in state
 
 
 def convert_esrgan(state: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:

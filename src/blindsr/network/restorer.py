@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import nn
+from torch import Tensor, nn
 
 
 class Restorer(nn.Module):
@@ -23,3 +23,14 @@ class Restorer(nn.Module):
     adaptive: bool = False
     texture: bool = False
     multiple: int = 1
+
+    def condition(self, support: Tensor) -> Tensor:
+        """Support set of one task, (P, 3, h, w) -> its condition, (1, C); only of a network that adapts."""
+        raise NotImplementedError("this network does not adapt")
+
+    def modulation(self, condition: Tensor) -> Tensor:
+        """Conditions (T, C) -> modulations (T, M); only of a network that adapts."""
+        raise NotImplementedError("this network does not adapt")
+
+    def modulate_weights(self) -> None:
+        """From now on every batch is of one condition; a network that does not adapt is ready for it."""

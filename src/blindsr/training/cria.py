@@ -264,13 +264,13 @@ class CriaRecipe(Recipe):
                 regression = self.companions["regression"](lr)
         texture = None if mask is None else 1 - mask.mean(1, keepdim=True)  # (N, 1, sH, sW)
         judge = self.companions.get("discriminator")
-        logits = None
         losses: dict[str, Tensor] = {}
+        logits, real = None, None
         if judge is not None:
-            real = judge(hr)  # (N, 1, h', w')
+            logits, real = _held_fast(judge), judge(hr)  # (N, 1, h', w')
             losses["discriminator"] = self._discriminate(real, judge(seen["output"].detach()))
-            losses["real"], logits = real.detach(), _held_fast(judge)
-        made = Restored(seen, hr, regression, texture, self._features, logits, losses.pop("real", None))
+            real = real.detach()
+        made = Restored(seen, hr, regression, texture, self._features, logits, real)
         terms = {d.name: d.criterion(made, d.view, d.polarity) for d in self.criteria}
         total = sum(d.weight * terms[d.name] for d in self.criteria)
         assert isinstance(total, Tensor)

@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from blindsr.degradation import resize
@@ -160,6 +161,37 @@ def test_a_checkpoint_is_its_network(tmp_path: Path, lr: Pixels, condition: dict
         with torch.no_grad():
             expected = network(torch.from_numpy(lr.transpose(2, 0, 1)[None] * 255)) / 255
         assert np.abs(restored - expected[0].numpy().transpose(1, 2, 0).clip(0, 1)).max() < 1e-5
+
+
+def test_a_checkpoint_with_a_texture_view(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photo: NDArray[np.uint8]
+) -> None:
+    """Cria-CL restores with all its texture, and its tiles begin where its groups of pixels do."""
+    torch.manual_seed(0)
+    sizes = {"channels": 4, "blocks": 1, "growth": 2, "projector": 4, "projector_blocks": 1}
+    spec = {"cria": {"scale": 1, "unshuffle": 4, "tail": "direct", **sizes}}
+    network = build_network(spec).eval()
+    torch.save({"format": FORMAT, "network": spec, "state": network.state_dict()}, tmp_path / "a.pth")
+    lr = photo.astype(np.float32) / np.float32(255)  # 40 x 56, multiples of 4
+    lr = np.tile(lr, (15, 1, 1))
+    monkeypatch.setattr("blindsr.evaluation.contestants.contestant._WHOLE", 1)
+    restored = find_contestant(str(tmp_path / "a.pth"), "cpu").restorer.restore(lr, 1)
+    with torch.no_grad():
+        expected = network(torch.from_numpy(lr.transpose(2, 0, 1)[None]))
+    assert np.abs(restored - expected[0].numpy().transpose(1, 2, 0).clip(0, 1)).max() < 1e-5
+
+
+def test_an_official_cria_is_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.save({"RRDB_trunk.0.RDB1.conv1.weight": torch.zeros(1)}, tmp_path / "esrgan.pth")
+    torch.save(
+        {"params": {"RRDB_trunk.0.RDB1.conv1.weight": torch.zeros(1), "tail_conv1.weight": torch.zeros(1)}},
+        tmp_path / "cria.pth",
+    )
+    block(monkeypatch, "spandrel")
+    with pytest.raises(ModelError, match="an official Cria-CL or ESRGAN checkpoint with parts missing"):
+        _ = find_contestant(str(tmp_path / "cria.pth")).restorer
+    with pytest.raises(MissingExtraError, match="spandrel"):
+        _ = find_contestant(str(tmp_path / "esrgan.pth")).restorer
 
 
 def test_spandrel_is_a_door(tmp_path: Path, lr: Pixels, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,6 +86,7 @@ class NetworkRestorer:
         scale: What it enlarges by.
         pixel_range: Pixels of the network are in [0, pixel_range].
         halo: LR pixels that a tile carries around it; only pictures of more than a megapixel are tiled.
+        multiple: Tiles begin at multiples of it, LR pixels.
     """
 
     title: str
@@ -93,13 +94,14 @@ class NetworkRestorer:
     scale: int
     pixel_range: float
     halo: int = UNKNOWN_HALO
+    multiple: int = 1
 
     def restore(self, lr: Pixels, scale: int) -> Pixels:
         """See `Restorer.restore`."""
         height, width = lr.shape[:2]
         restored = np.empty((height * scale, width * scale, 3), np.float32)
         planes = np.ascontiguousarray(lr.transpose(2, 0, 1)) * np.float32(self.pixel_range)
-        for tile in plan_tiles(height, width, "auto", self.halo, _WHOLE):
+        for tile in plan_tiles(height, width, "auto", self.halo, _WHOLE, multiple=self.multiple):
             part = np.ascontiguousarray(planes[(slice(None), *tile.window.slices)])
             sr = self.network(part)
             expected = (3, *(scale * side for side in part.shape[1:]))

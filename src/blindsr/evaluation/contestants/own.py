@@ -12,7 +12,7 @@ from blindsr.evaluation.contestants.contestant import Contestant, NetworkRestore
 from blindsr.evaluation.contestants.runtime import runtime
 from blindsr.evaluation.records import digest
 from blindsr.files import sha256
-from blindsr.model import Model, SupportSpec, load_model
+from blindsr.model import Model, load_model
 
 if TYPE_CHECKING:
     from blindsr.engine import Engine
@@ -69,7 +69,8 @@ class EngineRestorer:
             return restored
 
         # The engine has its own pixel range; what it is given and gives is in [0, 1].
-        return NetworkRestorer(self.model.name, network, scale, 1.0, self.model.halo).restore(lr, scale)
+        restorer = NetworkRestorer(self.model.name, network, scale, 1.0, self.model.halo, self.model.multiple)
+        return restorer.restore(lr, scale)
 
 
 def own_contestant(name: str, title: str | None, device: str, threads: int | None) -> Contestant:
@@ -87,12 +88,13 @@ def own_contestant(name: str, title: str | None, device: str, threads: int | Non
 
     spec = model.support
     card = [model.scale, model.halo, model.pixel_range, None if spec is None else vars(spec)]
+    card += [model.texture, model.multiple]
     identity = digest("own", card, dict(model.digests), runtime("openvino", "torch"), device, threads)
     return Contestant(title or model.name, identity, load)
 
 
 def checkpoint_contestant(file: Path, title: str | None, device: str, threads: int | None) -> Contestant:
-    """An official CMDSR checkpoint, or one of our training, run by PyTorch.
+    """An official checkpoint of CMDSR or Cria-CL, or one of our training, run by PyTorch.
 
     Raises:
         ModelError: The file is missing or cannot be read.
@@ -113,33 +115,16 @@ def load_checkpoint(file: Path, title: str, device: str, threads: int | None) ->
         from safetensors.torch import save_file
 
         from blindsr.engine.torch import TorchEngine
+        from blindsr.export import describe, support_patch
         from blindsr.network.checkpoint import network_of, read_tensors
     except ImportError as error:
         raise MissingExtraError("running a checkpoint", "torch", str(error.name)) from None
     content = read_tensors(file)
     network, spec = network_of(content, file)
-    support = None
-    if network.condition_net is not None:
-        from blindsr.export import SUPPORT_COUNT, support_patch
-
-        fixed = network.condition_net.support
-        support = SupportSpec(support_patch(content), fixed or SUPPORT_COUNT, fixed is not None)
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "weights.safetensors"
         save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, weights)
-        model = Model(
-            name=title,
-            description="",
-            scale=network.basenet.scale,
-            halo=network.basenet.halo,
-            pixel_range=network.pixel_range,
-            adaptive=support is not None,
-            support=support,
-            modulation_size=0,
-            condition_size=0,
-            files={"weights": weights},
-            digests={},
-            licence="",
-            network=spec,
-        )
+        told = {"modulation_size": 0, "condition_size": 0} | describe(network, support_patch(content))
+        files = {"weights": weights}
+        model = Model(name=title, description="", files=files, digests={}, licence="", network=spec, **told)
         return EngineRestorer(TorchEngine(model, device, threads), model)

@@ -15,7 +15,7 @@ from blindsr.files import sha256
 
 
 def pytorch_contestant(file: Path, title: str | None, device: str, threads: int | None) -> Contestant:
-    """A checkpoint of ours, an official CMDSR one, or any file that spandrel knows.
+    """A checkpoint of ours, an official one of CMDSR or Cria-CL, or any file that spandrel knows.
 
     Raises:
         ModelError: The file cannot be read, or holds more than tensors.
@@ -36,7 +36,9 @@ def load_with_spandrel(file: Path, title: str, device: str, threads: int | None)
         from spandrel import ImageModelDescriptor, ModelLoader
     except ImportError as error:
         raise MissingExtraError(
-            f"{file}: no CMDSR checkpoint; running other PyTorch files", "spandrel", str(error.name)
+            f"{file}: no checkpoint of CMDSR or Cria-CL; running other PyTorch files",
+            "spandrel",
+            str(error.name),
         ) from None
     if threads is not None:
         torch.set_num_threads(threads)
@@ -58,10 +60,9 @@ def load_with_spandrel(file: Path, title: str, device: str, threads: int | None)
 
 
 def _is_ours(file: Path) -> bool:
-    """Whether a PyTorch file holds a network of ours, or the official CMDSR's."""
+    """Whether a PyTorch file holds a network of ours, or an official one of CMDSR or Cria-CL."""
     try:
-        from blindsr.network.checkpoint import FORMAT, OFFICIAL_KEY, read_tensors
+        from blindsr.network.checkpoint import is_known, read_tensors
     except ImportError as error:
         raise MissingExtraError("running a PyTorch file", "torch", str(error.name)) from None
-    content = read_tensors(file)
-    return content.get("format") == FORMAT or OFFICIAL_KEY in content
+    return is_known(read_tensors(file))
