@@ -22,6 +22,7 @@ import blindsr
 from blindsr import __version__, batch, cli
 from blindsr.cli.screen import EXIT_SOME_FAILED
 from blindsr.comparison import ComparisonPage
+from blindsr.degradation import degrade, read_space
 from blindsr.errors import InputError
 from blindsr.evaluation.metrics import niqe, read_niqe
 from blindsr.picture import Limits, Photo
@@ -589,3 +590,33 @@ def test_fit_niqe(run: Run, tmp_path: Path) -> None:
     assert code == 2 and "these photos have 12: give more photos" in error
     code, _, error = run("fit-niqe", one, "-o", tmp_path / "niqe.mat")
     assert code == 2 and "name it such as niqe.npz" in error
+
+
+def test_fit_degradations(run: Run, tmp_path: Path) -> None:
+    for i in range(2):
+        save(tmp_path / "photos" / f"{i}.png", 120, 160)
+    wall = np.random.default_rng(0).normal(120, 3, (96, 96, 3)).clip(0, 255).astype(np.uint8)
+    both = np.concatenate([made_photo(96, 96), wall], axis=1)
+    Image.fromarray(both).save(tmp_path / "photos" / "wall.png")
+    (tmp_path / "photos" / "bad.png").write_bytes(b"no picture")
+    save(tmp_path / "photos" / "tiny.png")
+    bank = tmp_path / "bank.npz"
+    code, out, error = run(
+        "fit-degradations", tmp_path / "photos", "-o", bank, "--scale", "2", "--patches", "5"
+    )
+    assert code == EXIT_SOME_FAILED
+    assert out.strip() == f"{bank}: 3 kernels and 5 noise patches of 3 photos, for x2"
+    assert "bad.png: " in error and "tiny.png: a kernel is estimated from 48x48 pixels or more" in error
+    assert len(error.splitlines()) == 2
+    space = read_space({"kind": "injection", "bank": str(bank)})
+    lr = degrade(np.full((1, 3, 64, 64), 0.5, np.float32), space.sample(np.random.default_rng(0)), 0)
+    assert lr.shape == (1, 3, 32, 32)
+    assert 1 < lr.std() * 255 < 6
+
+    code, out, error = run("fit-degradations", tmp_path / "photos" / "0.png", "-o", bank)
+    assert code == 0 and "1 kernel and 0 noise patches of 1 photo, for x4" in out
+    assert "no photo has a smooth part" in error
+    code, _, error = run("fit-degradations", tmp_path / "photos" / "tiny.png", "-o", bank)
+    assert code == 2 and "no photo tells of its degradation" in error
+    code, _, error = run("fit-degradations", tmp_path / "photos", "-o", tmp_path / "bank.mat")
+    assert code == 2 and "name it such as bank.npz" in error

@@ -177,3 +177,50 @@ def fit_niqe(
     )
     if len(statistics) < len(files):
         raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def fit_degradations(
+    photos: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PHOTOS", help="Photos such as are to be restored, folders of them, or quoted patterns."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The bank, such as bank.npz.")],
+    scale: Annotated[int, typer.Option(min=1, max=8, help="How many times larger photos are to become.")] = 4,
+    patches: Annotated[int, typer.Option(min=0, help="Noise patches from one photo, at most.")] = 32,
+) -> None:
+    """Learn from real photos how they are degraded: the kernel and the noise of each, to train with."""
+    from blindsr.batch import find_photos
+    from blindsr.degradation.injection import BankBuilder, check_bank_path
+    from blindsr.picture import read
+
+    check_bank_path(out)
+    files = find_photos(photos)
+    builder = BankBuilder(scale, patches)
+    with progress_bars() as progress:
+        for file in progress.track(files, description="photos"):
+            try:
+                pixels = read(file).pixels
+            except BlindSRError as error:
+                complain(error)
+                continue
+            try:
+                builder.add(file.name, pixels)
+            except InputError as error:
+                complain(InputError(f"{file}: {error}"))
+    bank = builder.bank()
+    bank.write(out)
+    kernels, noises = len(bank.kernels), len(bank.noise)
+    say(
+        Console(),
+        f"{escape(str(out))}: {kernels} kernel{'s' * (kernels != 1)} and"
+        f" {noises} noise patch{'es' * (noises != 1)} of {kernels} photo{'s' * (kernels != 1)}, for x{scale}",
+    )
+    if not noises:
+        say(
+            Console(stderr=True),
+            "no photo has a smooth part, so the bank has no noise; add photos with sky or walls",
+        )
+    if kernels < len(files):
+        raise typer.Exit(EXIT_SOME_FAILED)

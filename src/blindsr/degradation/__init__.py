@@ -3,7 +3,9 @@
 from blindsr.degradation.blur import blur, gaussian_kernel
 from blindsr.degradation.direct import Direct
 from blindsr.degradation.drawn import Drawn
+from blindsr.degradation.injection import BankBuilder, Injection, InjectionBank, InjectionSpace, noise_patches
 from blindsr.degradation.jpeg import jpeg
+from blindsr.degradation.kernel_estimation import KernelEstimate, estimate_kernel
 from blindsr.degradation.kernels import Kernel
 from blindsr.degradation.manifest import Record, degrade_folder
 from blindsr.degradation.noise import gaussian_noise, poisson_noise
@@ -20,11 +22,16 @@ __all__ = [
     "REAL",
     "REAL_ESRGAN",
     "SPACES",
+    "BankBuilder",
     "Degradation",
     "DegradationSpace",
     "Direct",
     "Drawn",
+    "Injection",
+    "InjectionBank",
+    "InjectionSpace",
     "Kernel",
+    "KernelEstimate",
     "MixedSpace",
     "Protocol",
     "Record",
@@ -39,12 +46,14 @@ __all__ = [
     "degrade_folder",
     "degrade_image",
     "degrade_protocol",
+    "estimate_kernel",
     "find_tasks",
     "gaussian_kernel",
     "gaussian_noise",
     "imresize",
     "jpeg",
     "modcrop",
+    "noise_patches",
     "poisson_noise",
     "read_space",
     "resize",

@@ -37,6 +37,8 @@ def gaussian_kernel(sigma_x: float, sigma_y: float, angle: float, size: int) -> 
     Raises:
         InputError: a sigma is not above 0, or the size is not odd and positive.
     """
+    if size < 1 or size % 2 == 0:
+        raise InputError(f"a kernel needs an odd size, got {size}")
     kernel = np.exp(-0.5 * elliptic_form(sigma_x, sigma_y, angle, size))
     return np.asarray(kernel / kernel.sum(), dtype=np.float64)
 
@@ -48,20 +50,18 @@ def elliptic_form(sigma_x: float, sigma_y: float, angle: float, size: int) -> ND
         sigma_x: first semi-axis in pixels, above 0; the rest as in `gaussian_kernel`.
         sigma_y: second semi-axis.
         angle: direction of the first axis.
-        size: side in pixels, odd.
+        size: side in pixels; where it is even, the centre lies between pixels.
 
     Returns:
         Squared distances, (size, size), float64.
 
     Raises:
-        InputError: a sigma is not above 0, or the size is not odd and positive.
+        InputError: a sigma is not above 0.
     """
     if not (sigma_x > 0 and sigma_y > 0 and math.isfinite(sigma_x) and math.isfinite(sigma_y)):
         raise InputError(f"a blur kernel needs sigmas above 0, got {sigma_x:g} and {sigma_y:g}")
-    if size < 1 or size % 2 == 0:
-        raise InputError(f"a kernel needs an odd size, got {size}")
-    radius = size // 2
-    y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1].astype(np.float64)
+    offsets = np.arange(size) - (size - 1) / 2
+    y, x = np.meshgrid(offsets, offsets, indexing="ij")
     along = math.cos(angle) * x + math.sin(angle) * y
     across = math.cos(angle) * y - math.sin(angle) * x
     return np.asarray((along / sigma_x) ** 2 + (across / sigma_y) ** 2, dtype=np.float64)
@@ -85,7 +85,7 @@ def blur(x: Array, kernel: NDArray[np.floating]) -> Array:
     check_batch(x)
     _check_kernel(kernel)
     height, width = x.shape[2:]
-    down, across = _reflected(height, kernel.shape[0] // 2), _reflected(width, kernel.shape[1] // 2)
+    down, across = reflected(height, kernel.shape[0] // 2), reflected(width, kernel.shape[1] // 2)
     with full_precision(x):
         return correlate(take(take(x, down, 2), across, 3), kernel)
 
@@ -149,13 +149,17 @@ def _shifted(matrix: NDArray[np.float64], size: int) -> NDArray[np.float64]:
         padded[i, :, i : i + length] = matrix
     # What falls beyond the ends comes back where the reflection has taken it from.
     folded = padded[:, :, radius : radius + length].copy()
-    inside = _reflected(length, radius)
+    inside = reflected(length, radius)
     for source in (*range(radius), *range(length + radius, length + 2 * radius)):
         folded[:, :, inside[source]] += padded[:, :, source]
     return folded
 
 
-def _reflected(length: int, radius: int) -> NDArray[np.int64]:
-    """Return which of `length` pixels stands at each of -radius ... length + radius - 1."""
-    places = np.arange(-radius, length + radius)
+def reflect(places: NDArray[np.int64], length: int) -> NDArray[np.int64]:
+    """Return which of `length` pixels stands at each place when the line is reflected without end."""
     return (length - 1) - np.abs(places % max(1, 2 * (length - 1)) - (length - 1))
+
+
+def reflected(length: int, radius: int) -> NDArray[np.int64]:
+    """Return which of `length` pixels stands at each of -radius ... length + radius - 1."""
+    return reflect(np.arange(-radius, length + radius), length)

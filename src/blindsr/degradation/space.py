@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from blindsr.degradation.checking import check_keys, check_ranges
+from blindsr.degradation.injection import Injection, InjectionSpace
 from blindsr.degradation.pipeline import Degradation
 from blindsr.degradation.two_stage import CAMERA, REAL_ESRGAN, TwoStage, TwoStageSpace
 from blindsr.errors import InputError
@@ -196,13 +197,13 @@ class MixedSpace:
         rescaled = tuple(dataclasses.replace(space, scale=self.scale) for space in self.spaces)
         object.__setattr__(self, "spaces", rescaled)
 
-    def sample(self, rng: np.random.Generator) -> Degradation | TwoStage:
+    def sample(self, rng: np.random.Generator) -> Degradation | TwoStage | Injection:
         """Draw a space, and one task of it."""
         return self.spaces[int(rng.integers(len(self.spaces)))].sample(rng)
 
 
 #: Anything that tasks are drawn from.
-TaskSpace: TypeAlias = DegradationSpace | TwoStageSpace | MixedSpace
+TaskSpace: TypeAlias = DegradationSpace | TwoStageSpace | InjectionSpace | MixedSpace
 
 #: CMDSR's training tasks (arXiv 2104.03926, section IV): isotropic 15x15 blur of sigma 0.2, 0.3, ..., 4.0 and
 #: noise of 0, 1, ..., 75 levels. `dataclasses.replace(PAPER, jpeg_probability=1.0)` adds its JPEG of 30..80.
@@ -230,9 +231,10 @@ SPACES: dict[str, TaskSpace] = {
 }
 
 #: The kinds of spaces that a configuration can spell out, by the value of its key "kind".
-KINDS: dict[str, type[DegradationSpace] | type[TwoStageSpace]] = {
+KINDS: dict[str, type[DegradationSpace] | type[TwoStageSpace] | type[InjectionSpace]] = {
     "one-stage": DegradationSpace,
     "two-stage": TwoStageSpace,
+    "injection": InjectionSpace,
 }
 
 
