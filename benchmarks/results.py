@@ -223,13 +223,18 @@ def block_of(file: Path) -> str:
     except (OSError, ValueError) as error:
         raise InputError(f"{file}: cannot be read ({error}); measure it again") from error
     parts = [as_standings(table) for table in read_tables(content, str(file))]
-    notes = [f"{content['threads']} threads; peak MB: a process that restores {SIDE}x{SIDE} pixels."]
+    notes = [f"CPU threads: {content['threads']}. Peak MB: a process that restores {SIDE}x{SIDE} pixels."]
     if content["pictures_of_each"] is not None:
         notes.append(f"A trial: only {content['pictures_of_each']} of each set's pictures.")
     if content["absent"]:
-        reasons = "; ".join(f"{title} ({reason})" for title, reason in content["absent"].items())
+        reasons = "; ".join(f"{title} ({brief(reason)})" for title, reason in content["absent"].items())
         notes.append(f"Took no part: {reasons}.")
     return "\n\n".join([*parts, " ".join(notes)])
+
+
+def brief(reason: str) -> str:
+    """Why one took no part, without this machine's folders and without advice."""
+    return re.sub(r"\S*/", "", reason).partition(": pip install")[0]
 
 
 def insert(text: str, blocks: dict[str, str], where: str) -> str:
