@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 PAPER_PATCH = 32  # side of a support patch at test time, LR pixels (arXiv 2104.03926, section IV)
 SUPPORT_COUNT = 20  # patches in a support set at test time
-WRITTEN_BY_HAND = ("description", "licence", "provenance", "metrics")
+WRITTEN_BY_HAND = ("description", "licence", "provenance", "metrics", "texture")
 TOLERANCE = 1e-4  # greatest difference between graph and network, relative to the output's largest value
 TEXTURES = (0.0, 0.3, 1.0)  # at which a network with a texture view is compared with its graph
 
@@ -68,7 +68,8 @@ def export_checkpoint(
             weights are taken.
         out: Folder to write; made if absent.
         name: The model's name; default the folder's.
-        card: More entries of the card (description, licence, provenance, metrics, ...).
+        card: More entries of the card (description, licence, provenance, metrics, and texture: how much of a
+            texture view is usual).
         scale: For official Cria-CL and ESRGAN files, whose layout does not tell it; None: 4.
 
     Returns:
@@ -107,6 +108,8 @@ def export_checkpoint(
         "licence": "MIT",
         "metrics": {},
     }
+    if card and "texture" in card and not network.texture:
+        raise InputError(f"{checkpoint}: the card gives a texture, and this network has none")
     entries.update(card or {})
     entries["provenance"] = entries.get("provenance", {}) | _provenance(checkpoint, content)
     _write_card(out, entries)
