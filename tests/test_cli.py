@@ -352,7 +352,7 @@ def test_models(run: Run, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
     code, out, error = run("models")
     assert code == 0
     assert out.split()[:5] == ["name", "scale", "adapts", "texture", "licence"]
-    (line,) = (line for line in out.splitlines() if "views" in line)
+    (line,) = (line for line in out.splitlines() if line.startswith("views "))
     assert line.split()[:4] == ["views", "x4", "yes", "yes"]
     (line,) = (line for line in out.splitlines() if "sharp-x2" in line)
     assert line.split()[:5] == ["sharp-x2", "x2", "no", "no", "MIT"]
