@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from blindsr.cli.screen import EXIT_SOME_FAILED, complain, escape, extra, progress_bars, say
 from blindsr.errors import BlindSRError, InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 def models() -> None:
@@ -152,22 +157,11 @@ def fit_niqe(
     from blindsr.batch import find_photos
     from blindsr.evaluation.metrics.niqe import FEATURES, check_path, sharp_statistics, write_niqe
     from blindsr.evaluation.metrics.niqe import fit_niqe as fit
-    from blindsr.picture import read
 
     check_path(out)
     files = find_photos(photos)
-    statistics = []
-    with progress_bars() as progress:
-        for file in progress.track(files, description="photos"):
-            try:
-                pixels = read(file).pixels
-            except BlindSRError as error:
-                complain(error)
-                continue
-            try:
-                statistics.append(sharp_statistics(pixels, sharpness))
-            except InputError as error:
-                complain(InputError(f"{file}: {error}"))
+    statistics: list[NDArray[np.float64]] = []
+    _take(files, lambda file, pixels: statistics.append(sharp_statistics(pixels, sharpness)))
     blocks = np.concatenate([np.empty((0, FEATURES)), *statistics])
     write_niqe(fit(blocks), out)
     say(
@@ -193,22 +187,11 @@ def fit_degradations(
     """Learn from real photos how they are degraded: the kernel and the noise of each, to train with."""
     from blindsr.batch import find_photos
     from blindsr.degradation.injection import BankBuilder, check_bank_path
-    from blindsr.picture import read
 
     check_bank_path(out)
     files = find_photos(photos)
     builder = BankBuilder(scale, patches)
-    with progress_bars() as progress:
-        for file in progress.track(files, description="photos"):
-            try:
-                pixels = read(file).pixels
-            except BlindSRError as error:
-                complain(error)
-                continue
-            try:
-                builder.add(file.name, pixels)
-            except InputError as error:
-                complain(InputError(f"{file}: {error}"))
+    _take(files, lambda file, pixels: builder.add(file.name, pixels))
     bank = builder.bank()
     bank.write(out)
     kernels, noises = len(bank.kernels), len(bank.noise)
@@ -224,3 +207,20 @@ def fit_degradations(
         )
     if kernels < len(files):
         raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _take(files: Sequence[Path], take: Callable[[Path, NDArray[np.float32]], object]) -> None:
+    """Read photos one by one and hand over their pixels; what cannot be read or used is told and left out."""
+    from blindsr.picture import read
+
+    with progress_bars() as progress:
+        for file in progress.track(files, description="photos"):
+            try:
+                pixels = read(file).pixels
+            except BlindSRError as error:
+                complain(error)
+                continue
+            try:
+                take(file, pixels)
+            except InputError as error:
+                complain(InputError(f"{file}: {error}"))

@@ -14,6 +14,7 @@ from blindsr.degradation import TaskSpace, read_space
 from blindsr.errors import ConfigError, InputError
 from blindsr.network import Restorer
 from blindsr.training.config import CMDSRConfig, CriaConfig, OptimiserSection
+from blindsr.training.initial import initial_weights
 from blindsr.training.schedule import learning_rate
 from blindsr.training.validation import Restore, Validation
 
@@ -77,8 +78,6 @@ class Recipe(ABC):
 
     def initialise(self, path: str) -> None:
         """Start from the weights that the configuration names as `init`."""
-        from blindsr.training.initial import initial_weights
-
         self.network.load_state_dict(initial_weights(path, self.spec))
 
     @property
