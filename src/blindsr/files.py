@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from blindsr.errors import InputError
+
 if sys.platform != "win32":
     import fcntl
 
@@ -186,3 +188,19 @@ def _create_temporary(path: Path) -> tuple[Path, int]:
             return temporary, descriptor
         _in_hand.discard(temporary)
         os.close(descriptor)
+
+
+def check_npz(path: Path, fault: str) -> None:
+    """Refuse a place where no .npz file can be written, before there is anything to write.
+
+    Args:
+        path: The file that is to be made.
+        fault: What the message says of another suffix.
+
+    Raises:
+        InputError: The name does not end in .npz, or the folder is not there.
+    """
+    if path.suffix.lower() != ".npz":
+        raise InputError(f"{path}: {fault}")
+    if not path.parent.is_dir():
+        raise InputError(f"{path.parent}: no such folder")

@@ -26,7 +26,7 @@ from blindsr.degradation.checking import check_keys, check_number, check_ranges
 from blindsr.degradation.jpeg import jpeg
 from blindsr.degradation.kernel_estimation import KernelEstimate, estimate_kernel
 from blindsr.errors import InputError
-from blindsr.files import atomic_path
+from blindsr.files import atomic_path, check_npz
 
 #: Side of a noise patch and of the smaller ones that must resemble it, in pixels.
 PATCH, _PART = 48, 24
@@ -319,10 +319,7 @@ def check_bank_path(path: Path) -> None:
     Raises:
         InputError: the file's name does not end in .npz, or its folder is not there.
     """
-    if path.suffix.lower() != ".npz":
-        raise InputError(f"{path}: a bank is an .npz file: name it such as bank.npz")
-    if not path.parent.is_dir():
-        raise InputError(f"{path.parent}: no such folder")
+    check_npz(path, "a bank is an .npz file: name it such as bank.npz")
 
 
 @lru_cache(maxsize=8)

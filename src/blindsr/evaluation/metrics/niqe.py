@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from blindsr.errors import InputError, ModelError
 from blindsr.evaluation.metrics.convention import planes
 from blindsr.evaluation.metrics.gaussian import gaussian_mean
-from blindsr.files import atomic_path
+from blindsr.files import atomic_path, check_npz
 from blindsr.resampling import contributions
 
 BLOCK = 96
@@ -193,10 +193,7 @@ def check_path(path: Path) -> None:
     Raises:
         InputError: The file's name does not end in .npz, or its folder is not there.
     """
-    if path.suffix.lower() != ".npz":
-        raise InputError(f"{path}: parameters of NIQE are an .npz file; name it such as niqe.npz")
-    if not path.parent.is_dir():
-        raise InputError(f"{path.parent}: no such folder")
+    check_npz(path, "parameters of NIQE are an .npz file; name it such as niqe.npz")
 
 
 def block_statistics(
