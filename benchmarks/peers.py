@@ -8,6 +8,7 @@ from pathlib import Path
 
 from blindsr.errors import InputError
 from blindsr.evaluation.contestants import LOADERS, Contestant, find_contestant
+from blindsr.files import sha256
 
 #: Where the files of the peers are looked for: beside the repository.
 FOLDER = Path(__file__).parents[2] / "shared" / "peers"
@@ -33,8 +34,9 @@ _SRMD_KERNEL = (
 )  # fmt: skip
 _TOLD: dict[str, Sequence[float]] = {"srmd": (*_SRMD_KERNEL, 3 / 255), "srmdnf": _SRMD_KERNEL}
 
-#: Where files lie beside what the network must be told: the peers' own folder may not let us write.
-TOLD_FOLDER = Path(__file__).parents[1] / ".cache" / "peers"
+#: Where files lie beside what the network must be told, and the graph of weights that no library reads: the
+#: peers' own folder may not let us write.
+WRITTEN_FOLDER = Path(__file__).parents[1] / ".cache" / "peers"
 
 
 def find_peer(name: str, folder: Path = FOLDER, threads: int | None = None) -> Contestant:
@@ -54,13 +56,22 @@ def written_peer(name: str, folder: Path = FOLDER) -> str:
     title, file = PEERS[name]
     place = folder / file
     if name in _TOLD and place.is_file():
-        TOLD_FOLDER.mkdir(parents=True, exist_ok=True)
+        WRITTEN_FOLDER.mkdir(parents=True, exist_ok=True)
         for suffix in (".param", ".bin"):
-            link = TOLD_FOLDER / place.with_suffix(suffix).name
+            link = WRITTEN_FOLDER / place.with_suffix(suffix).name
             link.unlink(missing_ok=True)
             link.symlink_to(place.with_suffix(suffix).resolve())
-        place = TOLD_FOLDER / file
+        place = WRITTEN_FOLDER / file
         place.with_suffix(".json").write_text(json.dumps({"planes": list(_TOLD[name])}), encoding="utf-8")
+    if name == "imdn" and place.is_file():
+        graph = WRITTEN_FOLDER / f"{place.stem}-{sha256(place)[:8]}.onnx"
+        if not graph.is_file():
+            from imdn import (
+                write_imdn,
+            )  # PyTorch and its exporter: seconds that the other peers need not wait
+
+            write_imdn(place, graph)
+        place = graph
     return f"{title}={place}"
 
 

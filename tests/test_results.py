@@ -9,9 +9,11 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from blindsr.engine.openvino import compile_graph
 from blindsr.errors import InputError
 
 from .conftest import MakeModel, made_photo
@@ -90,6 +92,25 @@ def test_measured_resumed_and_written(
     assert "Took no part: damaged (damaged.onnx: " in text and str(tmp_path) not in text
     results.write(out, page)
     assert page.read_text(encoding="utf-8") == text
+
+
+@pytest.mark.slow
+def test_imdn_runs_as_a_graph_whatever_the_size(results: ModuleType, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        imdn = importlib.import_module("imdn")
+    finally:
+        sys.path.remove(str(ROOT / "benchmarks"))
+    torch.manual_seed(0)
+    network = imdn.IMDN().eval()
+    assert sum(p.numel() for p in network.parameters()) == 715_176  # as the paper's table has it: 715 K
+    torch.save({f"module.{k}": v for k, v in network.state_dict().items()}, tmp_path / "imdn.pth")
+    imdn.write_imdn(tmp_path / "imdn.pth", tmp_path / "new" / "imdn.onnx")
+    lr = np.ascontiguousarray(made_photo(30, 21, 0).transpose(2, 0, 1)[None], np.float32) / 255
+    (restored,) = compile_graph(tmp_path / "new" / "imdn.onnx", 1)({"lr": lr})
+    with torch.inference_mode():
+        np.testing.assert_allclose(restored, network(torch.from_numpy(lr)).numpy(), atol=1e-4)
 
 
 def test_the_page_of_the_project_has_a_place_for_every_section(results: ModuleType) -> None:

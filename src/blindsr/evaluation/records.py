@@ -15,20 +15,17 @@ from blindsr.errors import InputError
 
 PIXEL_CODE = (
     "degradation",
-    "engine",
     "evaluation/contestants",
     "evaluation/metrics",
     "evaluation/measures.py",
     "evaluation/runner.py",
-    "network",
     "picture",
-    "resampling.py",
-    "stitching.py",
-    "support.py",
     "tiling.py",
-    "upscaler.py",
 )
-"""Parts of this package that a measured value depends on."""
+"""Parts of this package that every measured value depends on."""
+
+OWN_CODE = ("engine", "network", "resampling.py", "stitching.py", "support.py", "upscaler.py")
+"""Parts that only what our own networks restore depends on."""
 
 
 @dataclass(frozen=True)
@@ -127,11 +124,11 @@ def digest(*parts: object) -> str:
 
 
 @cache
-def code_digest() -> str:
-    """Digest of the code that a measured value depends on."""
+def code_digest(parts: tuple[str, ...] = PIXEL_CODE) -> str:
+    """Digest of the code of some parts of this package."""
     package = Path(__file__).parents[1]
     found: dict[str, Any] = {}
-    for part in PIXEL_CODE:
+    for part in parts:
         place = package / part
         for file in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
             name = file.relative_to(package).as_posix()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from blindsr.errors import MissingExtraError
 from blindsr.evaluation.contestants.contestant import Contestant, NetworkRestorer, Pixels
 from blindsr.evaluation.contestants.runtime import runtime
-from blindsr.evaluation.records import digest
+from blindsr.evaluation.records import OWN_CODE, code_digest, digest
 from blindsr.files import sha256
 from blindsr.model import Model, load_model
 
@@ -89,7 +89,8 @@ def own_contestant(name: str, title: str | None, device: str, threads: int | Non
     spec = model.support
     card = [model.scale, model.halo, model.pixel_range, None if spec is None else vars(spec)]
     card += [model.texture, model.multiple]
-    identity = digest("own", card, dict(model.digests), runtime("openvino", "torch"), device, threads)
+    code = code_digest(OWN_CODE)
+    identity = digest("own", code, card, dict(model.digests), runtime("openvino", "torch"), device, threads)
     return Contestant(title or model.name, identity, load)
 
 
@@ -105,7 +106,7 @@ def checkpoint_contestant(file: Path, title: str | None, device: str, threads: i
     def load() -> EngineRestorer:
         return load_checkpoint(file, own_title, "cpu" if device == "auto" else device, threads)
 
-    identity = digest("checkpoint", sha256(file), runtime("torch"), device, threads)
+    identity = digest("checkpoint", code_digest(OWN_CODE), sha256(file), runtime("torch"), device, threads)
     return Contestant(own_title, identity, load)
 
 
