@@ -151,6 +151,17 @@ def test_a_run_can_start_from_the_weights_of_another(config_file: Path, tmp_path
     )  # fmt: skip
     for name, weight in second["state"].items():
         torch.testing.assert_close(weight, first["ema"][name], atol=1e-6, rtol=0)
+    _, larger = run(
+        config_file, tmp_path / "larger", "steps=1", f"init={checkpoint}", "optimiser.lr=1e-9",
+        "condition_optimiser.lr=1e-9", "network.basenet.scale=4", "data.scale=4",
+    )  # fmt: skip
+    others = set()
+    for name, weight in larger["state"].items():
+        if weight.shape == first["ema"][name].shape:
+            torch.testing.assert_close(weight, first["ema"][name], atol=1e-6, rtol=0)
+        else:
+            others.add(name.rpartition(".")[0])
+    assert others and all("upsampler" in name or "output_conv" in name for name in others)
     with pytest.raises(ConfigError, match="its network is"):
         run(config_file, tmp_path / "third", f"init={checkpoint}", "network.basenet.channels=8")
     with pytest.raises(ConfigError, match="its network is"):  # a shipped model's name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from blindsr.engine.torch import load_weights
 from blindsr.errors import ConfigError
@@ -28,14 +28,33 @@ def read_initial(init: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return network.state_dict(), spec
 
 
-def initial_weights(init: str, wanted: dict[str, Any]) -> dict[str, Tensor]:
-    """The weights that `init` names, for a network of the same hyper-parameters.
+def load_initial(network: nn.Module, init: str, wanted: dict[str, Any]) -> None:
+    """Load the weights that `init` names into a network, which they were made for but for its scale.
+
+    From a network of another scale comes all but the layers whose shape the scale decides, the last ones, which
+    stay as they are; the paper of EDSR (arXiv 1707.02921, section 4.2) shows how much sooner that trains.
+
+    Args:
+        network: What is to be trained.
+        init: See `read_initial`.
+        wanted: Its hyper-parameters.
 
     Raises:
         ModelError: They cannot be found or read.
         ConfigError: They are another network's.
     """
     weights, spec = read_initial(init)
-    if spec != wanted:
+    if _but_scale(spec) != _but_scale(wanted):
         raise ConfigError(f"init {init}: its network is {spec}, the configuration says {wanted}")
-    return weights
+    own = network.state_dict()
+    if spec != wanted:
+        weights = {k: v if v.shape == own[k].shape else own[k] for k, v in weights.items()}
+    network.load_state_dict(weights)
+
+
+def _but_scale(spec: dict[str, Any]) -> dict[str, Any]:
+    """Hyper-parameters without the sections' scales."""
+    return {
+        name: {k: v for k, v in section.items() if k != "scale"} if isinstance(section, dict) else section
+        for name, section in spec.items()
+    }

@@ -14,7 +14,7 @@ from blindsr.degradation import TaskSpace, read_space
 from blindsr.errors import ConfigError, InputError
 from blindsr.network import Restorer
 from blindsr.training.config import CMDSRConfig, CriaConfig, OptimiserSection
-from blindsr.training.initial import initial_weights
+from blindsr.training.initial import load_initial
 from blindsr.training.schedule import learning_rate
 from blindsr.training.validation import Restore, Validation
 
@@ -78,7 +78,7 @@ class Recipe(ABC):
 
     def initialise(self, path: str) -> None:
         """Start from the weights that the configuration names as `init`."""
-        self.network.load_state_dict(initial_weights(path, self.spec))
+        load_initial(self.network, path, self.spec)
 
     @property
     @abstractmethod
