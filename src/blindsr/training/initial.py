@@ -31,8 +31,8 @@ def read_initial(init: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def load_initial(network: nn.Module, init: str, wanted: dict[str, Any]) -> None:
     """Load the weights that `init` names into a network, which they were made for but for its scale.
 
-    From a network of another scale comes all but the layers whose shape the scale decides, the last ones, which
-    stay as they are; the paper of EDSR (arXiv 1707.02921, section 4.2) shows how much sooner that trains.
+    From a network of another scale comes all but the layers whose shape the scale decides, the last ones:
+    they stay as they are. EDSR's x4 networks begin so, from x2 (arXiv 1707.02921, section 4.2).
 
     Args:
         network: What is to be trained.
