@@ -262,6 +262,30 @@ def test_the_cards_query_goes_with_every_file(site: Site, model: Path, tmp_path:
     }
 
 
+def test_urls_as_people_write_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(sources, "_fetch", asked.append)
+    for url in (
+        "https://bücher.example:80/a b/é#x",
+        "HTTP://h/a%20b/m.json?x=1",
+        "http://h",
+        "http://h/m.tar.gz",
+    ):
+        found = sources.find_source(url)
+        if not isinstance(found, sources.Archive):
+            found.open(found.card)
+            found.open("x:y/base 1.onnx")
+    assert asked == [
+        "https://xn--bcher-kva.example:80/a%20b/%C3%A9/card.json",
+        "https://xn--bcher-kva.example:80/a%20b/%C3%A9/x%3Ay/base%201.onnx",
+        "http://h/a%20b/m.json?x=1",
+        "http://h/a%20b/x%3Ay/base%201.onnx?x=1",
+        "http://h/card.json",
+        "http://h/x%3Ay/base%201.onnx",
+        "http://h/m.tar.gz",
+    ]
+
+
 def test_names(make_model: MakeModel, home: Path) -> None:
     folder = make_model("tiny")
     assert pull(folder, name="mine-2.0").folder == home / "mine-2.0"
@@ -438,6 +462,10 @@ def bad_port(site: Site, model: Path, free: Path) -> str:
     return "http://127.0.0.1:port/tiny"
 
 
+def bad_host(site: Site, model: Path, free: Path) -> str:
+    return "http://[::1/tiny"
+
+
 def other_scheme(site: Site, model: Path, free: Path) -> str:
     return "ftp://127.0.0.1/tiny"
 
@@ -592,6 +620,7 @@ FAULTS: dict[Given, str] = {
     web_page: r"/tiny/card\.json: no model card, not valid JSON",
     nobody: r"http://127\.0\.0\.1:9/tiny/card\.json: cannot be fetched \(Connection refused\)",
     bad_port: r"cannot be fetched \(nonnumeric port",
+    bad_host: r"http://\[::1/tiny: not a URL \(",
     other_scheme: r"ftp is not spoken here; give a URL of http, https or file",
     other_machine: r"a file of another machine",
     redirect_to_a_file: r"/tiny/card\.json: the server answers 302 Found - Redirection to url 'file:",
@@ -757,7 +786,7 @@ def test_command(run: Run, site: Site, model: Path, home: Path, tmp_path: Path) 
     code, out, error = run("pull", url, "--name", "mine", "--sha256", pin)
     assert (code, out, error) == (0, f"mine: pulled to {home / 'mine'} (SHA-256 {pin})\n", "")
     code, out, error = run("pull", url, "--name", "mine")
-    assert code == 0 and out.startswith("mine: there already, nothing was fetched: ")
+    assert code == 0 and out.startswith("mine: there already, as it was: ")
     code, out, _ = run("models")
     (line,) = (line for line in out.splitlines() if line.startswith("mine "))
     assert code == 0 and line.split()[:6] == ["mine", "x4", "yes", "no", "MIT", "user"]
@@ -766,10 +795,11 @@ def test_command(run: Run, site: Site, model: Path, home: Path, tmp_path: Path) 
     path = tmp_path / "shelf" / "tiny"
     assert code == 0 and out.splitlines()[1] == f"call it by its path: --model {path}"
     assert load_model(path).name == "tiny"
-    edit_card(model, description="other")
+    edit_card(model, description="other\x1b[2J")
     code, _, error = run("pull", model, "--name", "mine")
     assert code == 2 and error.startswith("error: ") and error.count("\n") == 1 and "--force" in error
     assert run("pull", model, "--name", "mine", "--force")[0] == 0
+    assert "\x1b" not in run("models")[1]  # what a stranger wrote must not command the terminal
     code, _, error = run("pull", model, "--name", "big", "--max-size", "1K")
     assert code == 2 and "takes the model beyond 1024 bytes; a larger one needs --max-size" in error
     code, _, error = run("pull", model, "--max-size", "huge")

@@ -102,7 +102,11 @@ def find_source(place: str) -> Source | Archive:
     """
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", place) is None:  # one letter alone is a drive of Windows
         return _find_local(Path(place).expanduser())
-    parts = urlsplit(place)
+    try:
+        parts = urlsplit(place)
+        host = parts.netloc.encode("idna").decode("ascii")
+    except ValueError as error:
+        raise ModelError(f"{place}: not a URL ({error})") from error
     if parts.scheme == "file":
         if parts.netloc not in ("", "localhost"):
             raise ModelError(f"{place}: a file of another machine; three slashes begin a path (file:///...)")
@@ -110,7 +114,7 @@ def find_source(place: str) -> Source | Archive:
     if parts.scheme not in ("http", "https"):
         raise ModelError(f"{place}: {parts.scheme} is not spoken here; give a URL of http, https or file")
     # What a browser's line of address may show as it is: spaces, letters of other languages.
-    url = quote(urlunsplit(parts._replace(fragment="")), safe="%/:=&?~+!$,;'@()*[]")
+    url = quote(urlunsplit(parts._replace(netloc=host, fragment="")), safe="%/:=&?~+!$,;'@()*[]")
     packing = _packing(parts.path)
     if packing is not None:
         return Archive(url, packing, stream=_fetch(url))

@@ -43,7 +43,7 @@ def models() -> None:
             complain(error)
             continue
         can = ("yes" if able else "no" for able in (model.adaptive, model.texture is not None))
-        told = (escape(text) for text in (model.licence, place_of(folder), model.description))
+        told = (escape(one_line(text)) for text in (model.licence, place_of(folder), model.description))
         table.add_row(called, f"x{model.scale}", *can, *told)
     Console().print(table)
 
@@ -89,7 +89,7 @@ def pull(
             progress.update(bar, description=file, completed=done, total=total)
 
         pulled = pull_model(source, name_, to, sha256, force, read_bytes(max_size, "--max-size"), show)
-    what = "pulled to" if pulled.fetched else "there already, nothing was fetched:"
+    what = "pulled to" if pulled.fetched else "there already, as it was:"
     say(Console(), f"{escape(pulled.name)}: {what} {name(pulled.folder)} (SHA-256 {pulled.sha256})")
     known = available_models().get(pulled.name)
     if known is None or not known.samefile(pulled.folder):
