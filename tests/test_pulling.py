@@ -435,6 +435,12 @@ def incomplete(site: Site, model: Path, free: Path) -> str:
     return str(model)
 
 
+def no_file(site: Site, model: Path, free: Path) -> str:
+    (model / "base.onnx").unlink()
+    (model / "base.onnx").mkdir()
+    return str(model)
+
+
 def incomplete_on_the_web(site: Site, model: Path, free: Path) -> str:
     url = site.serve(model, "/tiny")
     del site.files["/tiny/graphs%20of%20it/condition.onnx"]
@@ -614,6 +620,7 @@ FAULTS: dict[Given, str] = {
     changed: r"/tiny/base\.onnx: not the file that the card means",
     changed_in_a_folder: r"tiny.base\.onnx: not the file that the card means",
     incomplete: r"base\.onnx: cannot be read \(No such file or directory\); the model is incomplete",
+    no_file: r"base\.onnx: not a file",
     incomplete_on_the_web: r"graphs%20of%20it/condition\.onnx: the server answers 404 Not Found",
     incomplete_archive: r"m\.zip: no base\.onnx in it; the model is incomplete",
     absent_on_the_web: r"/nothing/card\.json: the server answers 404 Not Found",
