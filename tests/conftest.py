@@ -27,8 +27,9 @@ HALO = 4
 
 @pytest.fixture(autouse=True)
 def _own_folders(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keep the tests out of the user's cache, and the user's models out of the tests."""
+    """Keep the tests out of the user's cache and data, and the user's models out of the tests."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.getbasetemp() / "data"))
     monkeypatch.delenv("BLINDSR_MODELS", raising=False)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from blindsr import files
-from blindsr.files import abandon_writes, atomic_path, remove_leftovers, walk_files
+from blindsr.files import abandon_writes, atomic_path, remove_leftovers, sha256, temporary_folder, walk_files
 
 needs_locks = pytest.mark.skipif(sys.platform == "win32", reason="Windows protects open files by itself")
 
@@ -106,6 +107,56 @@ def test_abandoned_writes_never_appear(tmp_path: Path) -> None:
         abandon_writes()
         assert not [*tmp_path.iterdir()]
     assert not [*tmp_path.iterdir()]
+
+
+def test_a_temporary_folder_goes_with_all_in_it(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="half"), temporary_folder(tmp_path) as temporary:
+        tree(temporary, "a/b", ".c")
+        assert temporary.parent == tmp_path and temporary.name.startswith(".")
+        (temporary / "a").rename(tmp_path / "a")
+        raise RuntimeError("half")
+    assert [*tmp_path.iterdir()] == [tmp_path / "a"] and (tmp_path / "a" / "b").exists()
+    with temporary_folder(tmp_path) as temporary:
+        tree(temporary, "x")
+        abandon_writes()
+        assert not temporary.exists()
+
+
+@needs_locks
+def test_folders_that_killed_processes_left(tmp_path: Path) -> None:
+    tree(tmp_path, ".blindsr-0123456789ab.part/a/b", "kept/c", "target/d")
+    (tmp_path / ".blindsr-0123456789ab.part" / "link").symlink_to(tmp_path / "target")
+    (tmp_path / ".blindsr-ba9876543210.part").symlink_to(tmp_path / "target")
+    with temporary_folder(tmp_path) as temporary:
+        remove_leftovers(tmp_path)
+        left = {".blindsr-ba9876543210.part", "kept", "target", temporary.name}
+        assert {entry.name for entry in tmp_path.iterdir()} == left
+    assert (tmp_path / "target" / "d").exists() and (tmp_path / "kept" / "c").exists()
+
+
+@needs_locks
+def test_a_cleaner_between_making_a_folder_and_locking(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = files.lock
+    removed = []
+
+    def slow_lock(descriptor: int, wait: bool = False) -> None:
+        if wait and not removed:
+            removed.extend(tmp_path.iterdir())
+            remove_leftovers(tmp_path)
+        lock(descriptor, wait)
+
+    monkeypatch.setattr(files, "lock", slow_lock)
+    with temporary_folder(tmp_path) as temporary:
+        assert removed and temporary not in removed and temporary.is_dir()
+    assert not [*tmp_path.iterdir()]
+
+
+def test_checksum_of_many_blocks(tmp_path: Path) -> None:
+    content = bytes(range(256)) * 10_000  # more than two blocks
+    (tmp_path / "a").write_bytes(content)
+    assert sha256(tmp_path / "a") == hashlib.sha256(content).hexdigest()
 
 
 def tree(folder: Path, *names: str) -> None:

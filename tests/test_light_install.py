@@ -70,6 +70,15 @@ def test_adapt_and_inspect_without_pytorch(make_model: MakeModel, tmp_path: Path
     assert "last saved at quality 75" in done.stdout
 
 
+def test_a_model_is_pulled_without_pytorch(make_model: MakeModel, tmp_path: Path) -> None:
+    """Nor are NumPy and the engine loaded: a folder is copied, and nothing is run."""
+    heavy = 'assert not {"numpy", "openvino", "pyvips"} & set(sys.modules)'
+    source, place = str(make_model()), tmp_path / "shelf"
+    done = run(COMMAND_WITHOUT_EXTRAS + heavy, "pull", source, "--to", str(place), "--name", "mine")
+    assert done.returncode == 0, done.stderr
+    assert (place / "mine" / "base.onnx").exists()
+
+
 def test_a_download_is_checked_without_pytorch(tmp_path: Path) -> None:
     (tmp_path / "Set5").mkdir()
     for i in range(5):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -10,7 +11,7 @@ from unittest import mock
 import pytest
 
 from blindsr.errors import ModelError
-from blindsr.model import available_models, load_model, models_with_texture, read_card
+from blindsr.model import available_models, load_model, models_with_texture, place_of, read_card
 
 from .conftest import HALO, MakeModel
 
@@ -63,6 +64,38 @@ def test_names_come_from_the_environment(make_model: MakeModel, monkeypatch: pyt
         load_model("sharpx4")
     monkeypatch.setenv("BLINDSR_MODELS", str(folder))
     assert load_model("sharp-x4").scale == 4
+
+
+def test_the_users_own_models(make_model: MakeModel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """They come after those of BLINDSR_MODELS and before the shipped ones; what is hidden is none."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    own, shipped = tmp_path / "data" / "blindsr" / "models", next(iter(available_models()))
+    for name in ("mine", "both", shipped, ".part"):
+        own.mkdir(parents=True, exist_ok=True)
+        make_model(name).rename(own / name)
+    listed = make_model("both", scale=2).parent
+    assert not (listed / shipped).exists()
+    monkeypatch.setenv("BLINDSR_MODELS", str(listed))
+    found = available_models()
+    assert found["mine"] == own / "mine" and found["both"] == listed / "both"
+    assert found[shipped] == own / shipped and ".part" not in found
+    assert [place_of(found[name]) for name in ("both", "mine")] == ["BLINDSR_MODELS", "user"]
+    assert "shipped" in map(place_of, found.values())
+
+
+def test_a_place_that_may_not_be_looked_into(make_model: MakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make_model("tiny")
+    make_model("locked")
+    is_file = Path.is_file
+
+    def refuse(path: Path) -> bool:
+        if "locked" in path.parts:
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+    monkeypatch.setenv("BLINDSR_MODELS", os.pathsep.join(map(str, (folder.parent / "locked", folder.parent))))
+    assert "tiny" in available_models() and "locked" not in available_models()
 
 
 def test_every_shipped_card_is_sound() -> None:

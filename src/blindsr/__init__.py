@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from blindsr.errors import BlindSRError, ConfigError, InputError, MissingExtraError, ModelError
     from blindsr.model import Model, available_models, load_model
     from blindsr.picture import Picture
+    from blindsr.pulling import pull
     from blindsr.sizing import OutputSize
     from blindsr.upscaler import Adaptation, Upscaler, upscale
 
@@ -35,6 +36,7 @@ _HOMES = {
     "compare": "blindsr.comparison",
     "load_model": "blindsr.model",
     "plan_batch": "blindsr.batch",
+    "pull": "blindsr.pulling",
     "run_batch": "blindsr.batch",
     "read_profile": "blindsr.camera",
     "upscale": "blindsr.upscaler",
@@ -59,6 +61,7 @@ __all__ = [
     "compare",
     "load_model",
     "plan_batch",
+    "pull",
     "read_profile",
     "run_batch",
     "upscale",

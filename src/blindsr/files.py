@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import secrets
+import shutil
 import stat
 import sys
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ _TEMPORARY = re.compile(r"\.blindsr-[0-9a-f]{12}\.part(\..*)?", re.DOTALL)
 _LONGEST_SUFFIX = 64  # bytes; what the name of a temporary file has besides is short, so that it always fits
 
 _in_hand: set[Path] = set()
-"""Temporary files that this process is writing."""
+"""Temporary files and folders that this process is writing."""
 
 
 @contextmanager
@@ -57,26 +58,62 @@ def atomic_path(path: Path) -> Iterator[Path]:
             os.close(descriptor)
 
 
+@contextmanager
+def temporary_folder(parent: Path) -> Iterator[Path]:
+    """Give an empty folder in `parent`, which is removed with all that is in it when the block ends.
+
+    It is hidden, and locked as a temporary file of `atomic_path` is.
+
+    Args:
+        parent: An existing folder. What is made in the temporary one can be renamed into it.
+
+    Raises:
+        OSError: No folder can be made there.
+    """
+    temporary, descriptor = _create_temporary_folder(parent)
+    try:
+        yield temporary
+    finally:
+        _in_hand.discard(temporary)
+        shutil.rmtree(temporary, ignore_errors=True)
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
 def abandon_writes() -> None:
-    """Remove every temporary file that this process is writing: only for a process that ends at once."""
+    """Remove all temporary files and folders of this process: only for a process that ends at once."""
     for temporary in list(_in_hand):
-        with suppress(OSError):
-            temporary.unlink()
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                temporary.unlink()
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files that killed processes left in a folder; those still being written stay."""
+    """Remove what killed processes left in a folder, temporary files and folders; those in use stay.
+
+    On Windows the folders stay as well: nothing there tells whether one is in use.
+    """
     try:
         with os.scandir(folder) as listing:
-            names = [entry.path for entry in listing if _TEMPORARY.fullmatch(entry.name)]
+            left = [
+                (entry.path, entry.is_dir(follow_symlinks=False))
+                for entry in listing
+                if _TEMPORARY.fullmatch(entry.name)
+            ]
     except OSError:  # not there yet, or not readable: whoever writes to it will say so
         return
-    for name in names:
+    for name, is_dir in left:
         # What is locked, gone, or on a file system that knows no locks is left alone.
         with suppress(OSError):
-            descriptor = os.open(name, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+            access = os.O_RDONLY if is_dir else os.O_RDWR
+            descriptor = os.open(name, access | getattr(os, "O_NOFOLLOW", 0))
             try:
                 lock(descriptor)
+                if is_dir:
+                    shutil.rmtree(name)
+                    continue
                 if (
                     sys.platform == "win32"
                 ):  # there an open file cannot be removed, which protects those in use
@@ -159,7 +196,11 @@ def is_folder(path: Path) -> bool:
 
 def sha256(path: Path) -> str:
     """SHA-256 of a file's content, hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _leads_to_file(entry: os.DirEntry[str]) -> bool:
@@ -185,6 +226,31 @@ def _create_temporary(path: Path) -> tuple[Path, int]:
             lock(descriptor, wait=True)
         # Between the two lines above, a cleaner may have held it for a leftover.
         if sys.platform == "win32" or os.fstat(descriptor).st_nlink > 0:
+            return temporary, descriptor
+        _in_hand.discard(temporary)
+        os.close(descriptor)
+
+
+def _create_temporary_folder(parent: Path) -> tuple[Path, int]:
+    """A new, locked, empty folder in `parent`, and its descriptor; -1 on Windows, which opens no folders."""
+    while True:
+        temporary = parent / f".blindsr-{secrets.token_hex(6)}.part"
+        try:
+            temporary.mkdir()
+        except FileExistsError:
+            continue
+        if sys.platform == "win32":
+            _in_hand.add(temporary)
+            return temporary, -1
+        # Here and below, a cleaner may hold it for a leftover, as it may a file.
+        try:
+            descriptor = os.open(temporary, os.O_RDONLY)
+        except FileNotFoundError:
+            continue
+        _in_hand.add(temporary)
+        with suppress(OSError):
+            lock(descriptor, wait=True)
+        if temporary.is_dir():
             return temporary, descriptor
         _in_hand.discard(temporary)
         os.close(descriptor)

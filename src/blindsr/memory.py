@@ -46,10 +46,7 @@ class Memory:
         Raises:
             InputError: The text is no such size, or too little.
         """
-        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*", text, re.ASCII | re.IGNORECASE)
-        if match is None:
-            raise InputError(f"memory {text!r}: give a size such as 1.5G or 800M")
-        return cls(int(float(match[1]) * _UNITS[match[2].upper()]))
+        return cls(read_bytes(text, "memory"))
 
     @classmethod
     def safe_share(cls) -> Memory:
@@ -110,6 +107,22 @@ def peak() -> int | None:
 
     taken = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return taken if sys.platform == "darwin" else taken << 10
+
+
+def read_bytes(text: str, what: str) -> int:
+    """A number of bytes as a person would write it: "1.5G", "800M", "2147483648".
+
+    Args:
+        text: The number.
+        what: What it is the size of, for the message.
+
+    Raises:
+        InputError: The text is no such number.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*", text, re.ASCII | re.IGNORECASE)
+    if match is None:
+        raise InputError(f"{what} {text!r}: give a size such as 1.5G or 800M")
+    return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
 def show_bytes(count: int) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 from blindsr.errors import ModelError
 from blindsr.files import sha256
+from blindsr.folders import user_folder
 
 CARD = "card.json"
 DEFAULT_MODEL = "cmdsr-x4"
@@ -127,22 +128,50 @@ class Model:
         return self.files[role]
 
 
-def available_models() -> dict[str, Path]:
-    """Folders of the models that can be called by name: those in BLINDSR_MODELS first, then the shipped ones.
+def model_places() -> list[tuple[str, Path]]:
+    """Where models are looked for, in that order, each with what it is called in the list of models.
 
-    BLINDSR_MODELS lists folders as PATH does; each may be a model's folder or hold several of them. A model
-    is called by its folder's name.
+    The entries of BLINDSR_MODELS, which lists folders as PATH does; the user's own folder of models, where
+    `blindsr pull` puts them; the shipped ones.
+    """
+    listed = [Path(entry) for entry in os.environ.get("BLINDSR_MODELS", "").split(os.pathsep) if entry]
+    own = user_folder("data")
+    return [
+        *(("BLINDSR_MODELS", entry) for entry in listed),
+        *([("user", own / "models")] if own is not None else []),
+        ("shipped", SHIPPED),
+    ]
+
+
+def available_models() -> dict[str, Path]:
+    """Folders of the models that can be called by name; of one name, that found first in `model_places`.
+
+    Each place may be a model's folder or hold several of them; hidden ones are left out. A model is called by
+    its folder's name.
     """
     found: dict[str, Path] = {}
-    listed = [Path(entry) for entry in os.environ.get("BLINDSR_MODELS", "").split(os.pathsep) if entry]
-    for place in [*listed, SHIPPED]:
-        if (place / CARD).is_file():
+    for _, place in model_places():
+        if is_model(place):
             found.setdefault(place.resolve().name, place)
-        elif place.is_dir():
+            continue
+        with suppress(OSError):  # not there, or not for this user to look into
             for folder in sorted(place.iterdir()):
-                if (folder / CARD).is_file():
+                if not folder.name.startswith(".") and is_model(folder):
                     found.setdefault(folder.name, folder)
     return found
+
+
+def place_of(folder: Path) -> str:
+    """What the place is called that an available model was found in; see `model_places`."""
+    return next(kind for kind, place in model_places() if place in (folder, folder.parent))
+
+
+def is_model(folder: Path) -> bool:
+    """Whether a folder holds a card; one that may not be looked into holds none."""
+    try:
+        return (folder / CARD).is_file()
+    except OSError:
+        return False
 
 
 def models_with_texture() -> list[str]:
@@ -183,10 +212,12 @@ def load_model(name_or_path: str | Path) -> Model:
                 ' (a training checkpoint becomes one with "blindsr export")'
             )
         return read_card(path)
+    if "://" in str(name_or_path):
+        raise ModelError(f'{name_or_path}: models run from folders; fetch it once with "blindsr pull"')
     if isinstance(name_or_path, Path) or len(path.parts) > 1 or path.suffix == ".json":
         raise ModelError(f"{path}: no such model folder")
     nearest = get_close_matches(str(name_or_path), known, n=1, cutoff=0.5)
-    hint = f"; did you mean {nearest[0]}?" if nearest else ""
+    hint = f"; did you mean {nearest[0]}?" if nearest else '; "blindsr pull" fetches more'
     raise ModelError(f"no model named {name_or_path!r} (known: {', '.join(known) or 'none'}){hint}")
 
 
@@ -204,7 +235,7 @@ def read_card(path: Path, verify: bool = True) -> Model:
         card = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{path}: not valid JSON ({error})") from error
     if not isinstance(card, dict):
         raise ModelError(f"{path}: a model card is a JSON object, this is a {type(card).__name__}")
@@ -293,7 +324,9 @@ def _read_file(path: Path, role: str, entry: object, verify: bool) -> Path:
         raise ModelError(f"{path}: files.{role} should be an object with path and sha256")
     _check_fields(path, entry, {"path": str, "sha256": str}, set(), f"files.{role}.")
     relative = PurePosixPath(entry["path"])
-    inside = not relative.is_absolute() and ".." not in relative.parts and "\\" not in entry["path"]
+    inside = not relative.is_absolute() and ".." not in relative.parts
+    # On Windows "\\" and ":" lead elsewhere as well.
+    inside = inside and entry["path"].isprintable() and not {"\\", ":"} & set(entry["path"])
     _require(
         path,
         inside and bool(relative.parts),

@@ -11,7 +11,7 @@ from blindsr import __version__
 from blindsr.cli.camera import adapt, fit_inspect, inspect
 from blindsr.cli.evaluate import evaluate
 from blindsr.cli.screen import EXIT_USAGE, complain, open_streams
-from blindsr.cli.training import data, degrade, export, fit_degradations, fit_niqe, models, train
+from blindsr.cli.training import data, degrade, export, fit_degradations, fit_niqe, models, pull, train
 from blindsr.cli.upscale import upscale
 from blindsr.errors import BlindSRError
 
@@ -54,6 +54,7 @@ for command in (
     inspect,
     evaluate,
     models,
+    pull,
     train,
     data,
     degrade,

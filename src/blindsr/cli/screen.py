@@ -171,16 +171,25 @@ def _give_up(stream: IO[str]) -> None:
     os.close(nowhere)
 
 
-def progress_bars(shown: bool = True) -> Progress:
+def progress_bars(shown: bool = True, of_bytes: bool = False) -> Progress:
     """Bars on a terminal, nothing elsewhere.
 
     Args:
         shown: False leaves them out on a terminal too.
+        of_bytes: What is counted are bytes.
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     console = Console(stderr=True)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    count = DownloadColumn() if of_bytes else MofNCompleteColumn()
+    columns = TextColumn("{task.description}"), BarColumn(), count, TimeRemainingColumn()
     return Progress(
         *columns,
         console=console,

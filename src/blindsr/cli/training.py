@@ -1,4 +1,4 @@
-"""The commands of those who train and measure, and the list of models."""
+"""The commands of those who train and measure, the list of models, and getting more of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from blindsr.cli.screen import EXIT_SOME_FAILED, complain, escape, extra, progress_bars, say
+from blindsr.cli.screen import (
+    EXIT_SOME_FAILED,
+    complain,
+    ended_by_signals,
+    escape,
+    extra,
+    name,
+    named_path,
+    one_line,
+    progress_bars,
+    say,
+)
 from blindsr.errors import BlindSRError, InputError
 
 if TYPE_CHECKING:
@@ -21,18 +32,68 @@ def models() -> None:
     """List the models that can be called by name."""
     from rich.table import Table
 
-    from blindsr.model import CARD, available_models, read_card
+    from blindsr.model import CARD, available_models, place_of, read_card
 
-    table = Table("name", "scale", "adapts", "texture", "licence", "description", box=None, pad_edge=False)
-    for name, folder in available_models().items():
+    columns = ("name", "scale", "adapts", "texture", "licence", "from", "description")
+    table = Table(*columns, box=None, pad_edge=False)
+    for called, folder in available_models().items():
         try:
             model = read_card(folder / CARD, verify=False)
         except BlindSRError as error:
             complain(error)
             continue
         can = ("yes" if able else "no" for able in (model.adaptive, model.texture is not None))
-        table.add_row(name, f"x{model.scale}", *can, escape(model.licence), escape(model.description))
+        told = (escape(one_line(text)) for text in (model.licence, place_of(folder), model.description))
+        table.add_row(called, f"x{model.scale}", *can, *told)
     Console().print(table)
+
+
+def pull(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="URL|PATH",
+            help="A model's folder, its card.json, or an archive of it (.zip, .tar.gz): a URL or a path.",
+        ),
+    ],
+    name_: Annotated[
+        str | None, typer.Option("--name", help="What to call it; else as its card does.")
+    ] = None,
+    sha256: Annotated[
+        str | None, typer.Option(metavar="DIGITS", help="What the card's, or the archive's, must be.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Take the place of another model of that name.")
+    ] = False,
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", parser=named_path, help="Folder of models to put it into; else yours."
+        ),
+    ] = None,
+    max_size: Annotated[str, typer.Option(metavar="SIZE", help="Most that it may have, such as 8G.")] = "2G",
+) -> None:
+    """Fetch a model that others serve, verified by its checksums; from then on it is called by name."""
+    with (
+        ended_by_signals(lambda: "interrupted; no model was changed"),
+        progress_bars(of_bytes=True) as progress,
+    ):
+        from blindsr.memory import read_bytes
+        from blindsr.model import available_models
+        from blindsr.pulling import pull as pull_model
+
+        bar = progress.add_task("", total=None)
+
+        def show(where: str, done: int, total: int | None) -> None:
+            file = escape(one_line(where.rpartition("/")[2]))
+            progress.update(bar, description=file, completed=done, total=total)
+
+        pulled = pull_model(source, name_, to, sha256, force, read_bytes(max_size, "--max-size"), show)
+    what = "pulled to" if pulled.fetched else "there already, as it was:"
+    say(Console(), f"{escape(pulled.name)}: {what} {name(pulled.folder)} (SHA-256 {pulled.sha256})")
+    known = available_models().get(pulled.name)
+    if known is None or not known.samefile(pulled.folder):
+        say(Console(), f"call it by its path: --model {name(pulled.folder)}")
 
 
 def train(

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from blindsr.engine.inputs import crop_result, fill_inputs, input_names
 from blindsr.errors import ModelError
+from blindsr.folders import user_folder
 from blindsr.model import Model
 
 __all__ = ["CompiledGraph", "OpenVINOEngine", "compile_graph", "import_openvino"]
@@ -221,20 +222,15 @@ def _shared_core() -> Any:  # noqa: ANN401  (OpenVINO has no types)
 
 def _cache_folder() -> Path | None:
     """A writable folder for compiled graphs in the user's cache, or None where there is none."""
-    try:
-        if "XDG_CACHE_HOME" in os.environ:
-            base = Path(os.environ["XDG_CACHE_HOME"])
-        elif sys.platform == "win32":
-            base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-        elif sys.platform == "darwin":
-            base = Path.home() / "Library" / "Caches"
-        else:
-            base = Path.home() / ".cache"
-        folder = base / "blindsr" / "openvino"
-        folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError):  # no home, a read-only home, a file in the way
+    base = user_folder("cache")
+    if base is None:
         return None
-    return folder if base.is_absolute() and os.access(folder, os.W_OK | os.X_OK) else None
+    folder = base / "openvino"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:  # a read-only home, a file in the way
+        return None
+    return folder if os.access(folder, os.W_OK | os.X_OK) else None
 
 
 def _first_line(error: Exception) -> str:
