@@ -94,7 +94,7 @@ def export_checkpoint(
     if told["support"] is not None:
         files["condition"] = out / "condition.onnx"
         modulation = _export_condition(network, told["support"], files["condition"])
-    _export_base(network, modulation, files["base"])
+    write_base(network, modulation, files["base"])
     files["weights"] = out / "weights.safetensors"
     with atomic_path(files["weights"]) as temporary:
         save_file({k: v.contiguous() for k, v in network.state_dict().items()}, temporary)
@@ -112,7 +112,7 @@ def export_checkpoint(
         raise InputError(f"{checkpoint}: the card gives a texture, and this network has none")
     entries.update(card or {})
     entries["provenance"] = entries.get("provenance", {}) | _provenance(checkpoint, content)
-    _write_card(out, entries)
+    write_card(out, entries)
     difference = _verify(network, out)
     log.info("%s: the graphs differ from the network by %.1e (relative)", out, difference)
     if not difference <= TOLERANCE:
@@ -120,7 +120,7 @@ def export_checkpoint(
         raise ModelError(f"{out}: the exported graphs differ from the network by {difference:.1e} (relative)")
     tile_memory = measure_tile_memory(out)
     if tile_memory is not None:
-        _write_card(out, entries | {"tile_memory": tile_memory})
+        write_card(out, entries | {"tile_memory": tile_memory})
     return out
 
 
@@ -183,7 +183,8 @@ def measure_tile_memory(folder: Path) -> int | None:
     return max(1, -(-taken // (200 * (large**2 - small**2)))) * 200
 
 
-def _write_card(folder: Path, entries: Mapping[str, Any]) -> None:
+def write_card(folder: Path, entries: Mapping[str, Any]) -> None:
+    """Write a model's card."""
     with atomic_path(folder / "card.json") as temporary:
         temporary.write_text(json.dumps(entries, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -232,10 +233,20 @@ def _export_condition(network: Restorer, spec: SupportSpec, path: Path) -> Tenso
     return modulation
 
 
-def _export_base(network: Restorer, modulation: Tensor | None, path: Path) -> None:
-    """Write the base graph."""
+def write_base(
+    network: Restorer, modulation: Tensor | None, path: Path, modulate_weights: bool = True
+) -> None:
+    """Write the base graph.
+
+    Args:
+        network: The network.
+        modulation: One that it could be given, (1, M); None for a network that does not adapt.
+        path: The ONNX file.
+        modulate_weights: Let the modulation scale weights, not features; see `CMDSR.modulate_weights`.
+    """
     restorer = copy.deepcopy(network)
-    restorer.modulate_weights()
+    if modulate_weights:
+        restorer.modulate_weights()
     step = network.multiple
     lr = torch.rand(1, 3, 24 * step, 20 * step, generator=torch.Generator().manual_seed(0))
     height, width = torch.export.Dim("height", min=1), torch.export.Dim("width", min=1)

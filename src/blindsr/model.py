@@ -53,7 +53,7 @@ _OPTIONAL = {
     "provenance",
     "metrics",
 }
-_FILES = ("base", "condition", "weights", "inspect")
+_FILES = ("base", "condition", "weights", "inspect", "int8", "int8_weights")
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,8 @@ class Model:
         multiple: Sides of what its graph takes are multiples of this, LR pixels: engines pad what is not.
         tile_memory: Bytes that the engine takes for each LR pixel of a tile.
         files: Verified paths by role: `base` and `condition` (ONNX graphs), `weights` (safetensors),
-            `inspect` (what its conditions tell of a photo, see `blindsr.inspection`).
+            `inspect` (what its conditions tell of a photo, see `blindsr.inspection`), `int8` and
+            `int8_weights` (the base graph in 8 bit, as OpenVINO's .xml and .bin).
         digests: SHA-256 of each file, hexadecimal.
         network: Hyper-parameters from which the network is built for the PyTorch engine.
         licence: Licence of the weights.
@@ -258,6 +259,13 @@ def read_card(path: Path, verify: bool = True) -> Model:
     files = {role: _read_file(path, role, entry, verify) for role, entry in sorted(card["files"].items())}
     for role in ("base", "condition") if adaptive else ("base",):
         _require(path, role in files, f"files has no {role!r}")
+    if "int8" in files or "int8_weights" in files:
+        # The one names the other by its own name.
+        twins = [files.get(role) for role in ("int8", "int8_weights")]
+        stems = {None if file is None else file.with_suffix("") for file in twins}
+        suffixes = [None if file is None else file.suffix for file in twins]
+        fits = len(stems) == 1 and suffixes == [".xml", ".bin"]
+        _require(path, fits, "files: int8 is NAME.xml and int8_weights NAME.bin beside it")
     return Model(
         name=card["name"],
         description=card["description"],

@@ -87,6 +87,7 @@ class Upscaler:
         texture: How much of the texture view is added to the structure view, from 0 (what the pixels make
             certain) to 1 (all the texture that the model was trained to add), only for a model that has
             these views; None takes the model's default.
+        precision: "auto", "fp32" or "int8"; see `choose_engine`.
 
     Raises:
         ModelError: The model cannot be found or used.
@@ -103,6 +104,7 @@ class Upscaler:
         memory: Memory | None = None,
         max_pixels: int = MAX_PIXELS,
         texture: float | None = None,
+        precision: str = "auto",
     ) -> None:
         if threads is not None and threads < 1:
             raise InputError(f"threads {threads}: give 1 or more")
@@ -114,7 +116,7 @@ class Upscaler:
         # What works on groups of pixels takes so much less for each pixel, and has so much wider a halo.
         self._most_pixels = AUTO_PIXELS * self.model.multiple**2
         self._found_short = False
-        self.engine = choose_engine(self.model, device, threads)
+        self.engine = choose_engine(self.model, device, threads, precision)
 
     def adapt(self, images: Sequence[str | Path | NDArray[Any] | Picture]) -> Adaptation:
         """Read the degradation that some images share.
@@ -375,6 +377,7 @@ def upscale(
     tile: int | str = ...,
     threads: int | None = ...,
     texture: float | None = ...,
+    precision: str = ...,
     size: OutputSize | None = ...,
 ) -> Picture: ...
 
@@ -388,6 +391,7 @@ def upscale(
     tile: int | str = ...,
     threads: int | None = ...,
     texture: float | None = ...,
+    precision: str = ...,
     size: OutputSize | None = ...,
 ) -> NDArray[Any]: ...
 
@@ -400,6 +404,7 @@ def upscale(
     tile: int | str = "auto",
     threads: int | None = None,
     texture: float | None = None,
+    precision: str = "auto",
     size: OutputSize | None = None,
 ) -> Picture | NDArray[Any]:
     """Restore one image; for several images keep an `Upscaler`.
@@ -412,7 +417,9 @@ def upscale(
     Returns:
         A `Picture`, or an array like the one given.
     """
-    upscaler = Upscaler(model, device=device, tile=tile, threads=threads, texture=texture)
+    upscaler = Upscaler(
+        model, device=device, tile=tile, threads=threads, texture=texture, precision=precision
+    )
     return upscaler.upscale(image, size=size)
 
 

@@ -11,7 +11,17 @@ from blindsr import __version__
 from blindsr.cli.camera import adapt, fit_inspect, inspect
 from blindsr.cli.evaluate import evaluate
 from blindsr.cli.screen import EXIT_USAGE, complain, open_streams
-from blindsr.cli.training import data, degrade, export, fit_degradations, fit_niqe, models, pull, train
+from blindsr.cli.training import (
+    data,
+    degrade,
+    export,
+    fit_degradations,
+    fit_niqe,
+    models,
+    pull,
+    quantise,
+    train,
+)
 from blindsr.cli.upscale import upscale
 from blindsr.errors import BlindSRError
 
@@ -59,6 +69,7 @@ for command in (
     data,
     degrade,
     export,
+    quantise,
     fit_inspect,
     fit_niqe,
     fit_degradations,

@@ -199,6 +199,30 @@ def export(
     typer.echo(str(folder))
 
 
+def quantise(
+    model: Annotated[
+        Path, typer.Argument(help="A model's name or folder; its card and two files are written.")
+    ],
+    photos: Annotated[Path, typer.Option(help="Folder of the sharp photos that the model was trained on.")],
+    degradations: Annotated[
+        str | None, typer.Option(help="Space whose tasks it is calibrated under; else that of its training.")
+    ] = None,
+    holdout: Annotated[int, typer.Option(min=1, help="How many photos its training held out.")] = 8,
+    crops: Annotated[int, typer.Option(min=1, help="Crops to calibrate on.")] = 120,
+    side: Annotated[int, typer.Option(min=16, help="Side of a crop, pixels of the small photo.")] = 96,
+    drop: Annotated[float, typer.Option(min=0, help="PSNR that it may cost, dB.")] = 0.1,
+    seed: Annotated[int, typer.Option(min=0, help="Of all draws.")] = 0,
+) -> None:
+    """Give a model its network in 8 bit, which a CPU made for it runs several times as fast."""
+    from blindsr.model import available_models
+
+    with extra("quantising", "int8"):
+        from blindsr.quantisation import HEADING, quantise
+    folder = available_models().get(str(model), model)
+    rows = quantise(folder, photos, degradations, holdout, crops, side, drop, seed)
+    typer.echo("\n".join([HEADING, *map(str, rows)]))
+
+
 def fit_niqe(
     photos: Annotated[
         list[Path],

@@ -113,6 +113,10 @@ def upscale(
         typer.Option(metavar="N", help="Largest photo to read, such as 500M pixels; else 134M."),
     ] = None,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to run.")] = "auto",
+    precision: Annotated[
+        str,
+        typer.Option(metavar="auto|fp32|int8", help="8 bit where the CPU is made for it, or as you say."),
+    ] = "auto",
     recursive: Annotated[
         bool, typer.Option("--recursive/--no-recursive", "-r", help="Walk the folders below as well.")
     ] = True,
@@ -160,6 +164,7 @@ def upscale(
             None if memory is None else Memory.parse(memory),
             MAX_PIXELS if max_pixels is None else _pixels(max_pixels),
             texture,
+            precision,
         )
         label = f"x{upscaler.model.scale}" if size is None else size.label
         plan = plan_batch(inputs, out, label, format_, quality, recursive)

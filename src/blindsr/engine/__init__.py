@@ -7,6 +7,7 @@ from ctypes import CDLL
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol
 
+from blindsr.engine.instructions import has_int8_instructions
 from blindsr.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -15,9 +16,10 @@ if TYPE_CHECKING:
 
     from blindsr.model import Model
 
-__all__ = ["DEVICES", "Engine", "choose_engine"]
+__all__ = ["DEVICES", "PRECISIONS", "Engine", "choose_engine"]
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("auto", "fp32", "int8")
 
 
 class Engine(Protocol):
@@ -54,28 +56,42 @@ class Engine(Protocol):
         ...
 
 
-def choose_engine(model: Model, device: str = "auto", threads: int | None = None) -> Engine:
+def choose_engine(
+    model: Model, device: str = "auto", threads: int | None = None, precision: str = "auto"
+) -> Engine:
     """Start the engine that suits a device.
 
     Args:
         model: The model to run.
         device: "auto" takes CUDA where PyTorch is installed and sees such a device, and the CPU otherwise.
         threads: CPU threads; None leaves the choice to the engine.
+        precision: What the network's convolutions compute in, one of `PRECISIONS`. "auto" takes int8 on a CPU
+            that has instructions for it, if the model comes in 8 bit, and fp32 otherwise.
 
     Raises:
-        InputError: Unknown or absent device.
+        InputError: Unknown or absent device, or a precision that it or the model has not.
         MissingExtraError: The device needs PyTorch, which is not installed.
         ModelError: The model's files do not fit the engine.
     """
     if device not in DEVICES:
         raise InputError(f"device {device!r} is not one of {', '.join(DEVICES)}")
+    if precision not in PRECISIONS:
+        raise InputError(f"precision {precision!r} is not one of {', '.join(PRECISIONS)}")
+    if precision == "int8" and "int8" not in model.files:
+        raise InputError(f"model {model.name} does not come in int8; leave --precision out")
     # PyTorch runs from the model's weights, so without them only OpenVINO can serve it.
     if device == "auto":
         device = "cuda" if "weights" in model.files and _cuda_available() else "cpu"
     if device == "cpu":
         from blindsr.engine.openvino import OpenVINOEngine
 
-        return OpenVINOEngine(model, threads=threads)
+        if precision == "auto":
+            precision = "int8" if "int8" in model.files and has_int8_instructions() else "fp32"
+        return OpenVINOEngine(model, threads, precision=precision)
+    if precision == "int8":
+        raise InputError(
+            f"int8 runs on the CPU, not on {device}; leave --precision out, or take --device cpu"
+        )
     if not _torch_installed():
         raise MissingExtraError(f"device {device}", "torch", "torch")
     from blindsr.engine.torch import TorchEngine

@@ -20,7 +20,14 @@ from blindsr.errors import ModelError
 from blindsr.folders import user_folder
 from blindsr.model import Model
 
-__all__ = ["CompiledGraph", "OpenVINOEngine", "compile_graph", "import_openvino"]
+__all__ = [
+    "CompiledGraph",
+    "OpenVINOEngine",
+    "compile_graph",
+    "import_openvino",
+    "import_quietly",
+    "shared_core",
+]
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +38,7 @@ _making_core = Lock()
 
 
 class CompiledGraph:
-    """A graph ready to run on the CPU in float32.
+    """A graph ready to run on the CPU: float32 in and out, whatever its layers compute in.
 
     Args:
         path: The file it came from.
@@ -59,11 +66,12 @@ class CompiledGraph:
 
 
 class OpenVINOEngine:
-    """OpenVINO on the CPU: float32, tuned for the latency of one image, any image size without recompiling.
+    """OpenVINO on the CPU, tuned for the latency of one image, any image size without recompiling.
 
     Args:
         model: The model to run.
         threads: CPU threads; None for all cores.
+        precision: Of the base graph: "fp32" or "int8". The ConditionNet, which runs once, is always in fp32.
         fold: Compile the modulation into the graph as a constant, anew for every modulation, instead of
             feeding it as an input. The result is the same; it exists so that the two can be compared.
 
@@ -71,9 +79,12 @@ class OpenVINOEngine:
         ModelError: A graph cannot be read, or its inputs or outputs are not what the card promises.
     """
 
-    def __init__(self, model: Model, threads: int | None = None, fold: bool = False) -> None:
+    def __init__(
+        self, model: Model, threads: int | None = None, fold: bool = False, precision: str = "fp32"
+    ) -> None:
         self._model = model
         self._threads = threads
+        self._role = "base" if precision == "fp32" else precision
         self._fold = fold and model.adaptive
         # The ConditionNet is compiled when first asked for: a folder under one support set needs it once. So
         # is a folded base, which waits for its modulation.
@@ -81,7 +92,7 @@ class OpenVINOEngine:
         self._base: CompiledGraph | None = None
         self._folded_with = b""
         if not self._fold:
-            self._base = self._compile("base", input_names(model), ("sr",))
+            self._base = self._compile(self._role, input_names(model), ("sr",))
 
     def condition(self, support: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """See `Engine.condition`."""
@@ -119,7 +130,7 @@ class OpenVINOEngine:
     def _compile(self, role: str, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> CompiledGraph:
         """Compile one of the model's graphs and check the names of its ends."""
         graph = compile_graph(
-            self._model.file(role), self._threads, interleaved=_SR if role == "base" else ()
+            self._model.file(role), self._threads, interleaved=() if role == "condition" else _SR
         )
         for kind, ends, wanted in (("inputs", graph.inputs, inputs), ("outputs", graph.outputs, outputs)):
             if len(ends) != len(wanted) or any(w not in names for names, w in zip(ends, wanted, strict=True)):
@@ -130,7 +141,7 @@ class OpenVINOEngine:
     def _fold_in(self, modulation: NDArray[np.float32]) -> None:
         """Compile the base graph with this modulation, unless it is the one already compiled in."""
         if self._folded_with != modulation.tobytes():
-            path = self._model.file("base")
+            path = self._model.file(self._role)
             # Every condition is another graph: caching them all would only fill the disk.
             constants = {"modulation": modulation}
             self._base = compile_graph(path, self._threads, cache=False, constants=constants, interleaved=_SR)
@@ -144,10 +155,10 @@ def compile_graph(
     constants: Mapping[str, NDArray[np.float32]] | None = None,
     interleaved: Sequence[str] = (),
 ) -> CompiledGraph:
-    """Read an ONNX graph and compile it for the CPU.
+    """Read a graph and compile it for the CPU.
 
     Args:
-        path: The ONNX file.
+        path: An ONNX file, or an .xml file of OpenVINO's with its .bin beside it.
         threads: CPU threads; None for all cores.
         cache: Keep the compiled graph in the user's cache folder, which makes the next start quicker.
         constants: Inputs to replace by these values.
@@ -158,7 +169,7 @@ def compile_graph(
         ModelError: The file is no graph that OpenVINO can read and compile.
     """
     openvino = import_openvino()
-    core = _shared_core()
+    core = shared_core()
     options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
     if threads is not None:
         options["INFERENCE_NUM_THREADS"] = str(threads)
@@ -190,22 +201,27 @@ def compile_graph(
 
 
 def import_openvino() -> ModuleType:
-    """Import OpenVINO without its telemetry.
+    """Import OpenVINO without its telemetry."""
+    return import_quietly("openvino")
 
-    Its package reports every import over the network if openvino-telemetry is installed, and has a silent
-    stand-in for when it is not; hiding that package during the import selects the stand-in.
+
+def import_quietly(package: str) -> ModuleType:
+    """Import OpenVINO, or a package of its family, without its telemetry.
+
+    They report every import over the network if openvino-telemetry is installed, and have a silent stand-in
+    for when it is not; hiding that package during the import selects the stand-in.
     """
     hidden = "openvino_telemetry"
-    if "openvino" in sys.modules or hidden in sys.modules:
-        return import_module("openvino")
+    if package in sys.modules or hidden in sys.modules:
+        return import_module(package)
     sys.modules[hidden] = None  # type: ignore[assignment]  # the documented way to make an import fail
     try:
-        return import_module("openvino")
+        return import_module(package)
     finally:
         del sys.modules[hidden]
 
 
-def _shared_core() -> Any:  # noqa: ANN401  (OpenVINO has no types)
+def shared_core() -> Any:  # noqa: ANN401  (OpenVINO has no types)
     """The process's one Core: it is made on first use and never dropped.
 
     On Linux a Core's CPU plugin gives the calling thread a stack for signal handlers, and gives back the one

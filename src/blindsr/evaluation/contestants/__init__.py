@@ -31,8 +31,8 @@ def find_contestant(text: str, device: str = "auto", threads: int | None = None)
     """A contestant as it is written on a command line.
 
     Args:
-        text: "bicubic", "input", the name or folder of a model of ours, or a file of another project's; with
-            "TITLE=" before it tables call it so.
+        text: "bicubic", "input", the name or folder of a model of ours (with "@int8", "@fp32" or "@texture=1"
+            after it, if you like), or a file of another project's; with "TITLE=" before it tables call it so.
         device: For our models and PyTorch files; see `blindsr.engine.choose_engine`.
         threads: CPU threads; None leaves the choice to each runtime.
 
@@ -41,7 +41,9 @@ def find_contestant(text: str, device: str = "auto", threads: int | None = None)
         MissingExtraError: Its kind needs what is not installed.
     """
     title, equals, rest = text.partition("=")
-    written, own_title = (rest, title.strip() or None) if equals else (text, None)
+    # The "=" of a setting comes after its "@".
+    named = equals and "@" not in title
+    written, own_title = (rest, title.strip() or None) if named else (text, None)
     if written in INTERPOLATIONS:
         plain = INTERPOLATIONS[written]
         return Contestant(own_title or plain.title, plain.identity, plain.load)

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blindsr.errors import MissingExtraError
+from blindsr.engine import PRECISIONS
+from blindsr.engine.instructions import has_int8_instructions
+from blindsr.errors import InputError, MissingExtraError
 from blindsr.evaluation.contestants.contestant import Contestant, NetworkRestorer, Pixels
 from blindsr.evaluation.contestants.runtime import runtime
 from blindsr.evaluation.records import OWN_CODE, code_digest, digest
@@ -73,25 +75,52 @@ class EngineRestorer:
         return restorer.restore(lr, scale)
 
 
-def own_contestant(name: str, title: str | None, device: str, threads: int | None) -> Contestant:
-    """A model of ours by name or folder.
+def own_contestant(text: str, title: str | None, device: str, threads: int | None) -> Contestant:
+    """A model of ours by name or folder; after it "@" and what to set of it: "@int8", "@texture=1,fp32".
 
     Raises:
         ModelError: No such model, or a faulty one.
+        InputError: There is no such thing to set.
     """
+    name, at, settings = text.rpartition("@") if "@" in text and not Path(text).exists() else (text, "", "")
     model = load_model(name)
+    precision, texture = _read_settings(text, settings) if at else ("auto", None)
 
     def load() -> OwnRestorer:
         from blindsr.upscaler import Upscaler
 
-        return OwnRestorer(Upscaler(model, device=device, threads=threads))
+        upscaler = Upscaler(model, device=device, threads=threads, texture=texture, precision=precision)
+        return OwnRestorer(upscaler)
 
     spec = model.support
-    card = [model.scale, model.halo, model.pixel_range, None if spec is None else vars(spec)]
-    card += [model.texture, model.multiple]
+    card: list[object] = [model.scale, model.halo, model.pixel_range, None if spec is None else vars(spec)]
+    card += [
+        model.texture if texture is None else texture,
+        model.multiple,
+        precision,
+        has_int8_instructions(),
+    ]
     code = code_digest(OWN_CODE)
     identity = digest("own", code, card, dict(model.digests), runtime("openvino", "torch"), device, threads)
-    return Contestant(title or model.name, identity, load)
+    return Contestant(title or f"{model.name}{at}{settings}", identity, load)
+
+
+def _read_settings(text: str, settings: str) -> tuple[str, float | None]:
+    """Precision and texture that a contestant asks for."""
+    precision, texture = "auto", None
+    for setting in settings.split(","):
+        key, _, value = setting.strip().partition("=")
+        try:
+            if key in PRECISIONS and not value:
+                precision = key
+            elif key == "texture":
+                texture = float(value)
+            else:
+                raise ValueError
+        except ValueError:
+            known = ", ".join((*PRECISIONS, "texture=0..1"))
+            raise InputError(f"--model {text}: {setting!r} cannot be set; there are {known}") from None
+    return precision, texture
 
 
 def checkpoint_contestant(file: Path, title: str | None, device: str, threads: int | None) -> Contestant:
