@@ -142,26 +142,16 @@ def gemm(model: str, files: list[Path], threads: int) -> Work:
     return work
 
 
-def macs(model: str) -> float:
-    """Multiply-accumulates of a model's base network for one LR pixel, by direct convolution."""
+def macs_of(model: str) -> float:
+    """Multiply-accumulates of a model's base network for one LR pixel."""
     import torch
-    from torch import nn
+    from arithmetic import macs
 
     from blindsr.engine.torch import load_weights
     from blindsr.model import load_model
 
-    network, side, found = load_weights(load_model(model)), 32, [0]
-
-    def count(layer: nn.Module, _: object, output: torch.Tensor) -> None:
-        assert isinstance(layer, nn.Conv2d)
-        found[0] += layer.weight.numel() * output.shape[2] * output.shape[3]
-
-    for layer in network.modules():
-        if isinstance(layer, nn.Conv2d):
-            layer.register_forward_hook(count)
-    with torch.inference_mode():
-        network(torch.zeros(1, 3, side, side))
-    return found[0] / side**2
+    side = 32
+    return macs(load_weights(load_model(model)), torch.zeros(1, 3, side, side)) / side**2
 
 
 def whole(
@@ -253,7 +243,7 @@ def main(
 ) -> None:
     """Print a table of times and ratios."""
     context = multiprocessing.get_context("spawn")
-    operations = 2 * macs(model) * size**2
+    operations = 2 * macs_of(model) * size**2
     with tempfile.TemporaryDirectory() as folder:
         pipes: dict[str, Connection] = {}
         for name in (*ONE, *FOLDER):

@@ -267,7 +267,8 @@ def _export(
     path: Path,
 ) -> None:
     """Write one graph of inputs in the order of the network's; `axes` names each one's dynamic dimensions."""
-    # The exporter prints its progress and warns of its own future.
+    # The exporter prints its progress, and warns of its own future and of what is neither there nor needed.
+    logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
