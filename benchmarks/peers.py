@@ -27,12 +27,16 @@ PEERS = {
 #: SRMD (Zhang et al. 2018) must be told the blur, as the kernel's place among 15 principal components, and
 #: the noise in parts of white. These are the components that nihui/srmd-ncnn-vulkan, whose files these are,
 #: tells it for every photo.
-_SRMD_KERNEL = (
+SRMD_KERNEL = (
     -1.12360956e-08, -1.36899159e-08, 1.85637958e-02, 2.86066886e-08, 3.35292965e-02, 8.37272935e-08,
     -2.54424009e-07, -3.16234976e-02, -1.35169253e-02, -1.10466090e-08, 3.84753793e-02, 3.79465739e-08,
     -2.44916752e-01, -8.02213490e-01, -5.40549755e-01,
 )  # fmt: skip
-_TOLD: dict[str, Sequence[float]] = {"srmd": (*_SRMD_KERNEL, 3 / 255), "srmdnf": _SRMD_KERNEL}
+_TOLD: dict[str, Sequence[float]] = {"srmd": (*SRMD_KERNEL, 3 / 255), "srmdnf": SRMD_KERNEL}
+
+#: What serves SRMD best of isotropic Gaussian blurs (15x15 kernel, sigma in HR pixels), bicubic x4, found by
+#: benchmarks/srmd.py.
+SRMD_TOLD: dict[float, Sequence[float]] = {}
 
 #: Where files lie beside what the network must be told, and the graph of weights that no library reads: the
 #: peers' own folder may not let us write.
@@ -51,18 +55,19 @@ def find_peer(name: str, folder: Path = FOLDER, threads: int | None = None) -> C
     return find_contestant(written_peer(name, folder), "cpu", threads)
 
 
+def srmd_told(blur: float, noise: float, folder: Path = FOLDER, threads: int | None = None) -> Contestant:
+    """SRMD told the true degradation: a width of `SRMD_TOLD`, and the noise in levels of 255."""
+    file, place = PEERS["srmd"][1], WRITTEN_FOLDER / f"blur {blur:g} noise {noise:g}"
+    written = _tell(folder / file, place, (*SRMD_TOLD[blur], noise / 255))
+    return find_contestant(f"SRMD x4, told all={written}", "cpu", threads)
+
+
 def written_peer(name: str, folder: Path = FOLDER) -> str:
     """A peer as the command line of `blindsr evaluate` has it: TITLE=FILE."""
     title, file = PEERS[name]
     place = folder / file
     if name in _TOLD and place.is_file():
-        WRITTEN_FOLDER.mkdir(parents=True, exist_ok=True)
-        for suffix in (".param", ".bin"):
-            link = WRITTEN_FOLDER / place.with_suffix(suffix).name
-            link.unlink(missing_ok=True)
-            link.symlink_to(place.with_suffix(suffix).resolve())
-        place = WRITTEN_FOLDER / file
-        place.with_suffix(".json").write_text(json.dumps({"planes": list(_TOLD[name])}), encoding="utf-8")
+        place = _tell(place, WRITTEN_FOLDER, _TOLD[name])
     if name == "imdn" and place.is_file():
         graph = WRITTEN_FOLDER / f"{place.stem}-{sha256(place)[:8]}.onnx"
         if not graph.is_file():
@@ -73,6 +78,18 @@ def written_peer(name: str, folder: Path = FOLDER) -> str:
             write_imdn(place, graph)
         place = graph
     return f"{title}={place}"
+
+
+def _tell(param: Path, folder: Path, planes: Sequence[float]) -> Path:
+    """A network's files in another folder, beside what it is told."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for suffix in (".param", ".bin"):
+        link = folder / param.with_suffix(suffix).name
+        link.unlink(missing_ok=True)
+        link.symlink_to(param.with_suffix(suffix).resolve())
+    told = folder / param.name
+    told.with_suffix(".json").write_text(json.dumps({"planes": list(planes)}), encoding="utf-8")
+    return told
 
 
 def written_peers(folder: Path = FOLDER) -> list[str]:

@@ -2,14 +2,16 @@
 
     python benchmarks/quality.py --model cmdsr-x4 --twin runs/twin/model --json quality.json
 
-What `blindsr evaluate` does, and one thing more: an adaptive model has two columns, adapted to each photo
-itself, and adapted to the wrong task: the support set is the LR images of the same set under another cell's
-degradation (WRONG_TASK), so that nothing but the degradation is wrong about it.
+What `blindsr evaluate` does, and two things more. An adaptive model can have a second column (--misled),
+adapted to the wrong task: the support set is the LR images of the same set under another cell's degradation
+(WRONG_TASK), so that nothing but the degradation is wrong about it. And SRMD, which must be told the
+degradation, can be told the cell's (--told).
 
 Each cell of the table is one degradation: isotropic Gaussian blur (15x15 kernel, sigma in HR pixels), bicubic
-downsampling with antialiasing, Gaussian noise (sigma in levels of 255), rounding to 8 bit. Image i of a set
-gets its noise from seed i. Metrics: PSNR and SSIM on Y of BT.601, 4 pixels of border left out, 8 bit; gray
-pictures are restored and measured as RGB. What was measured is kept in .cache/quality.
+downsampling with antialiasing, Gaussian noise (sigma in levels of 255), rounding to 8 bit, and JPEG where
+--jpeg asks for it. Image i of a set gets its noise from seed i. Metrics: PSNR and SSIM on Y of BT.601, 4
+pixels of border left out, 8 bit; gray pictures are restored and measured as RGB. What was measured is kept in
+.cache/quality.
 """
 
 from __future__ import annotations
@@ -18,13 +20,14 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
 from peers import FOLDER as PEER_FOLDER
-from peers import PEERS, find_peer
+from peers import PEERS, find_peer, srmd_told
 
 from blindsr.degradation import Degradation
 from blindsr.errors import BlindSRError, InputError
@@ -95,6 +98,13 @@ def main(
     dataset: Annotated[list[str] | None, typer.Option(help="Sets below --data; default Set5, Set14.")] = None,
     data: Annotated[Path, typer.Option(help="Folder that the sets lie below.")] = DATA_FOLDER,
     peers: Annotated[Path, typer.Option(help="Where the peers' files are.")] = PEER_FOLDER,
+    jpeg: Annotated[
+        list[int] | None, typer.Option(help="Also with JPEG of this quality, 0 for without; default 0.")
+    ] = None,
+    mislead: Annotated[
+        bool, typer.Option("--misled/--no-misled", help="Adapt to the wrong task too.")
+    ] = True,
+    told: Annotated[bool, typer.Option("--told", help="SRMD, told the true blur and noise.")] = False,
     kernel: Annotated[int, typer.Option(help="Side of the blur kernel, HR pixels.")] = 15,
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write everything here.")] = None,
@@ -112,17 +122,19 @@ def main(
         results: list[Result] = []
         for name in dataset or ["Set5", "Set14"]:
             benchmark = replace(find_benchmark(name, data, SCALE), convention=Convention(gray=False))
-            for blur, noise in ((blur, noise) for blur in BLURS for noise in NOISES):
-                task = Degradation(SCALE, sigma_x=blur, sigma_y=blur, kernel_size=kernel, noise=noise)
+            for quality, blur, noise in product(jpeg or [0], BLURS, NOISES):
+                task = Degradation(
+                    SCALE, sigma_x=blur, sigma_y=blur, kernel_size=kernel, noise=noise, jpeg=quality or None
+                )
                 cell = Cell(benchmark, task)
-                columns = [*fixed]
+                columns = [*fixed, *([srmd_told(blur, noise, peers, threads)] if told else [])]
                 for own in models:
                     columns.append(own)
-                    if _own(own).upscaler.model.adaptive:
+                    if mislead and _own(own).upscaler.model.adaptive:
                         columns.append(misled(own, cell))
                 cells.append(cell)
                 results += evaluate(columns, [cell], measures, records)
-                print(f"{name}, blur {blur}, noise {noise}: done", file=sys.stderr)
+                print(f"{name}, {task}: done", file=sys.stderr)
         failed = [result for result in results if result.error]
         if failed:
             raise InputError(f"{len(failed)} pictures failed; the first: {failed[0].error}")

@@ -19,9 +19,9 @@ from peers import PEERS, find_peer
 from PIL import Image, ImageDraw, ImageFont
 
 from blindsr.degradation import resize
+from blindsr.evaluation.contestants import find_contestant
 from blindsr.evaluation.gallery import densest
 from blindsr.picture import find_pictures, read
-from blindsr.upscaler import Upscaler
 
 Pixels = NDArray[np.float32]
 LABEL = 22  # height of a row's label, pixels
@@ -64,24 +64,38 @@ def labels(texts: list[str], panel: int) -> Image.Image:
 
 def main(
     photos: Annotated[list[Path], typer.Argument(help="Photos and folders of them.")],
-    model: Annotated[list[str] | None, typer.Option(help="Names or folders; default cmdsr-x4.")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="As of `blindsr evaluate`; default cmdsr-x4.")
+    ] = None,
     peer: Annotated[list[str] | None, typer.Option(help=f"Of {', '.join(PEERS)}.")] = None,
     crop: Annotated[list[str] | None, typer.Option(help="NAME=X,Y: where to crop the photo NAME.")] = None,
     side: Annotated[int, typer.Option(help="Side of a crop, LR pixels.")] = 80,
     panel: Annotated[int, typer.Option(help="Side of a panel, pixels.")] = 320,
     out: Annotated[Path, typer.Option(help="The sheet, .jpg or .png.")] = Path("docs/images/real.jpg"),
+    difference: Annotated[
+        float | None, typer.Option(help="Also the second model's result less the first's, so many times.")
+    ] = None,
     keep: Annotated[
         Path | None, typer.Option(help="Also keep each model's whole results in this folder.")
     ] = None,
 ) -> None:
     """Make a sheet."""
-    upscalers = {name: Upscaler(name, device="cpu") for name in model or ["cmdsr-x4"]}
+    models = [find_contestant(name, "cpu") for name in model or ["cmdsr-x4"]]
+    scale = models[0].restorer.scale or 4
+    if difference and len(models) != 2:
+        raise typer.BadParameter("a difference is one between two models", param_hint="--difference")
     peers = [find_peer(name) for name in peer or []]
     corners = dict(entry.split("=", 1) for entry in crop or [])
     files = [file for entry in photos for file in (find_pictures(entry) if entry.is_dir() else [entry])]
     rows = [
         labels(
-            ["LR", "bicubic", *(p.title for p in peers), *(u.model.name for u in upscalers.values())], panel
+            [
+                "LR",
+                "bicubic",
+                *(p.title for p in [*peers, *models]),
+                *([f"difference x {difference:g}"] if difference else []),
+            ],
+            panel,
         )
     ]
     for file in files:
@@ -92,14 +106,15 @@ def main(
             corner = (y, x)
         else:
             corner = densest(photo, side)
-        scale = next(iter(upscalers.values())).model.scale
         enlarged = resize(photo.transpose(2, 0, 1)[None], scale=scale)[0].transpose(1, 2, 0)
         restored = [enlarged, *(p.restorer.restore(photo, scale) for p in peers)]
-        for name, upscaler in upscalers.items():
-            restored.append(upscaler.upscale(photo))
+        for contestant in models:
+            restored.append(contestant.restorer.restore(photo, scale))
             if keep is not None:
                 keep.mkdir(parents=True, exist_ok=True)
-                to_image(restored[-1]).save(keep / f"{file.stem}_{Path(name).name}.png")
+                to_image(restored[-1]).save(keep / f"{file.stem}_{contestant.title}.png")
+        if difference:
+            restored.append(0.5 + difference * (restored[-1] - restored[-2]))
         rows += [labels([file.stem], panel), row(photo, corner, side, panel, restored)]
         print(file.name)
     sheet = Image.new("RGB", (max(r.width for r in rows), sum(r.height for r in rows)), "white")
