@@ -36,7 +36,20 @@ _TOLD: dict[str, Sequence[float]] = {"srmd": (*SRMD_KERNEL, 3 / 255), "srmdnf": 
 
 #: What serves SRMD best of isotropic Gaussian blurs (15x15 kernel, sigma in HR pixels), bicubic x4, found by
 #: benchmarks/srmd.py.
-SRMD_TOLD: dict[float, Sequence[float]] = {}
+SRMD_TOLD: dict[float, Sequence[float]] = {
+    0.2: (
+        -0.049, 0.059, 0.016, 0.011, 0.041, -0.071, 0.026, -0.034,
+        0.002, -0.021, 0.048, -0.052, -0.243, -0.802, -0.522,
+    ),
+    1.3: (
+        -0.002, -0.003, 0.024, -0.059, 0.013, -0.093, -0.009, -0.115,
+        -0.037, 0.060, 0.007, -0.047, -0.367, -0.546, -0.367,
+    ),
+    2.6: (
+        0.001, -0.097, 0.008, -0.001, 0.105, 0.007, 0.059, 0.005,
+        -0.030, -0.017, -0.086, 0.010, -0.389, -0.400, -0.256,
+    ),
+}  # fmt: skip
 
 #: Where files lie beside what the network must be told, and the graph of weights that no library reads: the
 #: peers' own folder may not let us write.

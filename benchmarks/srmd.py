@@ -65,7 +65,7 @@ def restore(network: nn.Module, lr: Tensor, told: Tensor) -> Tensor:
 def main(
     weights: Annotated[Path, typer.Argument(help="srmd_x4.bin.")],
     photos: Annotated[Path, typer.Option(help="Folder of sharp photos.")],
-    steps: Annotated[int, typer.Option(help="Of gradient descent.")] = 80,
+    steps: Annotated[int, typer.Option(help="Of gradient descent.")] = 250,
     crops: Annotated[int, typer.Option(help="Photos, one crop of each.")] = 8,
     side: Annotated[int, typer.Option(help="Of a crop, LR pixels.")] = 32,
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 1,
@@ -87,7 +87,7 @@ def main(
             hrs.append(hr)
         lr, hr = (torch.from_numpy(np.concatenate(images)) for images in (lrs, hrs))
         told = torch.tensor(SRMD_KERNEL, requires_grad=True)
-        optimiser = torch.optim.Adam([told], lr=0.05)
+        optimiser = torch.optim.Adam([told], lr=0.02)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
         first, best, numbers = 0.0, -1.0, list(SRMD_KERNEL)
         for step in range(steps):

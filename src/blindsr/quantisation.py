@@ -239,9 +239,9 @@ def _first_convolutions(graph: Any) -> list[str]:  # noqa: ANN401
 
 
 def _convolutions(graph: Any) -> dict[str, bool]:  # noqa: ANN401
-    """Every convolution, and whether what it convolves was quantised."""
+    """Every convolution, and whether its weights were quantised: those that were not are plain constants."""
     return {
-        op.get_friendly_name(): op.input_value(0).get_node().get_type_name() == "FakeQuantize"
+        op.get_friendly_name(): op.input_value(1).get_node().get_type_name() != "Constant"
         for op in graph.get_ordered_ops()
         if op.get_type_name() == "Convolution"
     }
