@@ -204,7 +204,8 @@ def _import_nncf() -> ModuleType:
         nncf = import_quietly("nncf")
     except ImportError as error:
         raise MissingExtraError("quantising", "int8", str(error.name)) from None
-    nncf.set_log_level(logging.ERROR)
+    # Its own `set_log_level` changes handlers, those of others too.
+    logging.getLogger("nncf").setLevel(logging.ERROR)
     return nncf
 
 
