@@ -7,9 +7,10 @@ import io
 import json
 import logging
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -140,7 +141,7 @@ def quantise(
         probes = _probes(upscaler, held_out, side, partial(loss.psnr, _compiled(graph)))
         scope = nncf.IgnoredScope(names=kept, types=_FP32_TYPES)
         settings = nncf.AdvancedQuantizationParameters(overflow_fix=nncf.OverflowFix.DISABLE)
-        with contextlib.redirect_stdout(io.StringIO()):  # it draws bars
+        with contextlib.redirect_stdout(io.StringIO()), _one_core(openvino):  # it draws bars
             quantised = nncf.quantize_with_accuracy_control(
                 graph,
                 nncf.Dataset(feeds),
@@ -207,6 +208,21 @@ def _import_nncf() -> ModuleType:
     # Its own `set_log_level` changes handlers, those of others too.
     logging.getLogger("nncf").setLevel(logging.ERROR)
     return nncf
+
+
+@contextlib.contextmanager
+def _one_core(openvino: ModuleType) -> Iterator[None]:
+    """Let NNCF use the process's one Core: it would make and drop its own, which `shared_core` tells of."""
+    core = shared_core()
+    # NNCF takes it from the package; the package's `compile_model`, which it calls too, from its own module.
+    own = {module: module.Core for module in (openvino, import_module("openvino._ov_api"))}
+    for module in own:
+        module.Core = lambda *_: core  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        for module, there in own.items():
+            module.Core = there  # type: ignore[attr-defined]
 
 
 def _trained_under(card: dict[str, Any]) -> Any:  # noqa: ANN401  (what a configuration can say)
