@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from blindsr.engine.openvino import OpenVINOEngine
 from blindsr.errors import InputError, MissingExtraError, ModelError
 from blindsr.files import atomic_path, sha256
-from blindsr.model import SupportSpec, load_model
+from blindsr.model import SupportSpec, load_model, write_card
 from blindsr.network import CMDSR, Restorer
 from blindsr.network.checkpoint import network_of, read_tensors
 
@@ -181,12 +181,6 @@ def measure_tile_memory(folder: Path) -> int | None:
         return None
     taken = int(after) - int(before)
     return max(1, -(-taken // (200 * (large**2 - small**2)))) * 200
-
-
-def write_card(folder: Path, entries: Mapping[str, Any]) -> None:
-    """Write a model's card."""
-    with atomic_path(folder / "card.json") as temporary:
-        temporary.write_text(json.dumps(entries, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def support_patch(checkpoint: Mapping[str, Any]) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from blindsr.errors import ModelError
-from blindsr.files import sha256
+from blindsr.files import atomic_path, sha256
 from blindsr.folders import user_folder
 
 CARD = "card.json"
@@ -286,6 +286,32 @@ def read_card(path: Path, verify: bool = True) -> Model:
         texture=None if texture is None else float(texture),
         multiple=multiple,
     )
+
+
+def write_card(folder: Path, entries: Mapping[str, Any]) -> None:
+    """Write a model's card, whole or not at all."""
+    with atomic_path(folder / CARD) as temporary:
+        temporary.write_text(json.dumps(entries, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def add_to_card(folder: Path, files: Mapping[str, str], about: str, measured: Mapping[str, Any]) -> None:
+    """Let a model's card name more of the files in its folder, and what was measured of them.
+
+    Args:
+        folder: The model's folder.
+        files: Names of files that were written into it, by role.
+        about: What `measured` is called among the card's metrics.
+        measured: What JSON can hold.
+
+    Raises:
+        ModelError: What came of it is no model.
+    """
+    card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+    for role, name in files.items():
+        card["files"][role] = {"path": name, "sha256": sha256(folder / name)}
+    card.setdefault("metrics", {})[about] = measured
+    write_card(folder, card)
+    read_card(folder / CARD)
 
 
 def _require(path: Path, condition: bool, fault: str) -> None:

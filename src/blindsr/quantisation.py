@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import logging
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,9 +27,8 @@ from blindsr.engine.openvino import import_openvino, import_quietly, shared_core
 from blindsr.engine.torch import load_weights
 from blindsr.errors import InputError, MissingExtraError
 from blindsr.evaluation.metrics import psnr
-from blindsr.export import write_base, write_card
-from blindsr.files import sha256
-from blindsr.model import CARD, Model, load_model
+from blindsr.export import write_base
+from blindsr.model import CARD, Model, add_to_card, load_model
 from blindsr.picture import read
 from blindsr.upscaler import Upscaler
 
@@ -127,8 +125,7 @@ def quantise(
     if not (folder / CARD).is_file():
         raise InputError(f"{folder}: give the folder of a model")
     model.file("weights")  # the graph is made of them
-    card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-    space = replace(read_space(degradations or _trained_under(card)), scale=model.scale)
+    space = replace(read_space(degradations or _trained_under(model)), scale=model.scale)
     held_out, rest = split_holdout(training_photos(photos), holdout)
     if not held_out or not rest:
         raise InputError(f"{photos}: photos are needed to calibrate and others to measure")
@@ -136,10 +133,9 @@ def quantise(
     feeds = _calibration(upscaler, rest, space, crops, side, seed)
     with tempfile.TemporaryDirectory() as temporary:
         graph = _float_graph(model, Path(temporary))
-        kept = _first_convolutions(graph)
         loss = _Loss(model)
         probes = _probes(upscaler, held_out, side, partial(loss.psnr, _compiled(graph)))
-        scope = nncf.IgnoredScope(names=kept, types=_FP32_TYPES)
+        scope = nncf.IgnoredScope(names=_first_convolutions(graph), types=_FP32_TYPES)
         settings = nncf.AdvancedQuantizationParameters(overflow_fix=nncf.OverflowFix.DISABLE)
         with contextlib.redirect_stdout(io.StringIO()), _one_core(openvino):  # it draws bars
             quantised = nncf.quantize_with_accuracy_control(
@@ -156,20 +152,16 @@ def quantise(
             )
     rows = loss.rows(_compiled(quantised), probes)
     convolutions = _convolutions(quantised)
-    in_int8 = [name for name, eight in convolutions.items() if eight]
     openvino.save_model(quantised, folder / f"{_GRAPH}.xml", compress_to_fp16=False)
-    for role, suffix in (("int8", ".xml"), ("int8_weights", ".bin")):
-        file = folder / f"{_GRAPH}{suffix}"
-        card["files"][role] = {"path": file.name, "sha256": sha256(file)}
-    card.setdefault("metrics", {})["int8"] = {
+    measures = {
         "convention": f"{len(held_out)} photos held out: PSNR (dB) on Y, border {model.scale}, 8 bit",
-        "convolutions": f"{len(in_int8)} of {len(convolutions)} in 8 bit",
+        "convolutions": f"{sum(convolutions.values())} of {len(convolutions)} in 8 bit",
         "rows": [
             {"degradation": r.degradation, "fp32": round(r.fp32, 3), "int8": round(r.int8, 3)} for r in rows
         ],
     }
-    write_card(folder, card)
-    load_model(folder)
+    files = {"int8": f"{_GRAPH}.xml", "int8_weights": f"{_GRAPH}.bin"}
+    add_to_card(folder, files, "int8", measures)
     return rows
 
 
@@ -225,10 +217,9 @@ def _one_core(openvino: ModuleType) -> Iterator[None]:
             module.Core = there  # type: ignore[attr-defined]
 
 
-def _trained_under(card: dict[str, Any]) -> Any:  # noqa: ANN401  (what a configuration can say)
+def _trained_under(model: Model) -> Any:  # noqa: ANN401  (what a configuration can say)
     """The degradations of a model's training, as its card has them."""
-    data = card.get("provenance", {}).get("config", {}).get("data", {})
-    return data.get("degradations") or "real"
+    return model.provenance.get("config", {}).get("data", {}).get("degradations") or "real"
 
 
 def _float_graph(model: Model, folder: Path) -> Any:  # noqa: ANN401

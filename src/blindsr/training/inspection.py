@@ -17,9 +17,9 @@ from blindsr.dataset.layouts import training_photos
 from blindsr.dataset.photos import split_holdout
 from blindsr.degradation import REAL, Degradation, DegradationSpace, degrade, gaussian_kernel
 from blindsr.errors import InputError
-from blindsr.files import atomic_path, sha256
+from blindsr.files import atomic_path
 from blindsr.inspection import VISIBLE_QUALITY, activate, decode
-from blindsr.model import CARD, load_model
+from blindsr.model import CARD, add_to_card, load_model
 from blindsr.picture import read
 from blindsr.upscaler import Upscaler
 
@@ -146,9 +146,7 @@ def fit_inspector(
     with atomic_path(folder / FILE) as temporary:
         temporary.write_text(json.dumps(content) + "\n", encoding="utf-8")
     rows = error_rows(decode(activate(measured.conditions, hidden, output)), measured)
-    card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-    card["files"]["inspect"] = {"path": FILE, "sha256": sha256(folder / FILE)}
-    card.setdefault("metrics", {})["inspect"] = {
+    measures = {
         "convention": f"mean absolute error on {len(held_out)} photos held out; guess: of their median",
         "command": "python benchmarks/inspect_error.py",
         "errors": [
@@ -156,9 +154,7 @@ def fit_inspector(
             for r in rows
         ],
     }
-    with atomic_path(folder / CARD) as temporary:
-        temporary.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    load_model(folder)
+    add_to_card(folder, {"inspect": FILE}, "inspect", measures)
     return rows
 
 
