@@ -22,6 +22,7 @@ from blindsr.upscaler import Upscaler
 
 DIRECT = {"name": "srresnet", "scale": 4, "channels": 8, "blocks": 2, "tail": "direct", "skip": True}
 PATCHES = {"name": "patches", "size": 16, "width": 4}
+ATTENTIVE = PATCHES | {"name": "attentive"}
 
 
 CRIA = {"channels": 8, "blocks": 1, "growth": 4, "projector": 6, "projector_blocks": 1}
@@ -65,8 +66,9 @@ def check_at(network: Any, folder: Path, texture: float | None) -> None:
     np.testing.assert_allclose(upscaler.upscale(pixels), expected, atol=1e-4)
 
 
-def test_an_adaptive_network_becomes_a_model(tmp_path: Path) -> None:
-    network = save(tmp_path / "a.ckpt", DIRECT, PATCHES)
+@pytest.mark.parametrize("condition", [PATCHES, ATTENTIVE], ids=lambda spec: spec["name"])
+def test_an_adaptive_network_becomes_a_model(tmp_path: Path, condition: dict[str, Any]) -> None:
+    network = save(tmp_path / "a.ckpt", DIRECT, condition)
     folder = export_checkpoint(tmp_path / "a.ckpt", tmp_path / "small", card={"description": "small"})
     model = load_model(folder)
     assert (model.name, model.description, model.scale, model.halo) == ("small", "small", 4, 6)
@@ -81,7 +83,7 @@ def test_an_adaptive_network_becomes_a_model(tmp_path: Path) -> None:
     check(network, folder)
     engine, sizes = Upscaler(folder, device="cpu").engine, []
     for patches in (1, 7):  # any number of them, of any size
-        condition, _ = engine.condition(np.zeros((patches, 3, 16 + patches, 24), np.float32))
+        condition, _ = engine.condition(np.zeros((patches, 3, 24 + patches, 26), np.float32))
         sizes.append(condition.shape)
     assert sizes == [(1, 16), (1, 16)]
 

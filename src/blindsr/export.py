@@ -217,7 +217,9 @@ def _export_condition(network: Restorer, spec: SupportSpec, path: Path) -> Tenso
     """Write the condition graph; gives a modulation, (1, M)."""
     generator = torch.Generator().manual_seed(1)
     support = torch.rand(spec.count, 3, spec.patch, spec.patch, generator=generator) * network.pixel_range
-    axes = {2: torch.export.Dim("patch_height", min=2), 3: torch.export.Dim("patch_width", min=2)}
+    assert isinstance(network, CMDSR) and network.condition_net is not None
+    least = network.condition_net.least
+    axes = {2: torch.export.Dim("patch_height", min=least), 3: torch.export.Dim("patch_width", min=least)}
     if not spec.fixed_count:
         axes[0] = torch.export.Dim("patches", min=1)
     graph = ConditionGraph(network).eval()

@@ -10,6 +10,7 @@ import torch
 from blindsr.errors import ConfigError
 from blindsr.network import BASENETS, CMDSR, CONDITION_NETS, build_network
 from blindsr.network.basenet import BicubicUpscale, ModulatedConv2d
+from blindsr.network.condition import AttentiveConditionNet
 
 SMALL: dict[str, dict[str, Any]] = {
     "srresnet": {"channels": 8, "blocks": 2},
@@ -116,13 +117,37 @@ def test_bicubic_skip_is_bicubic_interpolation(scale: int) -> None:
     torch.testing.assert_close(BicubicUpscale(scale)(x), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_patch_condition_ignores_order_and_takes_any_number() -> None:
-    network = make(VARIANTS[0])
-    support = torch.rand(7, 3, 16, 16)
+@pytest.mark.parametrize("name", ["patches", "attentive"])
+def test_pooled_condition_ignores_order_and_takes_any_number(name: str) -> None:
+    network = make(VARIANTS[0], condition={"name": name, "size": 16, "width": 8})
+    support = torch.rand(7, 3, 32, 32)
     condition = network.condition(support)
     torch.testing.assert_close(network.condition(support.flip(0)), condition)
     torch.testing.assert_close(network.condition(support.repeat(2, 1, 1, 1)), condition)
     assert not torch.allclose(network.condition(support[:3]), condition)
+
+
+def test_attention_pools_over_the_places_of_all_patches() -> None:
+    """Against its formula, with scores that are not the zeros of the start."""
+    net = make(VARIANTS[0], condition={"name": "attentive", "size": 16, "width": 8}).condition_net
+    assert isinstance(net, AttentiveConditionNet)
+    torch.nn.init.normal_(net.score.weight)
+    support = torch.rand(5, 3, 32, 35)
+    features = net.encoder(support).movedim(1, -1).flatten(0, 2)  # (places, C)
+    weights = net.score(net.encoder(support)).movedim(1, -1).flatten(0, 2).softmax(0)
+    mean = (weights * features).sum(0)
+    spread = ((weights * features.square()).sum(0) - mean.square() + 1e-6).sqrt()
+    torch.testing.assert_close(
+        net(support[None]), net.head(torch.cat([mean, spread])[None]), rtol=1e-4, atol=1e-4
+    )
+
+
+def test_the_least_patch_is_the_reach_of_the_encoder() -> None:
+    net = make(VARIANTS[0], condition={"name": "attentive", "size": 16, "width": 8}).condition_net
+    assert net is not None
+    assert net(torch.rand(1, 2, 3, net.least, net.least)).shape == (1, 16)
+    with pytest.raises(RuntimeError):
+        net(torch.rand(1, 2, 3, net.least - 1, net.least))
 
 
 def test_stacked_condition_reads_the_patches_on_the_channel_axis() -> None:
@@ -158,7 +183,7 @@ def test_saved_and_reloaded_it_is_the_same(basenet: dict[str, Any], condition: s
     for parameter in other.parameters():
         torch.nn.init.zeros_(parameter)
     other.load_state_dict(network.state_dict())
-    lr, support = torch.rand(1, 3, 8, 8), torch.rand(4, 3, 8, 8)
+    lr, support = torch.rand(1, 3, 8, 8), torch.rand(4, 3, 24, 24)
     restored = [n(lr, n.modulation(n.condition(support))) for n in (network, other)]
     assert torch.equal(*restored)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import subprocess
 import sys
@@ -89,6 +90,37 @@ def test_a_step_updates_what_it_should(config_file: Path, tmp_path: Path) -> Non
         assert moved == condition_moves
 
 
+def test_a_group_can_wait(config_file: Path, tmp_path: Path) -> None:
+    states = []
+    for steps in (1, 2, 3):
+        settings = f"steps={steps}", "ema=0", "optimiser.after=2", "loss.condition_every=1"
+        _, state = run(config_file, tmp_path / str(steps), *settings)
+        states.append(state["state"])
+    for (before, after), waits in zip(itertools.pairwise(states), (True, False), strict=True):
+        moved = {key for key in before if not torch.equal(before[key], after[key])}
+        assert any(key.startswith("condition_net") for key in moved)
+        assert not waits or all(key.startswith("condition_net") for key in moved), moved
+        assert waits or "basenet.input_conv.weight" in moved
+
+
+def test_what_is_read_of_a_task_teaches_the_condition_net(config_file: Path, tmp_path: Path) -> None:
+    alone = "loss.contrastive=0", "loss.condition_pixel=0"
+    gradients = []
+    for weight in (1.0, 3.0):
+        torch.manual_seed(0)
+        recipe = CMDSRRecipe(load_config(config_file, [*alone, f"loss.regression={weight}"]))
+        recipe.load_data()
+        recipe.losses(recipe.network, recipe.dataset(0)[0], Fabric(accelerator="cpu"))["total"].backward()
+        gradients.append([p.grad.clone() for p in recipe.parameters["condition"] if p.grad is not None])
+    for one, three in zip(*gradients, strict=True):
+        torch.testing.assert_close(3 * one, three)
+    assert all(float(g.abs().max()) > 0 for g in gradients[0])
+    _, state = run(config_file, tmp_path / "run", "loss.regression=1", "steps=1")
+    assert set(state["companions"]) == {"reader"}  # a resumed run goes on with it
+    with pytest.raises(ConfigError, match="one device"):
+        train(load_config(config_file, ["loss.regression=1", "devices=2"]))
+
+
 def test_the_pixel_loss_reaches_the_condition_net_with_its_weight(config_file: Path) -> None:
 
     gradients = []
@@ -162,8 +194,17 @@ def test_a_run_can_start_from_the_weights_of_another(config_file: Path, tmp_path
         else:
             others.add(name.rpartition(".")[0])
     assert others and all("upsampler" in name or "output_conv" in name for name in others)
-    with pytest.raises(ConfigError, match="its network is"):
-        run(config_file, tmp_path / "third", f"init={checkpoint}", "network.basenet.channels=8")
+    other_net = "network.condition={name: attentive, size: 8, width: 4}"
+    _, third = run(
+        config_file, tmp_path / "other", "steps=1", f"init={checkpoint}", "optimiser.lr=1e-9",
+        "condition_optimiser.lr=1e-9", "data.patch=24", "data.margin=0", other_net,
+    )  # fmt: skip
+    for name, weight in first["ema"].items():
+        if not name.startswith("condition_net"):
+            torch.testing.assert_close(third["state"][name], weight, atol=1e-6, rtol=0)
+    for change in ("network.basenet.channels=8", "network.condition=null", "network.condition.size=9"):
+        with pytest.raises(ConfigError, match="its network is"):
+            run(config_file, tmp_path / "third", f"init={checkpoint}", change)
     with pytest.raises(ConfigError, match="its network is"):  # a shipped model's name
         run(config_file, tmp_path / "third", "init=cmdsr-x4")
     with pytest.raises(ModelError):
@@ -176,6 +217,8 @@ def test_without_a_condition_net(config_file: Path, tmp_path: Path) -> None:
 
 
 def test_faults_are_named(config_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"data\.patch 12: the ConditionNet needs 23 or more"):
+        run(config_file, tmp_path, "network.condition={name: attentive, size: 8, width: 4}")
     with pytest.raises(ConfigError, match=r"data\.scale is 4"):
         run(config_file, tmp_path, "data.scale=4")
     with pytest.raises(ModelError, match="no checkpoint"):

@@ -7,8 +7,18 @@ from blindsr.loss.perceptual import Perceptual
 from blindsr.loss.pixel import Pixel
 from blindsr.loss.structural import Structural, structural_dissimilarity
 from blindsr.loss.task_contrastive import task_contrastive
+from blindsr.loss.task_regression import PARAMETERS, task_parameters, task_regression
 
-__all__ = ["CRITERIA", "Criterion", "Restored", "structural_dissimilarity", "task_contrastive"]
+__all__ = [
+    "CRITERIA",
+    "PARAMETERS",
+    "Criterion",
+    "Restored",
+    "structural_dissimilarity",
+    "task_contrastive",
+    "task_parameters",
+    "task_regression",
+]
 
 CRITERIA: dict[str, type[Criterion]] = {
     "pixel": Pixel,

@@ -10,7 +10,12 @@ from typing import Any, TypeVar
 from blindsr.errors import ConfigError
 from blindsr.network.basenet import BaseNet
 from blindsr.network.cmdsr import CMDSR
-from blindsr.network.condition import ConditionNet, PatchConditionNet, StackedConditionNet
+from blindsr.network.condition import (
+    AttentiveConditionNet,
+    ConditionNet,
+    PatchConditionNet,
+    StackedConditionNet,
+)
 from blindsr.network.cria import Cria
 from blindsr.network.discriminator import Discriminator, PatchDiscriminator, UNetDiscriminator
 from blindsr.network.idn import IDN
@@ -36,6 +41,7 @@ __all__ = [
 BASENETS: dict[str, Callable[..., BaseNet]] = {"srresnet": SRResNet, "vdsr": VDSR, "idn": IDN}
 CONDITION_NETS: dict[str, Callable[..., ConditionNet]] = {
     "patches": PatchConditionNet,
+    "attentive": AttentiveConditionNet,
     "stacked": StackedConditionNet,
 }
 DISCRIMINATORS: dict[str, Callable[..., Discriminator]] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor, nn
 
 from blindsr.network.basenet import conv3x3
@@ -15,10 +16,12 @@ class ConditionNet(nn.Module, ABC):
     Attributes:
         size: Length C of the condition.
         support: Number of patches it needs, or None if any number will do.
+        least: Smallest side of a patch, LR pixels.
     """
 
     size: int
     support: int | None
+    least: int = 2
 
     @abstractmethod
     def forward(self, support: Tensor) -> Tensor:
@@ -85,13 +88,7 @@ class PatchConditionNet(ConditionNet):
             nn.ReLU(inplace=True),
         )
         self.head = nn.Sequential(nn.Linear(2 * width, size), nn.ReLU(inplace=True), nn.Linear(size, size))
-        # Activations must keep their size through the layers: the contrastive loss has no gradient where all
-        # conditions coincide, which is where the smaller default weights would start.
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d | nn.Linear):
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-                assert module.bias is not None
-                nn.init.zeros_(module.bias)
+        _keep_activations(self)
 
     def forward(self, support: Tensor) -> Tensor:
         """See `ConditionNet.forward`; n may differ from call to call."""
@@ -100,3 +97,63 @@ class PatchConditionNet(ConditionNet):
         features = features.mean((2, 3)).unflatten(0, (tasks, patches)).mean(1)  # (T, 2 width)
         condition: Tensor = self.head(features)
         return condition
+
+
+class AttentiveConditionNet(ConditionNet):
+    """One encoder for every patch, and attentive statistics pooling over all places of all patches.
+
+    Edges tell a blur and flat places the noise, so each channel learns where to look: its weighted mean and
+    its weighted standard deviation, of weights that are a softmax over the places (Okabe et al. 2018, arXiv
+    1803.10963, section 3.2). The encoder looks at 23 pixels each way, enough for a blur and for the
+    blocks of a JPEG; its convolutions have no padding, which no degradation makes. It takes any number of
+    patches, in any order.
+
+    Args:
+        size: Length of the condition.
+        width: Channels of the first two convolutions; the others have twice and thrice as many.
+    """
+
+    least = 23
+
+    def __init__(self, size: int = 128, width: int = 32) -> None:
+        super().__init__()
+        self.size, self.support = size, None
+        plan = [(3, 1, 1), (1, 1, 1), (1, 2, 2), (2, 2, 1), (2, 3, 2), (3, 3, 1)]
+        layers: list[nn.Module] = []
+        for source, target, stride in plan:
+            channels = (3 if not layers else source * width), target * width
+            layers += [nn.Conv2d(*channels, 3, stride), nn.ReLU(inplace=True)]
+        self.encoder = nn.Sequential(*layers)
+        self.score = nn.Conv2d(3 * width, 3 * width, 1)
+        self.head = nn.Sequential(nn.Linear(6 * width, size), nn.ReLU(inplace=True), nn.Linear(size, size))
+        _keep_activations(self)
+        nn.init.zeros_(self.score.weight)  # every place counts the same at the start
+
+    def forward(self, support: Tensor) -> Tensor:
+        """See `ConditionNet.forward`; n may differ from call to call."""
+        tasks, patches = support.shape[:2]
+        features = self.encoder(support.flatten(0, 1))  # (T n, 3, h, w) -> (T n, 3 width, h', w')
+        scores = self.score(features)
+        # All places of a task side by side, (T, 3 width, n h' w'); the sums over them need single precision.
+        features, scores = (
+            maps.float().unflatten(0, (tasks, patches)).transpose(1, 2).flatten(2)
+            for maps in (features, scores)
+        )
+        weights = scores.softmax(2)
+        mean = (weights * features).sum(2)
+        variance = (weights * (features - mean[..., None]).square()).sum(2)
+        condition: Tensor = self.head(torch.cat([mean, (variance + 1e-6).sqrt()], 1))
+        return condition
+
+
+def _keep_activations(net: nn.Module) -> None:
+    """Initialise so that activations keep their size through the layers.
+
+    The contrastive loss has no gradient where all conditions coincide, which is where the smaller default
+    weights would start.
+    """
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            assert module.bias is not None
+            nn.init.zeros_(module.bias)

@@ -9,14 +9,20 @@ import numpy as np
 import torch
 from lightning.fabric import Fabric
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from blindsr.dataset import PhotoCache, TaskBatch, TaskDataset
 from blindsr.dataset.layouts import training_photos
 from blindsr.dataset.photos import split_holdout
 from blindsr.degradation import DegradationSpace, degrade
 from blindsr.errors import ConfigError
-from blindsr.loss import structural_dissimilarity, task_contrastive
+from blindsr.loss import (
+    PARAMETERS,
+    structural_dissimilarity,
+    task_contrastive,
+    task_parameters,
+    task_regression,
+)
 from blindsr.network import CMDSR, build_network
 from blindsr.support import select_support
 from blindsr.training.config import CMDSRConfig, OptimiserSection
@@ -29,9 +35,9 @@ class CMDSRRecipe(Recipe):
 
     Every step updates the BaseNet and the modulations by L1 (and 1 - SSIM, if the configuration gives it a
     weight) on photos of both support sets, each restored under the condition of its own set. Every
-    `loss.condition_every`-th step also updates the ConditionNet, by the task contrastive loss and a share of
-    the same. The paper restores the two halves one after the other; here they are one batch, whose gradient
-    is the mean of both.
+    `loss.condition_every`-th step also updates the ConditionNet, by the task contrastive loss, a share of
+    the same, and (if it has a weight) how well a linear layer reads the task from the condition. The paper
+    restores the two halves one after the other; here they are one batch, whose gradient is the mean of both.
     """
 
     network: CMDSR
@@ -51,7 +57,16 @@ class CMDSRRecipe(Recipe):
         networks = [self.network.basenet, self.network.modulations]
         self.parameters = {"basenet": [p for m in networks if m is not None for p in m.parameters()]}
         if self.network.condition_net is not None:
+            least = self.network.condition_net.least
+            if config.data.patch < least:
+                raise ConfigError(f"data.patch {config.data.patch}: the ConditionNet needs {least} or more")
             self.parameters["condition"] = list(self.network.condition_net.parameters())
+            if config.loss.regression:
+                if str(config.devices) != "1":
+                    raise ConfigError("devices: with loss.regression one device trains, not more")
+                reader = nn.Linear(self.network.condition_net.size, PARAMETERS)
+                self.companions["reader"] = reader
+                self.parameters["condition"] += reader.parameters()
 
     @property
     def spec(self) -> dict[str, Any]:
@@ -93,9 +108,12 @@ class CMDSRRecipe(Recipe):
 
     def updated(self, step: int) -> list[str]:
         """See `Recipe.updated`."""
-        if "condition" in self.parameters and step % self.config.loss.condition_every == 0:
-            return ["basenet", "condition"]
-        return ["basenet"]
+        due = {
+            "basenet": step >= self.config.optimiser.after,
+            "condition": step >= self.config.condition_optimiser.after
+            and step % self.config.loss.condition_every == 0,
+        }
+        return [name for name in self.parameters if due[name]]
 
     def losses(self, network: CMDSR, batch: TaskBatch, fabric: Fabric) -> dict[str, Tensor]:
         """See `Recipe.losses`."""
@@ -124,6 +142,10 @@ class CMDSRRecipe(Recipe):
             negatives = torch.from_numpy(batch.negatives).to(fabric.device)
             terms["contrastive"] = task_contrastive(first, second, negatives)
             total = total + loss.contrastive * terms["contrastive"]
+            if "reader" in self.companions:
+                told = task_parameters(batch.degradations).to(fabric.device).repeat(2, 1)
+                terms["regression"] = task_regression(self.companions["reader"](conditions), told)
+                total = total + loss.regression * terms["regression"]
         return {"total": total, **terms}
 
     def degraded(self, batch: TaskBatch, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -98,6 +98,8 @@ class OptimiserSection(Section):
     """cosine: the last rate, as a fraction of the first."""
     clip: float | None = Field(None, gt=0)
     """Greatest norm of the gradient."""
+    after: int = Field(0, ge=0)
+    """So many steps at the start leave these weights as they are."""
 
 
 class LossSection(Section):
@@ -110,7 +112,9 @@ class LossSection(Section):
     contrastive: float = Field(1.0, ge=0)
     """... with this weight of the task contrastive loss ..."""
     condition_pixel: float = Field(0.1, ge=0)
-    """... and this of what the BaseNet is trained by."""
+    """... this of what the BaseNet is trained by ..."""
+    regression: float = Field(0.0, ge=0)
+    """... and this of reading the task from its condition, by a linear layer that is not kept."""
 
 
 class FeatureSection(Section):
