@@ -20,11 +20,12 @@ from PIL import Image
 
 import blindsr
 from blindsr import __version__, batch, cli
-from blindsr.cli.screen import EXIT_SOME_FAILED
+from blindsr.cli.screen import EXIT_SOME_FAILED, EXIT_USAGE
 from blindsr.comparison import ComparisonPage
 from blindsr.degradation import degrade, read_space
 from blindsr.errors import InputError
 from blindsr.evaluation.metrics import niqe, read_niqe
+from blindsr.model import ADAPTING_MODEL, DEFAULT_MODEL
 from blindsr.picture import Limits, Photo
 
 from .conftest import MakeModel, Run, made_photo
@@ -357,6 +358,18 @@ def test_models(run: Run, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
     (line,) = (line for line in out.splitlines() if "sharp-x2" in line)
     assert line.split()[:5] == ["sharp-x2", "x2", "no", "no", "MIT"]
     assert "broken" in error and error.startswith("error: ")
+
+
+def test_without_a_name_the_task_chooses_the_model(run: Run, tmp_path: Path) -> None:
+    """Only one with a texture view takes --texture, only one that adapts takes photos to adapt to."""
+    photo = save(tmp_path / "a.png")
+    assert run("adapt", photo, "-o", tmp_path / "phone.profile")[0] == 0
+    for options in (("--texture", "0.2"), ("--support", photo), ("--profile", tmp_path / "phone.profile")):
+        code, _, error = run("upscale", photo, "-o", tmp_path / "big.png", "--overwrite", *options)
+        assert code == 0, error
+    code, _, error = run("upscale", photo, "--support", photo, "--model", DEFAULT_MODEL)
+    assert code == EXIT_USAGE and f"{ADAPTING_MODEL} does" in error
+    assert f"Default: {DEFAULT_MODEL};" in run("models")[1]
 
 
 def test_version(run: Run) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from blindsr.errors import BlindSRError, InputError
 from blindsr.files import atomic_path
-from blindsr.model import Model
+from blindsr.model import ADAPTING_MODEL, Model
 from blindsr.upscaler import Adaptation, Upscaler
 
 __all__ = ["Survey", "outliers", "read_profile", "survey", "write_profile"]
@@ -75,7 +75,10 @@ def survey(
         InputError: No photo is given, none can be read, or the model does not adapt.
     """
     if upscaler.model.support is None:
-        raise InputError(f"model {upscaler.model.name} does not adapt, so there is no profile to make for it")
+        raise InputError(
+            f"model {upscaler.model.name} does not adapt, so there is no profile to make for it; "
+            f"{ADAPTING_MODEL} does"
+        )
     files = sorted({photo.resolve(): photo for photo in reversed(photos)}.items())
     own: dict[Path, Adaptation] = {}
     faults: list[BlindSRError] = []

@@ -17,7 +17,10 @@ from blindsr.files import atomic_path, sha256
 from blindsr.folders import user_folder
 
 CARD = "card.json"
-DEFAULT_MODEL = "cmdsr-x4"
+DEFAULT_MODEL = "cria-x4-compact"
+"""What restores where nobody says which model (docs/results.md argues why)."""
+ADAPTING_MODEL = "cmdsr-x4"
+"""The same where there are photos to adapt to."""
 SHIPPED = Path(__file__).parent / "weights"
 
 TILE_MEMORY = 12_000

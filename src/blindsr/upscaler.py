@@ -16,7 +16,7 @@ from blindsr.engine import choose_engine
 from blindsr.errors import InputError
 from blindsr.files import is_folder
 from blindsr.memory import Memory
-from blindsr.model import DEFAULT_MODEL, Model, load_model, models_with_texture
+from blindsr.model import ADAPTING_MODEL, DEFAULT_MODEL, Model, load_model, models_with_texture
 from blindsr.picture import MAX_PIXELS, Limits, Photo, Picture, PictureWriter, open_photo
 from blindsr.picture.arrays import as_array, as_picture
 from blindsr.picture.colours import Colours
@@ -131,7 +131,9 @@ class Upscaler:
             InputError: No image, one that cannot be read, or a model that does not adapt.
         """
         if self.model.support is None:
-            raise InputError(f"model {self.model.name} does not adapt, so it takes no support set")
+            raise InputError(
+                f"model {self.model.name} does not adapt, so it takes no support set; {ADAPTING_MODEL} does"
+            )
         if len(images) == 0:
             raise InputError("a support set needs at least one image")
         if self.model.support.fixed_count:

@@ -18,7 +18,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "idn": {"channels": 16, "distilled": 4, "blocks": 2},
 }
 VARIANTS = [{"name": name, **arguments} for name, arguments in SMALL.items()]
-VARIANTS.append({"name": "srresnet", "channels": 8, "blocks": 2, "tail": "direct", "skip": True})
+DIRECT = {"name": "srresnet", "channels": 8, "blocks": 2, "tail": "direct", "skip": True}
+VARIANTS += [DIRECT, {**DIRECT, "ends": True}]
 
 
 def make(basenet: dict[str, Any], scale: int = 4, condition: dict[str, Any] | None = None) -> CMDSR:
@@ -66,9 +67,11 @@ def test_modulation_of_ones_is_no_modulation_and_others_matter(basenet: dict[str
     lr = torch.rand(1, 3, 8, 8)
     ones = torch.ones(1, sum(network.basenet.modulated))
     torch.testing.assert_close(network(lr, ones), network(lr))
-    for start in range(0, ones.shape[1], 8):  # every convolution takes part
+    start = 0
+    for channels in network.basenet.modulated:  # every convolution takes part
         changed = ones.clone()
-        changed[:, start : start + 8] = 3
+        changed[:, start : start + channels] = 3
+        start += channels
         assert not torch.equal(network(lr, changed), network(lr, ones))
 
 
@@ -194,6 +197,7 @@ def test_saved_and_reloaded_it_is_the_same(basenet: dict[str, Any], condition: s
         ({"basenet": {"name": "srresnett"}}, "did you mean 'srresnet'"),
         ({"basenet": {"name": "srresnet", "chanels": 3}}, "did you mean 'channels'"),
         ({"basenet": {"name": "srresnet", "scale": 5}}, "scale must be 2, 3 or 4"),
+        ({"basenet": {"name": "srresnet", "ends": True}}, "only the direct tail"),
         ({"basenet": {"name": "vdsr", "depth": 2}}, "depth"),
         ({"basenet": {"name": "idn", "channels": 30}}, "multiples of 4"),
         ({"basenet": {"name": "srresnet"}, "conditions": None}, "basenet, condition and pixel_range"),

@@ -175,10 +175,10 @@ def fit_inspect(
 
 
 def _upscaler(model: str | None, device: str, threads: int | None) -> Upscaler:
-    from blindsr.model import DEFAULT_MODEL
+    from blindsr.model import ADAPTING_MODEL
     from blindsr.upscaler import Upscaler
 
-    return Upscaler(DEFAULT_MODEL if model is None else model, device, threads=threads)
+    return Upscaler(ADAPTING_MODEL if model is None else model, device, threads=threads)
 
 
 def _inspector(model: Model) -> Inspector | None:

@@ -32,7 +32,7 @@ def models() -> None:
     """List the models that can be called by name."""
     from rich.table import Table
 
-    from blindsr.model import CARD, available_models, place_of, read_card
+    from blindsr.model import ADAPTING_MODEL, CARD, DEFAULT_MODEL, available_models, place_of, read_card
 
     columns = ("name", "scale", "adapts", "texture", "licence", "from", "description")
     table = Table(*columns, box=None, pad_edge=False)
@@ -46,6 +46,8 @@ def models() -> None:
         told = (escape(one_line(text)) for text in (model.licence, place_of(folder), model.description))
         table.add_row(called, f"x{model.scale}", *can, *told)
     Console().print(table)
+    adapting = f"with --support or --profile, and for adapt and inspect: {ADAPTING_MODEL}"
+    Console().print(f"\nDefault: {DEFAULT_MODEL}; {adapting}")
 
 
 def pull(

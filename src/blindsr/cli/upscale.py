@@ -76,7 +76,8 @@ def upscale(
         Path | None,
         typer.Option(
             readable=False,
-            help="Photos of the same degradation to adapt to, instead of to each photo itself.",
+            help="Photos of the same degradation to adapt to, instead of to each photo itself; the default "
+            "model is then the one that adapts.",
         ),
     ] = None,
     profile: Annotated[
@@ -147,7 +148,7 @@ def upscale(
     ):
         from blindsr.batch import find_photos, plan_batch, run_batch
         from blindsr.memory import Memory
-        from blindsr.model import DEFAULT_MODEL
+        from blindsr.model import ADAPTING_MODEL, DEFAULT_MODEL
         from blindsr.picture import MAX_PIXELS
         from blindsr.upscaler import Upscaler
 
@@ -156,8 +157,10 @@ def upscale(
         existing = _existing(skip_existing, overwrite)
         if support is not None and profile is not None:
             raise InputError("--support and --profile: give only one of them")
+        if model is None:
+            model = DEFAULT_MODEL if support is None and profile is None else ADAPTING_MODEL
         upscaler = Upscaler(
-            DEFAULT_MODEL if model is None else model,
+            model,
             device,
             int(tile) if tile.isdecimal() else tile,
             threads,

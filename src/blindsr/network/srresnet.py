@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 from torch import Tensor, nn
 
@@ -35,23 +36,34 @@ class SRResNet(BaseNet):
             or one for 3, then a convolution at HR size). "direct" makes the HR pixels with one convolution
             and one pixel shuffle: at x4 it removes half of the arithmetic.
         skip: Add the bicubically upscaled input, so that the trunk only has to learn what is missing.
+        ends: Let the condition enter the first and the last convolution too; needs the direct tail.
 
     Raises:
-        ConfigError: For another scale or tail.
+        ConfigError: For another scale or tail, or ends without the direct tail.
     """
 
     def __init__(
-        self, scale: int = 4, channels: int = 64, blocks: int = 10, tail: str = "shuffle", skip: bool = False
+        self,
+        scale: int = 4,
+        channels: int = 64,
+        blocks: int = 10,
+        tail: str = "shuffle",
+        skip: bool = False,
+        ends: bool = False,
     ) -> None:
         super().__init__()
         if scale not in (2, 3, 4):
             raise ConfigError(f"scale must be 2, 3 or 4, not {scale}")
         if tail not in ("shuffle", "direct"):
             raise ConfigError(f"tail must be 'shuffle' or 'direct', not {tail!r}")
+        if ends and tail != "direct":
+            raise ConfigError("ends: only the direct tail has one last convolution to modulate")
         self.scale = scale
         self.skip = BicubicUpscale(scale) if skip else None
-        self.modulated = (channels,) * (2 * blocks)
-        self.input_conv = conv3x3(3, channels)
+        self.ends = ends
+        self.modulated = (channels,) * (2 * blocks) + ((3, channels) if ends else ())
+        end_conv = partial(ModulatedConv2d, kernel_size=3, padding=1) if ends else conv3x3
+        self.input_conv = end_conv(3, channels)
         self.backbone = nn.ModuleList(ModulatedBlock(channels) for _ in range(blocks))
         stages = {2: (2,), 3: (3,), 4: (2, 2)}[scale]
         layers: list[nn.Module] = []
@@ -67,7 +79,7 @@ class SRResNet(BaseNet):
             reach += 1 / size
         else:
             self.upsampler = nn.Sequential()
-            last = conv3x3(channels, 3 * scale**2)
+            last = end_conv(channels, 3 * scale**2)
             self.output_conv = nn.Sequential(last, nn.PixelShuffle(scale))
             reach += 1
             if skip:  # start as the bicubic interpolation, nearly
@@ -82,12 +94,17 @@ class SRResNet(BaseNet):
     def forward(self, x: Tensor, modulation: Tensor | None = None) -> Tensor:
         """See `BaseNet.forward`."""
         scales = self.split(modulation)
-        first = self.input_conv(x)  # (N, C, H, W)
+        first_scale, last_scale = ([s] for s in scales[-2:]) if self.ends else ([], [])
+        first = self.input_conv(x, *first_scale)  # (N, C, H, W)
         features = first
         for i, block in enumerate(self.backbone):
             features = block(features, scales[2 * i], scales[2 * i + 1])
         features = self.upsampler(features + first)
-        output: Tensor = self.output_conv(features)  # (N, 3, sH, sW)
+        if self.ends:
+            last, shuffle = self.output_conv.children()
+            output: Tensor = shuffle(last(features, *last_scale))
+        else:
+            output = self.output_conv(features)  # (N, 3, sH, sW)
         if self.skip is not None:
             output = output + self.skip(x)
         return output
