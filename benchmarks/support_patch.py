@@ -19,7 +19,7 @@ from blindsr.training.cmdsr import restore_photo
 from blindsr.training.config import parse_config
 from blindsr.training.validation import Validation
 
-SIDES = (16, 20, 24, 28, 32, 48)
+SIDES = (16, 20, 24, 28, 32, 40, 48, 64)
 
 
 def main(
@@ -35,7 +35,8 @@ def main(
     cache = PhotoCache(held_out, config.data.cache)
     validation = Validation.of_photos(cache, config.validation, config.data.scale)
     print(f"trained on patches of {config.data.patch}; columns: PSNR, SSIM, PSNR of bicubic")
-    for side in SIDES:
+    least = 0 if network.condition_net is None else network.condition_net.least
+    for side in (side for side in SIDES if side >= least):
         table = validation.run(partial(restore_photo, network, support, side), 0, None, Path())
         print(f"{side:3d}  {table.splitlines()[-1]}")
 
