@@ -78,6 +78,7 @@ def test_an_adaptive_network_becomes_a_model(tmp_path: Path, condition: dict[str
     assert sorted(p.name for p in folder.iterdir()) == [
         "base.onnx", "card.json", "condition.onnx", "weights.safetensors"
     ]  # fmt: skip
+    assert len({file.stat().st_mode for file in folder.iterdir()}) == 1
     for file in folder.iterdir():
         assert str(Path(export.__file__).parent).encode() not in file.read_bytes()  # nothing of this machine
     check(network, folder)

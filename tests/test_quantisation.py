@@ -17,7 +17,7 @@ from blindsr.engine import choose_engine, instructions
 from blindsr.engine.openvino import OpenVINOEngine
 from blindsr.errors import InputError, MissingExtraError, ModelError
 from blindsr.export import export_checkpoint
-from blindsr.model import load_model
+from blindsr.model import drop_from_card, load_model
 from blindsr.network import build_network
 from blindsr.network.checkpoint import FORMAT
 from blindsr.quantisation import ROWS
@@ -92,6 +92,10 @@ def test_a_model_gets_a_second_graph(
     exact = Upscaler(folder, precision="fp32").upscale(photo).astype(int)
     rough = Upscaler(folder, precision="int8").upscale(photo).astype(int)
     assert 0 < np.abs(exact - rough).max() < 24 and np.abs(exact - rough).mean() < 3
+    drop_from_card(folder, ("int8", "int8_weights"))  # as where replacing them was cut off
+    (folder / "int8.bin").write_bytes(b"half")
+    assert (Upscaler(folder).upscale(photo) == exact).all()
+    assert quantise(run, folder, photos, "--drop", "0.3")[0] == 0
     for there, expected in ((True, rough), (False, exact)):
         monkeypatch.setattr(engine, "has_int8_instructions", lambda there=there: there)
         np.testing.assert_array_equal(Upscaler(folder).upscale(photo), expected)

@@ -82,7 +82,7 @@ def export_checkpoint(
     try:
         import onnx  # noqa: F401
         import onnxscript  # noqa: F401
-        from safetensors.torch import save_file
+        from safetensors.torch import save
     except ImportError as error:
         raise MissingExtraError("export", "train", str(error.name)) from None
     content = read_tensors(checkpoint)
@@ -97,7 +97,8 @@ def export_checkpoint(
     write_base(network, modulation, files["base"])
     files["weights"] = out / "weights.safetensors"
     with atomic_path(files["weights"]) as temporary:
-        save_file({k: v.contiguous() for k, v in network.state_dict().items()}, temporary)
+        # (`save_file` makes a file that its owner alone may read.)
+        temporary.write_bytes(save({k: v.contiguous() for k, v in network.state_dict().items()}))
     entries: dict[str, Any] = {
         "name": name or out.name,
         "description": "",

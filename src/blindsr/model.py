@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -315,6 +315,19 @@ def add_to_card(folder: Path, files: Mapping[str, str], about: str, measured: Ma
     card.setdefault("metrics", {})[about] = measured
     write_card(folder, card)
     read_card(folder / CARD)
+
+
+def drop_from_card(folder: Path, roles: Collection[str]) -> None:
+    """Let a model's card forget files that are about to be replaced: if that fails, the others are a model.
+
+    Args:
+        folder: The model's folder.
+        roles: Of the files.
+    """
+    card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+    kept = {role: file for role, file in card["files"].items() if role not in roles}
+    if kept != card["files"]:
+        write_card(folder, card | {"files": kept})
 
 
 def _require(path: Path, condition: bool, fault: str) -> None:

@@ -28,7 +28,7 @@ from blindsr.engine.torch import load_weights
 from blindsr.errors import InputError, MissingExtraError
 from blindsr.evaluation.metrics import psnr
 from blindsr.export import write_base
-from blindsr.model import CARD, Model, add_to_card, load_model
+from blindsr.model import CARD, Model, add_to_card, drop_from_card, load_model
 from blindsr.picture import read
 from blindsr.upscaler import Upscaler
 
@@ -152,7 +152,9 @@ def quantise(
             )
     rows = loss.rows(_compiled(quantised), probes)
     convolutions = _convolutions(quantised)
-    openvino.save_model(quantised, folder / f"{_GRAPH}.xml", compress_to_fp16=False)
+    files = {"int8": f"{_GRAPH}.xml", "int8_weights": f"{_GRAPH}.bin"}
+    drop_from_card(folder, files)
+    openvino.save_model(quantised, folder / files["int8"], compress_to_fp16=False)
     measures = {
         "convention": f"{len(held_out)} photos held out: PSNR (dB) on Y, border {model.scale}, 8 bit",
         "convolutions": f"{sum(convolutions.values())} of {len(convolutions)} in 8 bit",
@@ -160,7 +162,6 @@ def quantise(
             {"degradation": r.degradation, "fp32": round(r.fp32, 3), "int8": round(r.int8, 3)} for r in rows
         ],
     }
-    files = {"int8": f"{_GRAPH}.xml", "int8_weights": f"{_GRAPH}.bin"}
     add_to_card(folder, files, "int8", measures)
     return rows
 
