@@ -6,15 +6,18 @@ Each variant is the shipped configuration from random weights, with one thing ch
 time of one thread (of the process, so that a busy machine does not matter much), whatever a step of theirs
 costs: a short run tells how many steps that is, over which the learning rate then falls. Printed are PSNR and
 SSIM on the photos held out, the mean over the validation's degradations, and how long the exported model
-takes for a megapixel of output with 32-bit numbers, all in turn in one process.
+takes for a megapixel of output with 32-bit numbers, all in turn in one process. A variant that was trained
+for as long before, into the same folder, is not trained again.
 """
 
 from __future__ import annotations
 
+import json
 import multiprocessing
+import re
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Annotated
@@ -56,7 +59,7 @@ class Trained:
     """One variant after its time."""
 
     name: str
-    model: Path
+    minutes: float
     parameters: int
     steps: int
     psnr: float
@@ -65,12 +68,16 @@ class Trained:
 
 def run(name: str, photos: Path, cache: Path, minutes: float, out: Path) -> Trained:
     """Train one variant for so many minutes of CPU time, and export it."""
+    folder = _folder(out, name)
+    kept = folder / "trained.json"
+    if kept.exists() and (found := Trained(**json.loads(kept.read_text()))).minutes == minutes:
+        return found
     settings = [f"data.photos={photos}", f"data.cache={cache}", "threads=1", *FROM_SCRATCH, *VARIANTS[name]]
     ticks: list[float] = []
     trial = [f"steps={_TRIAL}", f"log_every={_TRIAL // 2}", "data.holdout=0"]
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as scratch:
         config = load_config(CONFIG, [*settings, *trial])
-        train(config, Path(folder), report=lambda state: ticks.append(time.process_time()))
+        train(config, Path(scratch), report=lambda state: ticks.append(time.process_time()))
     step = (ticks[-1] - ticks[0]) / (_TRIAL / 2)
     steps = max(1, round(60 * minutes / step))
     tables: list[str] = []
@@ -79,14 +86,18 @@ def run(name: str, photos: Path, cache: Path, minutes: float, out: Path) -> Trai
         if state.table is not None:
             tables.append(state.table)
 
-    length = [f"steps={steps}", f"validation.every={steps}", f"name={name}"]
-    config = load_config(CONFIG, [*settings, *length])
-    folder = out / name.replace(" ", "-").replace(":", "").replace(",", "")
+    config = load_config(CONFIG, [*settings, f"steps={steps}", f"validation.every={steps}"])
     checkpoint = train(config, folder, report=keep)
     psnr, ssim = tables[-1].splitlines()[-1].split()[1:3]
-    model = export_checkpoint(checkpoint, folder / "model")
+    export_checkpoint(checkpoint, folder / "model")
     parameters = sum(p.numel() for p in build_network(config.network).parameters())
-    return Trained(name, model, parameters, steps, float(psnr), float(ssim))
+    found = Trained(name, minutes, parameters, steps, float(psnr), float(ssim))
+    kept.write_text(json.dumps(asdict(found)))
+    return found
+
+
+def _folder(out: Path, name: str) -> Path:
+    return out / re.sub(r"\W+", "-", name)
 
 
 def time_models(models: list[Path], rounds: int) -> list[float]:
@@ -116,8 +127,9 @@ def main(
     arguments = [(name, photos, cache, minutes, out) for name in variant or list(VARIANTS)]
     with multiprocessing.get_context("spawn").Pool(processes, maxtasksperchild=1) as pool:
         trained = pool.starmap(run, arguments, chunksize=1)
+    models = [_folder(out, found.name) / "model" for found in trained]
     print("| variant | parameters | steps | PSNR | SSIM | ms / MP |\n|---|---|---|---|---|---|")
-    for found, milliseconds in zip(trained, time_models([t.model for t in trained], rounds), strict=True):
+    for found, milliseconds in zip(trained, time_models(models, rounds), strict=True):
         quality = f"{found.psnr:.3f} | {found.ssim:.4f}"
         print(f"| {found.name} | {found.parameters} | {found.steps} | {quality} | {milliseconds:.0f} |")
 
