@@ -118,7 +118,7 @@ def test_what_is_read_of_a_task_teaches_the_condition_net(config_file: Path, tmp
     _, state = run(config_file, tmp_path / "run", "loss.regression=1", "steps=1")
     assert set(state["companions"]) == {"reader"}  # a resumed run goes on with it
     with pytest.raises(ConfigError, match="one device"):
-        train(load_config(config_file, ["loss.regression=1", "devices=2"]))
+        CMDSRRecipe(load_config(config_file, ["loss.regression=1", "devices=2"]))
 
 
 def test_the_pixel_loss_reaches_the_condition_net_with_its_weight(config_file: Path) -> None:
