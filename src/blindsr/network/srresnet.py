@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 
 from torch import Tensor, nn
 
@@ -23,6 +22,16 @@ class ModulatedBlock(nn.Module):
         """(N, C, H, W) -> (N, C, H, W)."""
         residual: Tensor = self.conv2(self.conv1(x, scale1).relu_(), scale2)
         return x + residual
+
+
+class DirectTail(nn.ModuleList):
+    """A modulated convolution, then a pixel shuffle."""
+
+    def forward(self, x: Tensor, scale: Tensor | None) -> Tensor:
+        """(N, C, H, W) -> (N, 3, sH, sW)."""
+        conv, shuffle = self
+        output: Tensor = shuffle(conv(x, scale))
+        return output
 
 
 class SRResNet(BaseNet):
@@ -62,8 +71,7 @@ class SRResNet(BaseNet):
         self.skip = BicubicUpscale(scale) if skip else None
         self.ends = ends
         self.modulated = (channels,) * (2 * blocks) + ((3, channels) if ends else ())
-        end_conv = partial(ModulatedConv2d, kernel_size=3, padding=1) if ends else conv3x3
-        self.input_conv = end_conv(3, channels)
+        self.input_conv = ModulatedConv2d(3, channels, 3, padding=1)
         self.backbone = nn.ModuleList(ModulatedBlock(channels) for _ in range(blocks))
         stages = {2: (2,), 3: (3,), 4: (2, 2)}[scale]
         layers: list[nn.Module] = []
@@ -75,12 +83,12 @@ class SRResNet(BaseNet):
                 reach += 1 / size
                 size *= stage
             self.upsampler = nn.Sequential(*layers)
-            self.output_conv: nn.Module = conv3x3(channels, 3)
+            self.output_conv: nn.Module = ModulatedConv2d(channels, 3, 3, padding=1)
             reach += 1 / size
         else:
             self.upsampler = nn.Sequential()
-            last = end_conv(channels, 3 * scale**2)
-            self.output_conv = nn.Sequential(last, nn.PixelShuffle(scale))
+            last = ModulatedConv2d(channels, 3 * scale**2, 3, padding=1)
+            self.output_conv = DirectTail([last, nn.PixelShuffle(scale)])
             reach += 1
             if skip:  # start as the bicubic interpolation, nearly
                 scale_residual([last], gain=0.1)
@@ -94,17 +102,13 @@ class SRResNet(BaseNet):
     def forward(self, x: Tensor, modulation: Tensor | None = None) -> Tensor:
         """See `BaseNet.forward`."""
         scales = self.split(modulation)
-        first_scale, last_scale = ([s] for s in scales[-2:]) if self.ends else ([], [])
-        first = self.input_conv(x, *first_scale)  # (N, C, H, W)
+        first_scale, last_scale = scales[-2:] if self.ends else (None, None)
+        first = self.input_conv(x, first_scale)  # (N, C, H, W)
         features = first
         for i, block in enumerate(self.backbone):
             features = block(features, scales[2 * i], scales[2 * i + 1])
         features = self.upsampler(features + first)
-        if self.ends:
-            last, shuffle = self.output_conv.children()
-            output: Tensor = shuffle(last(features, *last_scale))
-        else:
-            output = self.output_conv(features)  # (N, 3, sH, sW)
+        output: Tensor = self.output_conv(features, last_scale)  # (N, 3, sH, sW)
         if self.skip is not None:
             output = output + self.skip(x)
         return output

@@ -26,7 +26,7 @@ from blindsr.loss import (
 from blindsr.network import CMDSR, build_network
 from blindsr.support import select_support
 from blindsr.training.config import CMDSRConfig, OptimiserSection
-from blindsr.training.recipe import Recipe, degradation_space
+from blindsr.training.recipe import Recipe, degradation_space, need_one_device
 from blindsr.training.validation import Restore, Validation
 
 
@@ -62,8 +62,7 @@ class CMDSRRecipe(Recipe):
                 raise ConfigError(f"data.patch {config.data.patch}: the ConditionNet needs {least} or more")
             self.parameters["condition"] = list(self.network.condition_net.parameters())
             if config.loss.regression:
-                if str(config.devices) != "1":
-                    raise ConfigError("devices: with loss.regression one device trains, not more")
+                need_one_device(config, "loss.regression")
                 reader = nn.Linear(self.network.condition_net.size, PARAMETERS)
                 self.companions["reader"] = reader
                 self.parameters["condition"] += reader.parameters()

@@ -28,7 +28,7 @@ from blindsr.network.cria import Views
 from blindsr.network.esrgan import initialise_trunk
 from blindsr.training.config import CriaConfig, OptimiserSection
 from blindsr.training.initial import read_initial
-from blindsr.training.recipe import Recipe, degradation_space
+from blindsr.training.recipe import Recipe, degradation_space, need_one_device
 from blindsr.training.validation import Restore, Validation
 
 
@@ -124,8 +124,7 @@ class CriaRecipe(Recipe):
         if "discriminator" in needed or config.features.network == "discriminator":
             if config.discriminator is None:
                 raise ConfigError("discriminator: these criteria need one")
-            if str(config.devices) != "1":
-                raise ConfigError("devices: with a discriminator one device trains, not more")
+            need_one_device(config, "a discriminator")
             adversarial = [d.criterion for d in self.criteria if isinstance(d.criterion, Adversarial)]
             self._discriminate = (adversarial or [Adversarial()])[0].discriminator
             self.companions["discriminator"] = build_discriminator(config.discriminator)

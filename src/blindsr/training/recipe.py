@@ -100,3 +100,13 @@ def degradation_space(config: CMDSRConfig | CriaConfig) -> TaskSpace:
         return replace(read_space(config.data.degradations), scale=config.data.scale)
     except InputError as error:
         raise ConfigError(f"data.degradations: {error}") from None
+
+
+def need_one_device(config: CMDSRConfig | CriaConfig, why: str) -> None:
+    """Refuse several devices: companions that are trained have no gradients in common there.
+
+    Raises:
+        ConfigError: The configuration asks for more than one.
+    """
+    if str(config.devices) != "1":
+        raise ConfigError(f"devices: with {why} one device trains, not more")
