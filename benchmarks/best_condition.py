@@ -113,6 +113,7 @@ def main(
     if not isinstance(network, CMDSR) or card.support is None or card.pixel_range != 1:
         raise typer.BadParameter(f"{model} does not adapt, or is not of photos in [0, 1]")
     rng = np.random.default_rng(0)
+    torch.manual_seed(0)  # the weights that what is told the task starts from
     _, files = split_holdout(training_photos(photos), 8)
     store = PhotoCache(files, cache, SIDE)
     chosen = (store[int(i)] for i in rng.choice(len(files), crops, replace=False))
