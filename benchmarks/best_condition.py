@@ -19,6 +19,7 @@ import numpy as np
 import torch
 import typer
 from numpy.typing import NDArray
+from places import DATA, TRAINING_PHOTOS
 from torch import Tensor, nn
 
 from blindsr.dataset import PhotoCache
@@ -39,7 +40,6 @@ from blindsr.support import select_support
 TASKS = ("", "blur=1.3", "blur=2.6", "blur=0.2,noise=15", "blur=2.6,noise=15", "blur=0.7,noise=5,jpeg=75")
 SIDE = 192  # of the photos fitted to, HR pixels
 EDGE = 32  # HR pixels of each side that do not count there: the network sees no further
-DATA_FOLDER = Path(__file__).parents[2] / "shared" / "data"
 
 
 def descend(
@@ -98,9 +98,8 @@ def restore(network: CMDSR, lr: Tensor, condition: Tensor) -> NDArray[np.float32
 
 def main(
     model: Annotated[str, typer.Option(help="Name or folder of an adaptive model.")] = "cmdsr-x4",
-    photos: Annotated[Path, typer.Option(help="Folder of the photos that it was trained on.")] = DATA_FOLDER
-    / "train",
-    data: Annotated[Path, typer.Option(help="Folder that the test set lies below.")] = DATA_FOLDER,
+    photos: Annotated[Path, typer.Option(help="Folder of the photos it was trained on.")] = TRAINING_PHOTOS,
+    data: Annotated[Path, typer.Option(help="Folder that the test set lies below.")] = DATA,
     dataset: Annotated[str, typer.Option(help="Test set.")] = "Set5",
     cache: Annotated[Path, typer.Option(help="Folder for decoded photos.")] = Path(".cache/photos"),
     crops: Annotated[int, typer.Option(help="Photos fitted to.")] = 96,

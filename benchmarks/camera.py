@@ -20,6 +20,7 @@ from typing import Annotated
 import numpy as np
 import typer
 from numpy.typing import NDArray
+from places import TEST_PHOTOS
 
 from blindsr.camera import outliers
 from blindsr.degradation import Degradation, degrade_image, modcrop
@@ -28,7 +29,6 @@ from blindsr.inspection import Inspector
 from blindsr.picture import find_pictures, read
 from blindsr.upscaler import Adaptation, Upscaler
 
-PHOTOS = Path(__file__).parents[2] / "shared" / "data" / "Set14" / "x4" / "HR"
 TASKS = (
     "blur=0.2",
     "blur=1.3",
@@ -43,7 +43,7 @@ TASKS = (
 
 def main(
     model: Annotated[str, typer.Option(help="Name or folder of an adaptive model.")] = "cmdsr-x4",
-    photos: Annotated[Path, typer.Option(help="Folder of sharp photos.")] = PHOTOS,
+    photos: Annotated[Path, typer.Option(help="Folder of sharp photos.")] = TEST_PHOTOS,
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
 ) -> None:
     """Print the table and the counts."""

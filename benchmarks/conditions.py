@@ -17,12 +17,12 @@ from typing import Annotated
 import numpy as np
 import typer
 from numpy.typing import NDArray
+from places import TEST_PHOTOS
 
 from blindsr.degradation import Degradation, degrade_image, modcrop
 from blindsr.picture import find_pictures, read
 from blindsr.upscaler import Upscaler
 
-PHOTOS = Path(__file__).parents[2] / "shared" / "data" / "Set14" / "x4" / "HR"
 BLURS = (0.2, 0.8, 1.4, 2.0, 2.6, 3.2, 3.8)
 NOISES = (0, 5, 10, 20, 30, 40, 50)
 
@@ -104,7 +104,7 @@ def draw(conditions: Matrix, tasks: Matrix, out: Path) -> None:
 
 def main(
     model: Annotated[str, typer.Option(help="Name or folder of an adaptive model.")] = "cmdsr-x4",
-    photos: Annotated[Path, typer.Option(help="Folder of sharp photos.")] = PHOTOS,
+    photos: Annotated[Path, typer.Option(help="Folder of sharp photos.")] = TEST_PHOTOS,
     out: Annotated[Path, typer.Option(help="The picture.")] = Path("docs/images/conditions.png"),
 ) -> None:
     """Draw the picture and print the numbers."""

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import numpy as np
 import typer
+from places import TEST_PHOTOS
 
 from blindsr.degradation import Degradation, degrade_image
 from blindsr.evaluation.metrics import psnr
@@ -19,14 +20,13 @@ from blindsr.picture import find_pictures, read
 from blindsr.sizing import OutputSize
 from blindsr.upscaler import Upscaler
 
-FOLDER = Path(__file__).parents[2] / "shared" / "data" / "Set14" / "x4" / "HR"
 TASKS = ("blur=0.2", "blur=1.3", "blur=1.3,noise=15", "blur=0.6,noise=3,jpeg=75")
 
 
 def main(
     half: Annotated[str, typer.Option(help="The x2 model.")] = "cmdsr-x2",
     full: Annotated[str, typer.Option(help="The x4 model.")] = "cmdsr-x4",
-    photos: Annotated[Path, typer.Option(help="Folder of HR pictures.")] = FOLDER,
+    photos: Annotated[Path, typer.Option(help="Folder of HR pictures.")] = TEST_PHOTOS,
     every: Annotated[int, typer.Option(min=1, help="Take every so many of them.")] = 2,
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
 ) -> None:

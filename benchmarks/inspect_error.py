@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from places import TEST_PHOTOS, TRAINING_PHOTOS
 
 from blindsr.dataset.photos import split_holdout
 from blindsr.degradation import REAL
@@ -24,15 +25,14 @@ from blindsr.picture import find_pictures
 from blindsr.training.inspection import HEADING, draw_samples, error_rows
 from blindsr.upscaler import Upscaler
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
 SEED = 1_000_003  # `blindsr fit-inspect` draws from its seed and the next
 
 
 def main(
     model: Annotated[str, typer.Option(help="Name or folder of an adaptive model.")] = "cmdsr-x4",
-    photos: Annotated[Path, typer.Option(help="The photos that the model was trained on.")] = DATA / "train",
+    photos: Annotated[Path, typer.Option(help="The photos that the model was trained on.")] = TRAINING_PHOTOS,
     holdout: Annotated[int, typer.Option(help="How many of them were held out.")] = 8,
-    sharp: Annotated[Path, typer.Option(help="Other sharp photos.")] = DATA / "Set14" / "x4" / "HR",
+    sharp: Annotated[Path, typer.Option(help="Other sharp photos.")] = TEST_PHOTOS,
     crops: Annotated[int, typer.Option(help="Crops of each photo; each gives three samples.")] = 48,
 ) -> None:
     """Print the tables."""

@@ -17,6 +17,7 @@ from typing import Annotated
 import numpy as np
 import typer
 from numpy.typing import NDArray
+from places import TRAINING_PHOTOS
 
 from blindsr.dataset.photos import split_holdout
 from blindsr.degradation import REAL
@@ -26,7 +27,6 @@ from blindsr.training import inspection
 from blindsr.training.inspection import Samples, Vector, draw_samples, error_rows, fit_network, targets_of
 from blindsr.upscaler import Upscaler
 
-PHOTOS = Path(__file__).parents[2] / "shared" / "data" / "train"
 FOLDS = 4
 SHOWN = (("blur", "all"), ("blur", "without noise"), ("noise", "all"), ("JPEG or not", "all"))
 
@@ -93,7 +93,7 @@ REGRESSIONS: dict[str, Regression] = {
 
 def main(
     model: Annotated[str, typer.Option(help="Name or folder of an adaptive model.")] = "cmdsr-x4",
-    photos: Annotated[Path, typer.Option(help="The photos that the model was trained on.")] = PHOTOS,
+    photos: Annotated[Path, typer.Option(help="The photos that the model was trained on.")] = TRAINING_PHOTOS,
     holdout: Annotated[int, typer.Option(help="How many of them were held out.")] = 8,
     crops: Annotated[int, typer.Option(help="Crops of each photo; each gives three samples.")] = 8,
 ) -> None:

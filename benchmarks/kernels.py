@@ -19,6 +19,7 @@ from typing import Annotated
 import numpy as np
 import typer
 from numpy.typing import NDArray
+from places import TEST_PHOTOS
 
 from blindsr.degradation import (
     Injection,
@@ -32,8 +33,6 @@ from blindsr.degradation import (
 from blindsr.degradation.blur import elliptic_form
 from blindsr.picture import find_pictures, read
 from blindsr.resampling import cubic
-
-PHOTOS = Path(__file__).parents[2] / "shared" / "data" / "Set14" / "x4" / "HR"
 
 Matrix = NDArray[np.float64]
 
@@ -59,7 +58,7 @@ def shrink(photo: NDArray[np.float32], kernel: Matrix, scale: int) -> NDArray[np
 
 
 def main(
-    photos: Annotated[Path, typer.Option(help="Folder of HR photos.")] = PHOTOS,
+    photos: Annotated[Path, typer.Option(help="Folder of HR photos.")] = TEST_PHOTOS,
     scale: Annotated[int, typer.Option(min=1)] = 2,
     kernels: Annotated[int, typer.Option(min=1, help="Kernels for each photo.")] = 3,
     noise: Annotated[float, typer.Option(help="Gaussian noise, in levels of 255.")] = 0.0,

@@ -6,12 +6,11 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from places import PEER_FILES, ROOT
+
 from blindsr.errors import InputError
 from blindsr.evaluation.contestants import LOADERS, Contestant, find_contestant
 from blindsr.files import sha256
-
-#: Where the files of the peers are looked for: beside the repository.
-FOLDER = Path(__file__).parents[2] / "shared" / "peers"
 
 #: What tables call them, and their files.
 PEERS = {
@@ -53,10 +52,10 @@ SRMD_TOLD: dict[float, Sequence[float]] = {
 
 #: Where files lie beside what the network must be told, and the graph of weights that no library reads: the
 #: peers' own folder may not let us write.
-WRITTEN_FOLDER = Path(__file__).parents[1] / ".cache" / "peers"
+WRITTEN_FOLDER = ROOT / ".cache" / "peers"
 
 
-def find_peer(name: str, folder: Path = FOLDER, threads: int | None = None) -> Contestant:
+def find_peer(name: str, folder: Path = PEER_FILES, threads: int | None = None) -> Contestant:
     """A peer by its short name.
 
     Raises:
@@ -68,14 +67,14 @@ def find_peer(name: str, folder: Path = FOLDER, threads: int | None = None) -> C
     return find_contestant(written_peer(name, folder), "cpu", threads)
 
 
-def srmd_told(blur: float, noise: float, folder: Path = FOLDER, threads: int | None = None) -> Contestant:
+def srmd_told(blur: float, noise: float, folder: Path = PEER_FILES, threads: int | None = None) -> Contestant:
     """SRMD told the true degradation: a width of `SRMD_TOLD`, and the noise in levels of 255."""
     file, place = PEERS["srmd"][1], WRITTEN_FOLDER / f"blur {blur:g} noise {noise:g}"
     written = _tell(folder / file, place, (*SRMD_TOLD[blur], noise / 255))
     return find_contestant(f"SRMD x4, told all={written}", "cpu", threads)
 
 
-def written_peer(name: str, folder: Path = FOLDER) -> str:
+def written_peer(name: str, folder: Path = PEER_FILES) -> str:
     """A peer as the command line of `blindsr evaluate` has it: TITLE=FILE."""
     title, file = PEERS[name]
     place = folder / file
@@ -105,7 +104,7 @@ def _tell(param: Path, folder: Path, planes: Sequence[float]) -> Path:
     return told
 
 
-def written_peers(folder: Path = FOLDER) -> list[str]:
+def written_peers(folder: Path = PEER_FILES) -> list[str]:
     """Every model in a folder of peers, as TITLE=FILE: those known by name first, then the others."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder of peers")

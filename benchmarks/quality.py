@@ -26,8 +26,8 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from peers import FOLDER as PEER_FOLDER
 from peers import PEERS, find_peer, srmd_told
+from places import DATA, PEER_FILES, ROOT
 
 from blindsr.degradation import Degradation
 from blindsr.errors import BlindSRError, InputError
@@ -39,8 +39,6 @@ from blindsr.evaluation.records import RecordFile, digest
 from blindsr.evaluation.runner import Cell, Result, Specimen, evaluate
 from blindsr.evaluation.summary import Table, as_json, as_markdown, tables_of, write_text
 
-ROOT = Path(__file__).parents[1]
-DATA_FOLDER = ROOT.parent / "shared" / "data"
 RECORDS = ROOT / ".cache" / "quality" / "records.jsonl"
 
 SCALE = 4
@@ -96,8 +94,8 @@ def main(
         list[str] | None, typer.Option(help=f"Of {', '.join(PEERS)}; default realesrgan.")
     ] = None,
     dataset: Annotated[list[str] | None, typer.Option(help="Sets below --data; default Set5, Set14.")] = None,
-    data: Annotated[Path, typer.Option(help="Folder that the sets lie below.")] = DATA_FOLDER,
-    peers: Annotated[Path, typer.Option(help="Where the peers' files are.")] = PEER_FOLDER,
+    data: Annotated[Path, typer.Option(help="Folder that the sets lie below.")] = DATA,
+    peers: Annotated[Path, typer.Option(help="Where the peers' files are.")] = PEER_FILES,
     jpeg: Annotated[
         list[int] | None, typer.Option(help="Also with JPEG of this quality, 0 for without; default 0.")
     ] = None,

@@ -29,9 +29,9 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from peers import FOLDER as PEER_FOLDER
 from peers import written_peers
 from PIL import Image, ImageDraw, ImageFont
+from places import DATA, METRICS, PEER_FILES, ROOT, metric_files
 from published import PUBLISHED, as_markdown
 
 from blindsr.dataset.layouts import Sample
@@ -46,8 +46,6 @@ from blindsr.evaluation.runner import Result, Specimen, cells_of, evaluate
 from blindsr.evaluation.summary import as_json, as_standings, read_tables, tables_of, write_text
 from blindsr.model import available_models
 
-ROOT = Path(__file__).parents[1]
-SHARED = ROOT.parent / "shared"
 RECORDS = ROOT / ".cache" / "results"
 PAGE = ROOT / "docs" / "results.md"
 
@@ -89,9 +87,9 @@ def measure(
         list[str] | None, typer.Option(help="[TITLE=]NAME|PATH; default: every model that is shipped.")
     ] = None,
     only: Annotated[list[str] | None, typer.Option(help=f"Sections: {', '.join(SECTIONS)}.")] = None,
-    data: Annotated[Path, typer.Option(help="Folder that the sets lie below.")] = SHARED / "data",
-    peers: Annotated[Path, typer.Option(help="Folder of the peers' files.")] = PEER_FOLDER,
-    metrics: Annotated[Path, typer.Option(help="Folder of what NIQE and LPIPS need.")] = SHARED / "metrics",
+    data: Annotated[Path, typer.Option(help="Folder that the sets lie below.")] = DATA,
+    peers: Annotated[Path, typer.Option(help="Folder of the peers' files.")] = PEER_FILES,
+    metrics: Annotated[Path, typer.Option(help="Folder of what NIQE and LPIPS need.")] = METRICS,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the results.")] = RECORDS,
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
     pictures: Annotated[int | None, typer.Option(min=1, help="Only the first of each set.")] = None,
@@ -139,7 +137,7 @@ def measure_section(
     benchmark = find_benchmark(section.benchmark, data)
     benchmark = replace(benchmark, samples=benchmark.samples[:pictures])
     cells = cells_of(benchmark, section.degradations)
-    known = measures_from(*files_for_metrics(metrics))
+    known = measures_from(*metric_files(metrics))
     measures = find_measures([name for name in section.metrics if name in known], known)
     if not measures:
         raise InputError(f"{metrics}: holds nothing for {', '.join(section.metrics)}")
@@ -157,13 +155,6 @@ def measure_section(
         results += found
     content: dict[str, object] = json.loads(as_json(results, tables_of(results, cells, measures)))
     return content
-
-
-def files_for_metrics(folder: Path) -> tuple[Path | None, tuple[Path, Path] | None]:
-    """Parameters of NIQE and the two files of LPIPS, as far as they are there."""
-    niqe = folder / "niqe_pris_params.npz"
-    squeeze = folder / "squeezenet1_1_fp16.npz", folder / "lpips_v0.1_squeeze_lin.pth"
-    return (niqe if niqe.is_file() else None, squeeze if all(map(Path.is_file, squeeze)) else None)
 
 
 class Progress:
@@ -263,7 +254,7 @@ def insert(text: str, blocks: dict[str, str], where: str) -> str:
 def sheet(
     photo: Annotated[Path, typer.Argument(help="An HR picture, or with --given an LR one.")],
     model: Annotated[list[str] | None, typer.Option(help="As of `measure`.")] = None,
-    peers: Annotated[Path, typer.Option(help="Folder of the peers' files.")] = PEER_FOLDER,
+    peers: Annotated[Path, typer.Option(help="Folder of the peers' files.")] = PEER_FILES,
     given: Annotated[bool, typer.Option("--given", help="Restore the picture as it is.")] = False,
     side: Annotated[int, typer.Option(help="Side of the crop, LR pixels.")] = 64,
     panel: Annotated[int, typer.Option(help="Side of a panel, pixels.")] = 320,

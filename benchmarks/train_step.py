@@ -28,6 +28,7 @@ import torch
 import typer
 from arithmetic import macs, matrix_peak
 from lightning.fabric import Fabric
+from places import TRAINING_PHOTOS
 from torch import Tensor, nn
 
 from blindsr.network import BaseNet, build_network
@@ -37,8 +38,6 @@ from blindsr.training.cmdsr import CMDSRRecipe
 from blindsr.training.config import CMDSRConfig, load_config
 from blindsr.training.loop import RECIPES, Progress
 from blindsr.training.recipe import Recipe
-
-SHARED = Path(__file__).parents[2] / "shared"
 
 app = typer.Typer(add_completion=False, help=__doc__.splitlines()[0] if __doc__ else None)
 
@@ -113,16 +112,17 @@ def formulations(
 
 
 SETTINGS: dict[str, list[str]] = {
-    "fp32, contiguous": ["precision=32-true", "channels_last=false"],
-    "fp32, channels_last": ["precision=32-true", "channels_last=true"],
-    "bf16, channels_last": ["precision=bf16-mixed", "channels_last=true"],
+    "fp32, contiguous": ["precision=32-true", "channels_last=false", "keep_memory=false"],
+    "fp32, channels_last": ["precision=32-true", "channels_last=true", "keep_memory=false"],
+    "bf16, channels_last": ["precision=bf16-mixed", "channels_last=true", "keep_memory=false"],
+    "bf16, channels_last, memory kept": ["precision=bf16-mixed", "channels_last=true", "keep_memory=true"],
 }
 
 
 @app.command()
 def recipe(
     config: Annotated[Path, typer.Argument(help="A configuration of `blindsr train`.")],
-    photos: Annotated[Path, typer.Option(help="Folder of sharp photos.")] = SHARED / "data" / "train",
+    photos: Annotated[Path, typer.Option(help="Folder of sharp photos.")] = TRAINING_PHOTOS,
     steps: Annotated[int, typer.Option(help="Steps of each setting in a round.")] = 20,
     rounds: Annotated[int, typer.Option(help="Rounds.")] = 3,
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 1,

@@ -68,11 +68,14 @@ def feature_distances(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
     height, width = coarsest.shape[2:]
     total = a[0].new_zeros(())
     for x, y in zip(a, b, strict=True):
-        squares = [z.square().sum(1, keepdim=True) for z in (x, y)]  # (N, 1, h, w)
-        floor = (squares[0] + squares[1]).detach().mean((2, 3), keepdim=True) * (_FLOOR**2 / 2)
+        # The square multiplied out: of the three sums no map of all channels is kept but what is given, where
+        # the difference of the scaled features took most of a step of training.
+        xx, yy, xy = ((u * v).sum(1, keepdim=True) for u, v in ((x, x), (y, y), (x, y)))  # (N, 1, h, w)
+        floor = (xx + yy).detach().mean((2, 3), keepdim=True) * (_FLOOR**2 / 2)
         floor = floor.clamp_min(1e-12)  # where both images have no features at all
-        x, y = (z * (square + floor).rsqrt() for z, square in zip((x, y), squares, strict=True))
-        total = total + adaptive_avg_pool2d((x - y).square().sum(1, keepdim=True), (height, width))
+        p, q = (xx + floor).rsqrt(), (yy + floor).rsqrt()
+        apart = xx * p * p + yy * q * q - 2 * xy * p * q
+        total = total + adaptive_avg_pool2d(apart, (height, width))
     return total / len(a)
 
 

@@ -175,6 +175,8 @@ class TrainConfig(Section):
     threads: int | None = Field(None, ge=1)
     """CPU threads; None leaves the choice to PyTorch."""
     channels_last: bool = True
+    keep_memory: bool = True
+    """On a CPU: what a step frees stays with the process (see `blindsr.training.allocator`)."""
 
 
 class CMDSRConfig(TrainConfig):

@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from blindsr.errors import BlindSRError, ConfigError, ModelError
 from blindsr.files import atomic_path
 from blindsr.network.checkpoint import FORMAT, read_tensors
+from blindsr.training.allocator import keep_freed_memory
 from blindsr.training.cmdsr import CMDSRRecipe
 from blindsr.training.config import TrainConfig
 from blindsr.training.cria import CriaRecipe
@@ -92,6 +93,8 @@ def train(
         strategy=DDPStrategy(find_unused_parameters=True) if devices not in (1, "1") else "auto",
     )
     fabric.launch()
+    if fabric.device.type == "cpu":
+        keep_freed_memory(config.keep_memory)
     torch.manual_seed(config.seed)
     recipe = RECIPES[config.recipe](config)
     with fabric.rank_zero_first():

@@ -1,0 +1,20 @@
+"""Where the benchmarks look for pictures, metrics' files and peers unless told: beside the repository."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+_SHARED = ROOT.parent / "shared"
+
+DATA = _SHARED / "data"
+METRICS = _SHARED / "metrics"
+PEER_FILES = _SHARED / "peers"
+
+TRAINING_PHOTOS = DATA / "train"
+TEST_PHOTOS = DATA / "Set14" / "x4" / "HR"
+
+
+def metric_files(folder: Path = METRICS) -> tuple[Path | None, tuple[Path, Path] | None]:
+    """Parameters of NIQE and the two files of LPIPS, as far as they are there."""
+    niqe = folder / "niqe_pris_params.npz"
+    squeeze = folder / "squeezenet1_1_fp16.npz", folder / "lpips_v0.1_squeeze_lin.pth"
+    return (niqe if niqe.is_file() else None, squeeze if all(map(Path.is_file, squeeze)) else None)

@@ -1,0 +1,32 @@
+"""Freed memory that is kept need not be mapped again."""
+
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import resource, sys
+import torch
+from blindsr.training.allocator import keep_freed_memory
+if not keep_freed_memory(sys.argv[1] == "keep"):
+    print("none")
+    sys.exit()
+torch.ones(1 << 24)  # 64 MB
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20):
+    torch.ones(1 << 24)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def faults(how: str) -> int:
+    told = subprocess.run([sys.executable, "-c", SCRIPT, how], capture_output=True, text=True, check=True)
+    if told.stdout.strip() == "none":
+        pytest.skip("another C library than glibc")
+    return int(told.stdout)
+
+
+def test_a_kept_block_is_used_again_without_page_faults() -> None:
+    given_back, kept = faults("give back"), faults("keep")
+    assert kept < given_back / 10, (kept, given_back)
