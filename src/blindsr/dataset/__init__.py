@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from blindsr.lazy import lazy_names
 
 if TYPE_CHECKING:
     from blindsr.dataset.crops import CropBatch, CropDataset
@@ -13,14 +14,14 @@ if TYPE_CHECKING:
 
 # Loaded on first use: evaluation and `blindsr data` need the layouts alone, where there may be no PyTorch.
 _HOMES = {
-    "CropBatch": "crops",
-    "CropDataset": "crops",
-    "PairBatch": "pairs",
-    "PairCache": "pairs",
-    "PairDataset": "pairs",
-    "PhotoCache": "photos",
-    "TaskBatch": "tasks",
-    "TaskDataset": "tasks",
+    "CropBatch": "blindsr.dataset.crops",
+    "CropDataset": "blindsr.dataset.crops",
+    "PairBatch": "blindsr.dataset.pairs",
+    "PairCache": "blindsr.dataset.pairs",
+    "PairDataset": "blindsr.dataset.pairs",
+    "PhotoCache": "blindsr.dataset.photos",
+    "TaskBatch": "blindsr.dataset.tasks",
+    "TaskDataset": "blindsr.dataset.tasks",
 }
 
 __all__ = [
@@ -34,11 +35,4 @@ __all__ = [
     "TaskDataset",
 ]
 
-
-def __getattr__(name: str) -> Any:  # noqa: ANN401  (a module's attribute is of any type)
-    """Import what the public name stands for, once."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_names(__name__, _HOMES)
