@@ -89,6 +89,22 @@ def test_discriminator_and_network_learn_from_their_own_losses(cria_config_file:
     assert all(float(p.grad.abs().max()) == 0 for p in recipe.network.parameters() if p.grad is not None)
 
 
+def test_the_discriminator_may_learn_alone_first(cria_config_file: Path) -> None:
+    recipe = recipe_of(cria_config_file, "texture_optimiser.after=1")
+    assert [recipe.updated(step) for step in (3, 4, 5)] == [
+        ["network"], ["discriminator"], ["network", "discriminator"],
+    ]  # fmt: skip
+    alone = losses(recipe, 4)
+    assert set(alone) == {"total", "discriminator"}
+    alone["total"].backward()
+    assert all(p.grad is None for p in recipe.network.parameters())
+    found = recipe_of(cria_config_file)
+    torch.testing.assert_close(alone["total"], losses(found, 4)["discriminator"])
+    frozen, network = recipe.companions["regression"], recipe.network.state_dict()
+    assert all(torch.equal(tensor, network[key]) for key, tensor in frozen.state_dict().items())
+    assert "perceptual" in losses(recipe, 5)
+
+
 def test_the_frozen_regression_is_the_network_at_the_end_of_the_first_stage(cria_config_file: Path) -> None:
     recipe = recipe_of(cria_config_file)
     frozen = recipe.companions["regression"]

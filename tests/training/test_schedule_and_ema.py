@@ -26,6 +26,13 @@ def test_cosine_with_warmup() -> None:
     assert rates[10:] == sorted(rates[10:], reverse=True)
 
 
+def test_weights_that_begin_late_warm_up_then() -> None:
+    section = OptimiserSection(lr=1.0, schedule="cosine", warmup=10, after=20, floor=1.0)
+    assert [learning_rate(section, step, 110) for step in range(20, 40)] == pytest.approx(
+        [*((i + 1) / 10 for i in range(10)), *[1.0] * 10]
+    )
+
+
 def test_average_follows_its_formula_and_is_lent_for_a_block() -> None:
     network = torch.nn.Linear(2, 1, bias=False)
     average = WeightAverage(network, decay=0.15)

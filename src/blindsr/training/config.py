@@ -93,7 +93,7 @@ class OptimiserSection(Section):
     gamma: float = Field(0.1, gt=0, le=1)
     """... the rate is multiplied by this."""
     warmup: int = Field(0, ge=0)
-    """Steps over which the rate rises from zero."""
+    """Steps, from `after` on, over which the rate rises from zero."""
     floor: float = Field(0.01, ge=0, le=1)
     """cosine: the last rate, as a fraction of the first."""
     clip: float | None = Field(None, gt=0)

@@ -94,7 +94,8 @@ class CriaRecipe(Recipe):
 
     In the first stage the criteria of stage 1 judge both the structure view and the output. In the second
     every criterion judges the view that it was declared for; the discriminator learns in the same step, from
-    the same batch.
+    the same batch. For the first `texture_optimiser.after` steps of it the discriminator alone learns: beside
+    a network that is trained already, one that starts from nothing may never catch up.
     """
 
     network: Cria
@@ -197,7 +198,10 @@ class CriaRecipe(Recipe):
 
     def updated(self, step: int) -> list[str]:
         """See `Recipe.updated`."""
-        return ["network"] if step < self.config.pixel_steps else list(self.parameters)
+        if step < self.config.pixel_steps:
+            return ["network"]
+        sections = {name: self.section(name, step) for name in self.parameters}
+        return [name for name, (section, place, _) in sections.items() if place >= section.after]
 
     def initialise(self, path: str) -> None:
         """Start from the same network's weights, or those of another with the same trunk (ESRGAN, say)."""
@@ -218,12 +222,17 @@ class CriaRecipe(Recipe):
     ) -> dict[str, Tensor]:
         """See `Recipe.losses`."""
         lr, hr = self.images(batch, fabric.device)  # (N, 3, h, w) and (N, 3, sh, sw)
+        if "regression" in self.companions and batch.step == self.config.pixel_steps:
+            self.companions["regression"].load_state_dict(self.network.state_dict())
+        if self.updated(batch.step) == ["discriminator"]:
+            with torch.no_grad():
+                output = network.views(lr).output
+            alone, _ = self._discriminator_loss(hr, output)
+            return {"total": alone, "discriminator": alone.detach()}
         views: Views = network.views(lr)
         seen = {"structure": views.structure, "output": views.output}
         if batch.step < self.config.pixel_steps:
             return self._first_stage(seen, hr)
-        if "regression" in self.companions and batch.step == self.config.pixel_steps:
-            self.companions["regression"].load_state_dict(self.network.state_dict())
         return self._second_stage(seen, views.mask, lr, hr, batch.step)
 
     def images(self, batch: CropBatch[Any] | PairBatch, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -266,9 +275,8 @@ class CriaRecipe(Recipe):
         losses: dict[str, Tensor] = {}
         logits, real = None, None
         if judge is not None:
-            logits, real = _held_fast(judge), judge(hr)  # (N, 1, h', w')
-            losses["discriminator"] = self._discriminate(real, judge(seen["output"].detach()))
-            real = real.detach()
+            logits = _held_fast(judge)
+            losses["discriminator"], real = self._discriminator_loss(hr, seen["output"].detach())
         made = Restored(seen, hr, regression, texture, self._features, logits, real)
         terms = {d.name: d.criterion(made, d.view, d.polarity) for d in self.criteria}
         total = sum(d.weight * terms[d.name] for d in self.criteria)
@@ -279,6 +287,12 @@ class CriaRecipe(Recipe):
             total = total + losses["discriminator"]
         losses |= {name: term.detach() for name, term in terms.items()}
         return {"total": total, **losses}
+
+    def _discriminator_loss(self, hr: Tensor, output: Tensor) -> tuple[Tensor, Tensor]:
+        """The discriminator's loss, and what it says of the truth: (N, 1, h', w'), without a gradient."""
+        judge = self.companions["discriminator"]
+        real = judge(hr)
+        return self._discriminate(real, judge(output)), real.detach()
 
     def _gradients(self, seen: dict[str, Tensor], terms: dict[str, Tensor]) -> dict[str, Tensor]:
         """The contrast of the criteria, made visible: where each would move the image that it judges.

@@ -21,6 +21,7 @@ def learning_rate(section: OptimiserSection, step: int, steps: int) -> float:
     else:
         progress = max(0, step - section.warmup) / max(1, steps - section.warmup)
         rate *= section.floor + (1 - section.floor) * 0.5 * (1 + math.cos(math.pi * progress))
-    if step < section.warmup:
-        rate *= (step + 1) / section.warmup
+    # Weights that begin late begin gently as well.
+    if section.after <= step < section.after + section.warmup:
+        rate *= (step - section.after + 1) / section.warmup
     return rate
