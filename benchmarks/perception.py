@@ -23,7 +23,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 from peers import find_peer
-from places import DATA, METRICS, PEER_FILES, ROOT, metric_files
+from places import DATA, METRICS, PEER_FILES, QUALITY_RECORDS, metric_files
 
 from blindsr.errors import BlindSRError, InputError
 from blindsr.evaluation.benchmarks import find_benchmark
@@ -32,7 +32,6 @@ from blindsr.evaluation.measures import Convention, find_measures, measures_from
 from blindsr.evaluation.records import RecordFile
 from blindsr.evaluation.runner import Cell, cells_of, evaluate
 
-RECORDS = ROOT / ".cache" / "quality" / "records.jsonl"
 SCORES = ("psnr", "ssim", "lpips")
 
 
@@ -70,7 +69,7 @@ def main(
                 own.append(find_contestant(f"{name}@{options}", "cpu", threads))
         known = measures_from(*metric_files(metrics))
         measures = find_measures(list(SCORES), known)
-        records = RecordFile(RECORDS)
+        records = RecordFile(QUALITY_RECORDS)
         for cell in cells(draws, data):
             results = evaluate([against, *own], [cell], measures, records)
             failed = [result for result in results if result.error]

@@ -8,6 +8,7 @@ _SHARED = ROOT.parent / "shared"
 DATA = _SHARED / "data"
 METRICS = _SHARED / "metrics"
 PEER_FILES = _SHARED / "peers"
+QUALITY_RECORDS = ROOT / ".cache" / "quality" / "records.jsonl"
 
 TRAINING_PHOTOS = DATA / "train"
 TEST_PHOTOS = DATA / "Set14" / "x4" / "HR"

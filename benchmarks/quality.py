@@ -27,7 +27,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from peers import PEERS, find_peer, srmd_told
-from places import DATA, PEER_FILES, ROOT
+from places import DATA, PEER_FILES, QUALITY_RECORDS
 
 from blindsr.degradation import Degradation
 from blindsr.errors import BlindSRError, InputError
@@ -38,8 +38,6 @@ from blindsr.evaluation.measures import Convention, find_measures
 from blindsr.evaluation.records import RecordFile, digest
 from blindsr.evaluation.runner import Cell, Result, Specimen, evaluate
 from blindsr.evaluation.summary import Table, as_json, as_markdown, tables_of, write_text
-
-RECORDS = ROOT / ".cache" / "quality" / "records.jsonl"
 
 SCALE = 4
 BLURS = (0.2, 1.3, 2.6)
@@ -115,7 +113,7 @@ def main(
             found = find_contestant(name, "cpu", threads)
             fixed.append(replace(found, title=f"{found.title} (twin)"))
         measures = find_measures(["psnr", "ssim"])
-        records = RecordFile(RECORDS)
+        records = RecordFile(QUALITY_RECORDS)
         cells: list[Cell] = []
         results: list[Result] = []
         for name in dataset or ["Set5", "Set14"]:

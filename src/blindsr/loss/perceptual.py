@@ -68,8 +68,7 @@ def feature_distances(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
     height, width = coarsest.shape[2:]
     total = a[0].new_zeros(())
     for x, y in zip(a, b, strict=True):
-        # The square multiplied out: of the three sums no map of all channels is kept but what is given, where
-        # the difference of the scaled features took most of a step of training.
+        # The square multiplied out: scaled features, and their difference, would be maps of all channels.
         xx, yy, xy = ((u * v).sum(1, keepdim=True) for u, v in ((x, x), (y, y), (x, y)))  # (N, 1, h, w)
         floor = (xx + yy).detach().mean((2, 3), keepdim=True) * (_FLOOR**2 / 2)
         floor = floor.clamp_min(1e-12)  # where both images have no features at all

@@ -107,12 +107,8 @@ class CMDSRRecipe(Recipe):
 
     def updated(self, step: int) -> list[str]:
         """See `Recipe.updated`."""
-        due = {
-            "basenet": step >= self.config.optimiser.after,
-            "condition": step >= self.config.condition_optimiser.after
-            and step % self.config.loss.condition_every == 0,
-        }
-        return [name for name in self.parameters if due[name]]
+        due = step % self.config.loss.condition_every == 0
+        return [name for name in self.begun(step) if name != "condition" or due]
 
     def losses(self, network: CMDSR, batch: TaskBatch, fabric: Fabric) -> dict[str, Tensor]:
         """See `Recipe.losses`."""

@@ -200,8 +200,7 @@ class CriaRecipe(Recipe):
         """See `Recipe.updated`."""
         if step < self.config.pixel_steps:
             return ["network"]
-        sections = {name: self.section(name, step) for name in self.parameters}
-        return [name for name, (section, place, _) in sections.items() if place >= section.after]
+        return self.begun(step)
 
     def initialise(self, path: str) -> None:
         """Start from the same network's weights, or those of another with the same trunk (ESRGAN, say)."""

@@ -62,6 +62,11 @@ class Recipe(ABC):
     def updated(self, step: int) -> list[str]:
         """Which parameter groups this step updates."""
 
+    def begun(self, step: int) -> list[str]:
+        """Parameter groups that this step does not leave as they are by their section's `after`."""
+        sections = {name: self.section(name, step) for name in self.parameters}
+        return [name for name, (section, place, _) in sections.items() if place >= section.after]
+
     @abstractmethod
     def losses(self, network: Any, batch: Any, fabric: Fabric) -> dict[str, Tensor]:  # noqa: ANN401
         """Run the networks on a batch.
