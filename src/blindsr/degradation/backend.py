@@ -59,7 +59,8 @@ def full_precision(x: NDArray[Any] | torch.Tensor) -> Iterator[None]:
     """Compute in plain float32 and without gradients inside the block.
 
     Autocast (bf16) and reduced-precision matrix products (TF32) would make a GPU's pixels differ from
-    NumPy's by more than a level of 255. Nothing to do for NumPy.
+    NumPy's by more than a level of 255. Nothing to do for NumPy. Within `torch.compile` the precision of
+    matrix products is left to whoever runs the compiled graph: a graph cannot set it.
     """
     if not is_tensor(x):
         yield
@@ -67,6 +68,10 @@ def full_precision(x: NDArray[Any] | torch.Tensor) -> Iterator[None]:
     import torch
 
     device = cast("torch.Tensor", x).device.type
+    if torch.compiler.is_compiling():
+        with torch.no_grad(), torch.autocast(device, enabled=False):
+            yield
+        return
     precision = torch.get_float32_matmul_precision()
     if precision == "highest" and not torch.is_grad_enabled() and not torch.is_autocast_enabled(device):
         yield  # inside such a block already
@@ -209,7 +214,7 @@ def correlate(x: Array, kernel: NDArray[np.floating]) -> Array:
     """
     height, width = x.shape[2:]
     # Zeros beyond the image never reach what is kept; a length of small prime factors is much faster.
-    size = (_smooth_length(height), _smooth_length(width))
+    size = (smooth_length(height), smooth_length(width))
     spectrum = np.fft.rfft2(kernel, size).conj().astype(np.complex64)
     result: Array
     if isinstance(x, np.ndarray):
@@ -232,7 +237,7 @@ def take(x: Array, index: NDArray[np.int64], axis: int) -> Array:
 
 
 @lru_cache(maxsize=1024)
-def _smooth_length(least: int) -> int:
+def smooth_length(least: int) -> int:
     """Return the smallest length of at least `least` without prime factors above 5."""
     length = least
     while True:

@@ -62,9 +62,34 @@ def elliptic_form(sigma_x: float, sigma_y: float, angle: float, size: int) -> ND
         raise InputError(f"a blur kernel needs sigmas above 0, got {sigma_x:g} and {sigma_y:g}")
     offsets = np.arange(size) - (size - 1) / 2
     y, x = np.meshgrid(offsets, offsets, indexing="ij")
-    along = math.cos(angle) * x + math.sin(angle) * y
-    across = math.cos(angle) * y - math.sin(angle) * x
-    return np.asarray((along / sigma_x) ** 2 + (across / sigma_y) ** 2, dtype=np.float64)
+    form = squared_distance(x, y, math.cos(angle), math.sin(angle), sigma_x, sigma_y)
+    return np.asarray(form, dtype=np.float64)
+
+
+def squared_distance(
+    x: Array,
+    y: Array,
+    cosine: Array | float,
+    sine: Array | float,
+    sigma_x: Array | float,
+    sigma_y: Array | float,
+) -> Array:
+    """Return the squared distance of (x, y) from the centre, in units of an ellipse's semi-axes.
+
+    Args:
+        x: place to the right of the centre, in pixels.
+        y: place below it.
+        cosine: of the direction of the first axis; this and the others may be arrays, an ellipse each.
+        sine: of the same.
+        sigma_x: first semi-axis in pixels, above 0.
+        sigma_y: second semi-axis.
+
+    Returns:
+        Squared distances, of the shape that all have together.
+    """
+    along, across = cosine * x + sine * y, cosine * y - sine * x
+    form: Array = (along / sigma_x) ** 2 + (across / sigma_y) ** 2
+    return form
 
 
 def blur(x: Array, kernel: NDArray[np.floating]) -> Array:

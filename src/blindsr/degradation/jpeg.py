@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 
 from blindsr.degradation.backend import (
     Array,
+    arange,
     check_batch,
     concat,
     constant,
     floor,
     full_precision,
     stack,
+    to_float,
 )
 from blindsr.errors import InputError
 
@@ -69,30 +71,52 @@ def jpeg(x: Array, quality: int, subsampling: str = "420") -> Array:
     luma_table, chroma_table = quantisation_tables(quality)
     if subsampling not in SUBSAMPLINGS:
         raise InputError(f"JPEG subsampling must be one of {', '.join(SUBSAMPLINGS)}, got {subsampling!r}")
-    height, width = x.shape[2:]
     with full_precision(x):
-        levels = floor(x.clip(0.0, 1.0) * 255.0 + 0.5)  # (N, 3, H, W)
-        red, green, blue = levels[:, 0], levels[:, 1], levels[:, 2]
-        # JFIF's matrix (BT.601, full range) in 16-bit fixed point: whole numbers below 2^24 are exact in
-        # float32, in whatever order they are added. 8421375 is 128.5 less one step: halves round down.
-        y = floor((19595 * red + 38470 * green + 7471 * blue + 32768) * _FIXED)
-        cb = floor((32768 * blue - 11059 * red - 21709 * green + 8421375) * _FIXED)
-        cr = floor((32768 * red - 27439 * green - 5329 * blue + 8421375) * _FIXED)
+        luma, chroma = (
+            tuple(constant(matrix, x) for matrix in block_transforms(table))
+            for table in (luma_table, chroma_table)
+        )
+        return round_trip(x, luma, chroma, subsampling)
 
-        y = _quantise(y, luma_table)
-        chroma = concat([cb, cr], axis=0)  # (2N, H, W)
-        if subsampling == "420":
-            # Encoders repeat the last column before averaging; decoders cut it before interpolating.
-            halved = _quantise(_halve(_extend(chroma, 2, -width % 16)), chroma_table)
-            chroma = _double(halved[:, :, : (width + 1) // 2])[:, :height, :width]
-        else:
-            chroma = _quantise(chroma, chroma_table)
-        cb, cr = chroma[: x.shape[0]] - 128, chroma[x.shape[0] :] - 128
 
-        red = y + floor((91881 * cr + 32768) * _FIXED)
-        green = y + floor((32768 - 22554 * cb - 46802 * cr) * _FIXED)
-        blue = y + floor((116130 * cb + 32768) * _FIXED)
-        result: Array = stack([red, green, blue], axis=1).clip(0.0, 255.0) / 255.0
+def round_trip(
+    x: Array, luma: tuple[Array, ...], chroma: tuple[Array, ...], subsampling: str = "420"
+) -> Array:
+    """Take a batch through JPEG by the given transforms of its blocks.
+
+    Args:
+        x: batch, (N, 3, H, W), as in `jpeg`.
+        luma: the two matrices of `block_transforms`, where `x` lives: (64, 64), or (N, 64, 64) if each image
+            has its own.
+        chroma: likewise; (2N, 64, 64) if each image has its own: those for Cb, then those for Cr.
+        subsampling: as in `jpeg`.
+
+    Returns:
+        Batch, same shape; every value is a multiple of 1/255.
+    """
+    height, width = x.shape[2:]
+    levels = floor(x.clip(0.0, 1.0) * 255.0 + 0.5)  # (N, 3, H, W)
+    red, green, blue = levels[:, 0], levels[:, 1], levels[:, 2]
+    # JFIF's matrix (BT.601, full range) in 16-bit fixed point: whole numbers below 2^24 are exact in
+    # float32, in whatever order they are added. 8421375 is 128.5 less one step: halves round down.
+    y = floor((19595 * red + 38470 * green + 7471 * blue + 32768) * _FIXED)
+    cb = floor((32768 * blue - 11059 * red - 21709 * green + 8421375) * _FIXED)
+    cr = floor((32768 * red - 27439 * green - 5329 * blue + 8421375) * _FIXED)
+
+    y = _quantise(y, *luma)
+    colours = concat([cb, cr], axis=0)  # (2N, H, W)
+    if subsampling == "420":
+        # Encoders repeat the last column before averaging; decoders cut it before interpolating.
+        halved = _quantise(_halve(_extend(colours, 2, -width % 16)), *chroma)
+        colours = _double(halved[:, :, : (width + 1) // 2])[:, :height, :width]
+    else:
+        colours = _quantise(colours, *chroma)
+    cb, cr = colours[: x.shape[0]] - 128, colours[x.shape[0] :] - 128
+
+    red = y + floor((91881 * cr + 32768) * _FIXED)
+    green = y + floor((32768 - 22554 * cb - 46802 * cr) * _FIXED)
+    blue = y + floor((116130 * cb + 32768) * _FIXED)
+    result: Array = stack([red, green, blue], axis=1).clip(0.0, 255.0) / 255.0
     return result
 
 
@@ -126,17 +150,32 @@ def _dct_matrix() -> NDArray[np.float64]:
 _DCT = _dct_matrix()
 
 
-def _quantise(plane: Array, table: NDArray[np.int64]) -> Array:
-    """Take (N, h, w) levels through the blocks' quantised cosine transform and back."""
-    count, height, width = plane.shape
-    padded = _extend(_extend(plane, 1, -height % 8), 2, -width % 8)
-    high, wide = padded.shape[1] // 8, padded.shape[2] // 8
-    blocks = padded.reshape(count, high, 8, wide, 8).swapaxes(2, 3).reshape(-1, 64)
+def block_transforms(table: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the cosine transform of a flattened 8x8 block in units of quantisation steps, and its inverse.
+
+    Args:
+        table: the steps, (8, 8), as in `quantisation_tables`.
+
+    Returns:
+        Two matrices, (64, 64), that a block as a row is multiplied by: `((block - 128) @ forward).round() @
+        backward` is what JPEG leaves of it.
+    """
     steps = table.reshape(1, 64).astype(np.float64)
     # Exact ties are common (the mean of a block is a multiple of 1/8). A nudge larger than float32's error
     # sends them away from zero, as encoders do, instead of wherever this device's order of summation would.
-    forward = constant(_DCT.T * ((1 + 2e-5) / steps), blocks)
-    backward = constant(steps.T * _DCT, blocks)
+    return _DCT.T * ((1 + 2e-5) / steps), steps.T * _DCT
+
+
+def _quantise(plane: Array, forward: Array, backward: Array) -> Array:
+    """Take (N, h, w) levels through the blocks' quantised cosine transform and back.
+
+    `forward` and `backward` are (64, 64), or (N, 64, 64) if each image has its own.
+    """
+    count, height, width = plane.shape
+    padded = _extend(_extend(plane, 1, -height % 8), 2, -width % 8)
+    high, wide = padded.shape[1] // 8, padded.shape[2] // 8
+    blocks = padded.reshape(count, high, 8, wide, 8).swapaxes(2, 3)
+    blocks = blocks.reshape(-1, 64) if forward.ndim == 2 else blocks.reshape(count, -1, 64)
     restored = ((blocks - 128.0) @ forward).round() @ backward
     pixels = floor((restored + (128.5 + 5e-4)).clip(0.0, 255.5))
     joined: Array = pixels.reshape(count, high, wide, 8, 8).swapaxes(2, 3).reshape(count, 8 * high, 8 * wide)
@@ -157,8 +196,8 @@ def _halve(plane: Array) -> Array:
     tall = plane[:, ::2] + plane[:, 1::2]
     total = tall[:, :, ::2] + tall[:, :, 1::2]
     # Odd columns round halves up and even ones down, so the mean stays free of bias.
-    bias = 1.0 + np.arange(total.shape[2]) % 2
-    return floor((total + constant(bias, total)) * 0.25)
+    bias = to_float(arange(total.shape[2], total) % 2) + 1.0
+    return floor((total + bias) * 0.25)
 
 
 def _double(plane: Array) -> Array:

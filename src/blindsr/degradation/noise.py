@@ -47,7 +47,7 @@ def gaussian_noise(x: Array, sigma: float, seed: int, gray: bool = False, first_
     check_batch(x)
     _check_level("noise sigma", sigma)
     with full_precision(x):
-        noisy: Array = x + (sigma / 255) * _normal(x, f"gaussian/{seed}", gray, first_item)
+        noisy: Array = x + (sigma / 255) * _normal(x, "gaussian", seed, gray, first_item)
     return noisy
 
 
@@ -74,7 +74,7 @@ def poisson_noise(x: Array, strength: float, seed: int, gray: bool = False, firs
     _check_level("Poisson strength", strength)
     with full_precision(x):
         brightness = channel_mean(x) if gray else x
-        noise = _normal(x, f"poisson/{seed}", gray, first_item)
+        noise = _normal(x, "poisson", seed, gray, first_item)
         noisy: Array = x + (strength / 255) * sqrt(brightness.clip(0.0, None)) * noise
     return noisy
 
@@ -85,13 +85,31 @@ def _check_level(name: str, value: float) -> None:
         raise InputError(f"the {name} must be 0 or more levels of 255, got {value:g}")
 
 
-def _normal(x: Array, stream: str, gray: bool, first_item: int) -> Array:
-    """Return standard normal numbers (Box and Muller 1958): (N, C, H, W), or (N, 1, H, W) if gray."""
-    count, channels, height, width = x.shape
-    channels = 1 if gray else channels
-    keys = np.stack([_key(f"{stream}/{first_item + i}") for i in range(count)], axis=1)  # (3, N)
-    key = constant(keys.reshape(3, count, 1, 1, 1), x)
-    element = arange(channels * height * width, x).reshape(1, channels, height, width)
+def noise_key(kind: str, seed: int, item: int) -> NDArray[np.int32]:
+    """Return what makes the noise of one image different from all others: three independent words of 32 bits.
+
+    Args:
+        kind: "gaussian" or "poisson".
+        seed: any integer.
+        item: number of the image.
+
+    Returns:
+        Key, (3,).
+    """
+    digest = hashlib.blake2b(f"{kind}/{seed}/{item}".encode(), digest_size=12).digest()
+    return np.frombuffer(digest, dtype="<i4").astype(np.int32)
+
+
+def normal_numbers(element: Array, key: Array) -> Array:
+    """Return a standard normal number for each element of an image (Box and Muller 1958).
+
+    Args:
+        element: numbers of the elements, int32, of any shape; in an image they count its (C, H, W) values.
+        key: the words of `noise_key`, int32, (3, ...); each must broadcast with `element`.
+
+    Returns:
+        float32, of the shape that `element` and the words have together.
+    """
     radial = _mix(_mix(element ^ key[0]) ^ key[1])
     angular = _mix(radial ^ key[2])
     # 23 bits and a half are exact in float32 and never 0, so the logarithm is finite.
@@ -100,10 +118,13 @@ def _normal(x: Array, stream: str, gray: bool, first_item: int) -> Array:
     return normal
 
 
-def _key(text: str) -> NDArray[np.int32]:
-    """Turn a name into three independent words of 32 bits."""
-    digest = hashlib.blake2b(text.encode(), digest_size=12).digest()
-    return np.frombuffer(digest, dtype="<i4").astype(np.int32)
+def _normal(x: Array, kind: str, seed: int, gray: bool, first_item: int) -> Array:
+    """Return the numbers of a batch's noise: (N, C, H, W), or (N, 1, H, W) if gray."""
+    count, channels, height, width = x.shape
+    channels = 1 if gray else channels
+    keys = np.stack([noise_key(kind, seed, first_item + i) for i in range(count)], axis=1)  # (3, N)
+    element = arange(channels * height * width, x).reshape(1, channels, height, width)
+    return normal_numbers(element, constant(keys.reshape(3, count, 1, 1, 1), x))
 
 
 def _mix(word: Array) -> Array:

@@ -153,11 +153,7 @@ class Degradation:
         check_batch(x, channels=3 if self.jpeg is not None else None)
         height, width = x.shape[2:]
         size = (height // self.scale, width // self.scale)
-        noisy = self.noise > 0 or self.poisson > 0
-        entry = size
-        if noisy and self.noise_scale != 1:
-            rows, columns = (max(1, round(side * self.noise_scale)) for side in size)
-            entry = (rows, columns)
+        entry = (self.entry_side(size[0]), self.entry_side(size[1]))
         with full_precision(x):
             result = apply_separable(x, *_blur_and_shrink(self, (height, width), entry))
             if self.poisson > 0:
@@ -170,6 +166,11 @@ class Degradation:
             if self.jpeg is not None:
                 return jpeg(result, self.jpeg)
         return result
+
+    def entry_side(self, side: int) -> int:
+        """Return how many pixels an LR side of `side` pixels has where noise enters."""
+        noisy = self.noise > 0 or self.poisson > 0
+        return max(1, round(side * self.noise_scale)) if noisy and self.noise_scale != 1 else side
 
     def __str__(self) -> str:
         """Write the degradation as `parse` reads it, with numbers to six digits and defaults left out."""
@@ -221,8 +222,14 @@ def degrade(x: Array, degradation: Task, seed: int, quantise: bool = True, first
     with full_precision(x):
         result = degradation.apply(x, seed, first_item)
         if quantise:
-            result = (result * 255.0).round() / 255.0
+            result = to_levels(result)
     return result
+
+
+def to_levels(x: Array) -> Array:
+    """Round a batch in [0, 1] to 8 bits, as a photo is stored."""
+    levels: Array = (x * 255.0).round() / 255.0
+    return levels
 
 
 def degrade_image(picture: NDArray[np.float32], degradation: Task, seed: int) -> NDArray[np.float32]:
