@@ -207,19 +207,24 @@ class TwoStage:
             )
         return f"{self.first}; {second}; {end}"
 
+    def sizes(self, size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+        """Return the size that an HR image has after the first stage, after the second, and as LR."""
+        lr = (size[0] // self.scale, size[1] // self.scale)
+        return _scaled(size, self.first.resize), _scaled(lr, self.second.resize), lr
+
     def apply(self, x: Array, seed: int, first_item: int = 0) -> Array:
         """Make LR images from HR images; see `degrade`."""
         saves = self.first.jpeg is not None or self.second.jpeg is not None
         check_batch(x, channels=3 if saves else None)
         height, width = x.shape[2:]
-        size = (height // self.scale, width // self.scale)
+        first, second, size = self.sizes((height, width))
         with full_precision(x):
-            x = self.first.shrink(x, _scaled((height, width), self.first.resize))
+            x = self.first.shrink(x, first)
             # Numbers of their own for each stage: the same noise twice would be a pattern.
             x = self.first.add_noise(x, 2 * seed, first_item)
             if self.first.jpeg is not None:
                 x = jpeg(x, self.first.jpeg)
-            x = self.second.shrink(x, _scaled(size, self.second.resize))
+            x = self.second.shrink(x, second)
             x = self.second.add_noise(x, 2 * seed + 1, first_item)
             if self.second.jpeg is not None and not self.jpeg_last:
                 x = jpeg(x, self.second.jpeg)

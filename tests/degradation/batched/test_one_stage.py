@@ -69,7 +69,7 @@ def test_is_degrade_image_by_image(
     # Without JPEG only what lies half-way between two levels may fall to the other.
     assert difference[~saved].max() <= 1 and (difference[~saved] > 0).float().mean() < 1e-4
     # JPEG makes a block's worth of small differences of one such level.
-    assert (difference > 0).float().mean() < 1e-3 and difference.mean() < 2e-3
+    assert (difference > 0).float().mean() < 2e-3 and difference.mean() < 4e-3
 
 
 def test_neighbours_of_other_kinds_do_not_matter(images: Images, tensors: Tensors) -> None:
@@ -128,6 +128,7 @@ def test_values_are_never_looked_at(tensors: Tensors, monkeypatch: pytest.Monkey
     assert result.shape == (5, 3, 24, 24)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise_scale", [(1.0, 1.0), (0.5, 1.5)])
 def test_compiles_to_one_graph(noise_scale: tuple[float, float], images: Images, tensors: Tensors) -> None:
     batch = OneStageBatch(OneStageLimits(4, 64, 21, noise_scale))

@@ -9,5 +9,13 @@ only what differs when every image has its own parameters.
 """
 
 from blindsr.degradation.batched.one_stage import OneStageBatch, OneStageLimits
+from blindsr.degradation.batched.two_stage import Resizing, TwoStageBatch, TwoStageLimits, share_sizes
 
-__all__ = ["OneStageBatch", "OneStageLimits"]
+__all__ = [
+    "OneStageBatch",
+    "OneStageLimits",
+    "Resizing",
+    "TwoStageBatch",
+    "TwoStageLimits",
+    "share_sizes",
+]

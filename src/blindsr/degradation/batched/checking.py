@@ -20,6 +20,14 @@ def check_side(scale: int, side: int) -> None:
         raise InputError(f"batched degradation: a side of {side} pixels is no multiple of the scale {scale}")
 
 
+def check_kernel(i: int, size: int, largest: int) -> None:
+    """Refuse a kernel of task `i` that is larger than the limit."""
+    if size > largest:
+        raise InputError(
+            f"batched degradation: task {i} has a kernel of {size} pixels, the limit is {largest}"
+        )
+
+
 def check_kernel_limit(largest: int) -> None:
     """Refuse a largest kernel that has no centre."""
     if largest < 1 or largest % 2 == 0:

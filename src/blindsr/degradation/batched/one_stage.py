@@ -15,6 +15,7 @@ from blindsr.degradation.backend import full_precision
 from blindsr.degradation.batched.blur import Blur
 from blindsr.degradation.batched.checking import (
     check_images,
+    check_kernel,
     check_kernel_limit,
     check_side,
     check_tasks,
@@ -112,11 +113,7 @@ class OneStageLimits:
         items = check_tasks(tasks, Degradation, self.scale, seeds, items)
         entries, possible = [task.entry_side(self.lr_side) for task in tasks], self.entries
         for i, (task, entry) in enumerate(zip(tasks, entries, strict=True)):
-            if task.sigma_x > 0 and task.kernel_size > self.largest_kernel:
-                raise InputError(
-                    f"batched degradation: task {i} has a kernel of {task.kernel_size} pixels, "
-                    f"the limit is {self.largest_kernel}"
-                )
+            check_kernel(i, task.kernel_size if task.sigma_x > 0 else 1, self.largest_kernel)
             if entry not in possible:
                 raise InputError(
                     f"batched degradation: task {i} has a noise_scale of {task.noise_scale:g}, "
