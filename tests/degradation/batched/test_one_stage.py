@@ -98,8 +98,11 @@ def test_a_kernel_larger_than_the_image(images: Images, tensors: Tensors) -> Non
     np.testing.assert_allclose(result.numpy(), degrade(hr, task, 0).numpy(), atol=1.01 / 255)
 
 
-def test_waits_for_nothing_and_launches_little(images: Images, tensors: Tensors, launches: Launches) -> None:
-    space = SPACES["real"]
+@pytest.mark.parametrize("name", ["real", "paper"])
+def test_waits_for_nothing_and_launches_little(
+    name: str, images: Images, tensors: Tensors, launches: Launches
+) -> None:
+    space = SPACES[name]
     assert isinstance(space, DegradationSpace)
     tasks, seeds, items = draw(space, 16)
     hr = images(16, 96)
@@ -153,7 +156,7 @@ def test_gradients_and_reduced_precision_do_not_enter(images: Images, tensors: T
 def test_limits_hold_every_task_of_their_spaces() -> None:
     real, paper = SPACES["real"], SPACES["paper"]
     assert isinstance(real, DegradationSpace) and isinstance(paper, DegradationSpace)
-    assert OneStageLimits.of([paper], 160) == OneStageLimits(4, 160, 15, (1.0, 1.0))
+    assert OneStageLimits.of([paper], 160) == OneStageLimits(4, 160, 15, (1.0, 1.0), jpeg=False)
     both = OneStageLimits.of([paper, real], 160)
     assert both == OneStageLimits(4, 160, 21, (0.5, 1.5)) and both.entries == range(20, 61)
     for space in (real, paper):
@@ -196,6 +199,12 @@ def test_what_does_not_fit_is_named(task: Any, message: str) -> None:
 def test_what_does_not_matter_may_be_outside_the_limits() -> None:
     unused = Degradation(kernel_size=99, noise_scale=9.0)
     OneStageLimits(4, 96).columns([unused], [0])
+
+
+def test_jpeg_is_refused_where_the_limits_leave_it_out() -> None:
+    limits = OneStageLimits(4, 96, jpeg=False)
+    with pytest.raises(InputError, match="task 1 has JPEG"):
+        limits.columns([Degradation(), Degradation(jpeg=90)], [0, 0])
 
 
 def test_every_image_needs_a_task_and_a_seed() -> None:

@@ -41,6 +41,7 @@ class OneStageLimits:
         side: of the square HR images, in pixels; a multiple of the scale.
         largest_kernel: side of the largest blur kernel, in HR pixels, odd.
         noise_scale: lowest and highest size, relative to the LR size, at which noise enters.
+        jpeg: whether there may be JPEG; without it a call is shorter by half.
 
     Raises:
         InputError: a value is none of these.
@@ -50,6 +51,7 @@ class OneStageLimits:
     side: int
     largest_kernel: int = 21
     noise_scale: tuple[float, float] = (1.0, 1.0)
+    jpeg: bool = True
 
     def __post_init__(self) -> None:
         check_side(self.scale, self.side)
@@ -78,6 +80,7 @@ class OneStageLimits:
             side=side,
             largest_kernel=max(max(space.kernel_sizes) for space in spaces),
             noise_scale=(min(low for low, _ in ends), max(high for _, high in ends)),
+            jpeg=any(space.jpeg_probability > 0 for space in spaces),
         )
 
     @property
@@ -119,6 +122,8 @@ class OneStageLimits:
                     f"batched degradation: task {i} has a noise_scale of {task.noise_scale:g}, "
                     f"the limits are {self.noise_scale[0]:g} to {self.noise_scale[1]:g}"
                 )
+            if task.jpeg is not None and not self.jpeg:
+                raise InputError(f"batched degradation: task {i} has JPEG, which the limits leave out")
         blurs = kernel_columns(
             [
                 Kernel("gaussian", d.kernel_size, d.sigma_x, d.sigma_y, d.angle) if d.sigma_x > 0 else None
@@ -138,8 +143,8 @@ class OneStageBatch:
 
     A call is a chain of operations on tensors of fixed shapes: it waits for nothing on the host and can be
     captured in a CUDA graph, or compiled. All tables are made here. Those of the sizes at which noise enters
-    grow with the number of these sizes and the square of the side: 3 MB for HR images of 160 pixels at x4 and
-    the ranges of `REAL`, 90 MB for 512 pixels.
+    grow with the number of these sizes and the square of the side: 2 MB for HR images of 160 pixels at x4 and
+    the ranges of `REAL`, 63 MB for 512 pixels.
 
     Args:
         limits: what the arrays must have room for.
@@ -149,7 +154,7 @@ class OneStageBatch:
     def __init__(self, limits: OneStageLimits, device: torch.device | str = "cpu") -> None:
         self.limits = limits
         self._blur = Blur(limits.side, limits.largest_kernel, device)
-        self._jpeg = Jpeg(device)
+        self._jpeg = Jpeg(device) if limits.jpeg else None
         entries, lr = limits.entries, limits.lr_side
         self._first, self._coloured = entries[0], len(entries) > 1
         # Matrices are found by the side at which noise enters, with zeros where that is not the largest.
@@ -193,4 +198,4 @@ class OneStageBatch:
             else:
                 x = self._down[0] @ (x @ self._down[0].mT)
                 x = add_noise(x, columns, self.limits.lr_side).clip(0.0, 1.0)
-            return to_levels(self._jpeg(x, columns["jpeg"]))
+            return to_levels(x if self._jpeg is None else self._jpeg(x, columns["jpeg"]))
