@@ -166,14 +166,16 @@ def test_instructions_by_linux(
 ) -> None:
     (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags\t\t: {flags}\n", encoding="ascii")
     monkeypatch.setattr(instructions, "_CPUINFO", tmp_path / "cpuinfo")
-    assert instructions.has_int8_instructions.__wrapped__() is expected
+    monkeypatch.setattr(instructions, "_cpuinfo", instructions._cpuinfo.__wrapped__)
+    assert instructions.has_int8_instructions() is expected
 
 
 def test_instructions_by_numpy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(instructions, "_CPUINFO", tmp_path / "none")
+    monkeypatch.setattr(instructions, "_cpuinfo", instructions._cpuinfo.__wrapped__)
     known = instructions._numpy_features()
     assert known and all(isinstance(there, bool) for there in known.values())
     monkeypatch.setattr(instructions, "_numpy_features", lambda: {"AVX512_ICL": True})
-    assert instructions.has_int8_instructions.__wrapped__()
+    assert instructions.has_int8_instructions()
     monkeypatch.setattr(instructions, "_numpy_features", lambda: {"AVX2": True})
-    assert not instructions.has_int8_instructions.__wrapped__()
+    assert not instructions.has_int8_instructions()

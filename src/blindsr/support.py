@@ -62,9 +62,12 @@ def gather_support(images: Iterable[Colours], count: int, spec: SupportSpec) -> 
     support = np.concatenate(
         [_select_support(image, share, spec.patch) for image, share in zip(images, shares, strict=True)]
     )
-    if spec.fixed_count and len(support) < spec.count:
-        support = support[np.arange(spec.count) % len(support)]
-    return support
+    return repeated(support, spec.count) if spec.fixed_count else support
+
+
+def repeated(support: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """A support set of so many patches, (count, 3, h, w): the first ones again where there are fewer."""
+    return support[np.arange(count) % len(support)]
 
 
 def spread(images: Sequence[Any], most: int) -> list[Any]:

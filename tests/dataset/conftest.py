@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from blindsr.dataset import PhotoCache
+from blindsr.dataset.cutting import Cutter
 from blindsr.picture import find_pictures
 
 
@@ -27,3 +31,14 @@ def photos(tmp_path: Path) -> PhotoCache:
     for i in range(4):
         save_ramps(tmp_path / "photos" / f"{i}.png", 60, 80, 50 * i)
     return PhotoCache(find_pictures(tmp_path / "photos"), tmp_path / "cache")
+
+
+@pytest.fixture
+def cut() -> Callable[[PhotoCache, NDArray[np.int64], int], NDArray[np.int64]]:
+    """Cut the crops of a batch: (..., 6) places -> (..., 3, size, size) levels."""
+
+    def cut(photos: PhotoCache, places: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+        crops = Cutter(photos, size)(torch.from_numpy(places.reshape(-1, 6)))
+        return np.rint(crops.numpy() * 255).astype(np.int64).reshape(*places.shape[:-1], 3, size, size)
+
+    return cut

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from blindsr.dataset import CropDataset, PhotoCache
 from blindsr.dataset.crops import Crop
 from blindsr.degradation import REAL, Degradation
 from blindsr.errors import InputError
+
+Cut = Callable[..., NDArray[np.int64]]
 
 
 def make(photos: PhotoCache, **changes: int) -> CropDataset[Degradation]:
@@ -37,7 +42,7 @@ def test_a_batch_has_its_shapes(photos: PhotoCache) -> None:
     dataset = make(photos)
     assert len(dataset) == 50
     batch = dataset[4]
-    assert batch.hr.shape == (6, 3, 32, 32) and batch.hr.dtype == np.uint8
+    assert batch.places.shape == (6, 6)
     assert len(batch.tasks) == len(batch.seeds) == 6
     assert len(set(batch.tasks)) == len(set(batch.seeds)) == 6
     assert batch.offset.shape == (6, 2)
@@ -45,11 +50,11 @@ def test_a_batch_has_its_shapes(photos: PhotoCache) -> None:
     assert all(f"{t} (seed {s})" in str(batch) for t, s in zip(batch.tasks, batch.seeds, strict=True))
 
 
-def test_crops_come_from_all_photos_and_are_whole(photos: PhotoCache) -> None:
+def test_crops_come_from_all_photos_and_are_whole(photos: PhotoCache, cut: Cut) -> None:
     seen = set()
     for step in range(10):
         batch = make(photos)[step]
-        for crop in batch.hr:
+        for crop in cut(photos, batch.places, 32):
             assert np.ptp(crop[0]) == 0 and np.ptp(crop[1]) == np.ptp(crop[2]) == 31
             seen.add(int(crop[0, 0, 0]))
         assert batch.offset.min() >= 0 and batch.offset.max() <= 2
@@ -61,12 +66,12 @@ def test_a_batch_depends_on_seed_rank_and_step_alone(photos: PhotoCache) -> None
     others = [make(photos, rank=1), make(photos, seed=8)]
     for step in (0, 3):
         dataset[step + 1]  # what was asked before does not matter
-        for name in ("hr", "offset"):
+        for name in ("places", "offset"):
             np.testing.assert_array_equal(getattr(dataset[step], name), getattr(again[step], name))
         assert (dataset[step].tasks, dataset[step].seeds) == (again[step].tasks, again[step].seeds)
         for other in others:
             assert other[step].tasks != dataset[step].tasks and other[step].seeds != dataset[step].seeds
-            assert not np.array_equal(other[step].hr, dataset[step].hr)
+            assert not np.array_equal(other[step].places, dataset[step].places)
     assert dataset[0].tasks != dataset[1].tasks
 
 
@@ -74,7 +79,7 @@ def test_a_group_shares_its_task_and_seed_but_not_its_places(photos: PhotoCache)
     batch = make(photos, group=3)[0]
     for shared in (batch.tasks, batch.seeds):
         assert shared[0] == shared[1] == shared[2] != shared[3] == shared[4] == shared[5]
-    assert len({crop.tobytes() for crop in batch.hr}) == 6
+    assert len({tuple(place) for place in batch.places}) == 6
     assert str(batch).count("seed") == 2
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from blindsr.dataset import PhotoCache, TaskDataset
 from blindsr.degradation import REAL
 from blindsr.errors import InputError
+
+Cut = Callable[..., NDArray[np.int64]]
 
 
 def make(photos: PhotoCache, **changes: object) -> TaskDataset:
@@ -19,8 +24,7 @@ def test_a_batch_has_its_shapes(photos: PhotoCache) -> None:
     dataset = make(photos)
     assert len(dataset) == 50
     batch = dataset[4]
-    assert batch.hr.shape == (3, 10, 3, 32, 32)
-    assert batch.hr.dtype == np.uint8
+    assert batch.places.shape == (3, 10, 6)
     assert len(batch.degradations) == len(batch.seeds) == 3
     assert batch.offset.shape == (3, 2)
     assert "step 4" in str(batch)
@@ -32,19 +36,19 @@ def test_a_batch_depends_on_seed_rank_and_step_alone(photos: PhotoCache) -> None
     dataset = make(photos)
     for step in (0, 3):
         dataset[step + 1]  # what was asked before does not matter
-        np.testing.assert_array_equal(dataset[step].hr, again[step].hr)
+        np.testing.assert_array_equal(dataset[step].places, again[step].places)
         assert dataset[step].degradations == again[step].degradations
         assert dataset[step].seeds == again[step].seeds
         assert dataset[step].seeds != other_rank[step].seeds
-        assert not np.array_equal(dataset[step].hr, other_rank[step].hr)
+        assert not np.array_equal(dataset[step].places, other_rank[step].places)
     assert dataset[0].degradations != dataset[1].degradations
 
 
-def test_patches_are_crops_flipped_and_transposed(photos: PhotoCache) -> None:
+def test_patches_are_crops_flipped_and_transposed(photos: PhotoCache, cut: Cut) -> None:
     """Within a patch the two ramps run along the two axes, each up or down: 8 poses, and all occur."""
     poses = set()
     for step in range(10):
-        for patch in make(photos)[step].hr.reshape(-1, 3, 32, 32).astype(int):
+        for patch in cut(photos, make(photos)[step].places, 32).reshape(-1, 3, 32, 32):
             assert np.ptp(patch[0]) == 0  # one photo
             dx, dy = patch[1], patch[2]
             along_columns = dx[0, 1] != dx[0, 0]
@@ -58,9 +62,10 @@ def test_patches_are_crops_flipped_and_transposed(photos: PhotoCache) -> None:
 
 
 @pytest.mark.parametrize(("share", "many"), [(1.0, False), (0.0, True)])
-def test_support_sets_from_one_photo_or_many(photos: PhotoCache, share: float, many: bool) -> None:
+def test_support_sets_from_one_photo_or_many(photos: PhotoCache, cut: Cut, share: float, many: bool) -> None:
     batch = make(photos, single_photo=share)[0]
-    sources = [len(np.unique(half[:, 0])) for task in batch.hr for half in (task[:5], task[5:])]
+    hr = cut(photos, batch.places, 32)
+    sources = [len(np.unique(half[:, 0])) for task in hr for half in (task[:5], task[5:])]
     assert (max(sources) > 1) == many
 
 

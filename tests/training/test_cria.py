@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from lightning.fabric import Fabric
 from PIL import Image
 
 from blindsr.errors import ConfigError
 from blindsr.network import build_network
+from blindsr.network.checkpoint import read_tensors
 from blindsr.training import load_config, train
 from blindsr.training.config import CriaConfig
 from blindsr.training.cria import CriaRecipe
+from blindsr.training.recipe import Losses
+from blindsr.training.schedule import learning_rate
 
 
 def recipe_of(config_file: Path, *overrides: str) -> CriaRecipe:
@@ -23,13 +25,19 @@ def recipe_of(config_file: Path, *overrides: str) -> CriaRecipe:
     assert isinstance(config, CriaConfig)
     torch.manual_seed(0)
     recipe = CriaRecipe(config)
-    recipe.load_data()
+    recipe.load_data(torch.device("cpu"))
     return recipe
 
 
 def losses(recipe: CriaRecipe, step: int) -> dict[str, torch.Tensor]:
-    batch = recipe.dataset(0)[step]
-    return recipe.losses(recipe.network, batch, Fabric(accelerator="cpu"))
+    return losses_of(recipe, step).logged
+
+
+def losses_of(recipe: CriaRecipe, step: int) -> Losses:
+    if recipe.phase(step) != recipe.phase(step - 1):
+        recipe.enter(recipe.phase(step))
+    inputs = recipe.prepare(recipe.dataset(0)[step])
+    return recipe.losses(recipe.network, inputs, recipe.stage(step, step))
 
 
 def gradients(recipe: CriaRecipe, step: int) -> dict[str, float]:
@@ -43,12 +51,12 @@ def gradients(recipe: CriaRecipe, step: int) -> dict[str, float]:
 def test_the_first_stage_is_of_pixel_criteria_alone(cria_config_file: Path) -> None:
     recipe = recipe_of(cria_config_file)
     assert set(losses(recipe, 3)) == {"total", "pixel", "structural"}
-    assert recipe.updated(3) == ["network"]
+    assert recipe.stage(3, 3).groups == ("network",)
     found = losses(recipe, 4)
     assert {"discriminator", "perceptual", "adversarial", "contrastive"} < set(found)
-    assert recipe.updated(4) == ["network", "discriminator"]
+    assert recipe.stage(4, 4).groups == ("network", "discriminator")
     weights = {"pixel": 1, "structural": 0.1, "perceptual": 0.1, "adversarial": 0.01, "contrastive": 0.1}
-    total = sum(weight * found[name] for name, weight in weights.items()) + found["discriminator"]
+    total = sum(weight * found[name] for name, weight in weights.items())
     torch.testing.assert_close(found["total"], total)
 
 
@@ -56,7 +64,7 @@ def test_each_stage_has_its_schedule(cria_config_file: Path) -> None:
     recipe = recipe_of(
         cria_config_file, "optimiser={lr: 1, schedule: cosine}", "texture_optimiser={lr: 2, schedule: cosine}"
     )
-    rates = [recipe.rate("network", step) for step in range(6)]
+    rates = [learning_rate(*recipe.section("network", step)) for step in range(6)]
     assert rates[0] == 1 and rates[4] == 2
     assert rates[:4] == sorted(rates[:4], reverse=True) and rates[5] < rates[4]
 
@@ -74,25 +82,33 @@ def test_a_view_is_moved_by_its_own_criteria(cria_config_file: Path) -> None:
 def test_discriminator_and_network_learn_from_their_own_losses(cria_config_file: Path) -> None:
     recipe = recipe_of(cria_config_file, "criteria=[{name: adversarial}]", "pixel_steps=0")
     judge = recipe.companions["discriminator"]
-    found = losses(recipe, 0)
-    (found["total"] - found["adversarial"]).backward()
-    both = {name: p.grad.clone() for name, p in judge.named_parameters() if p.grad is not None}
-    assert both and all(p.requires_grad for p in judge.parameters())
-    # The network's gradient is the adversarial term's alone: the discriminator's own loss sees it detached.
-    assert any(float(p.grad.abs().max()) > 0 for p in recipe.network.parameters() if p.grad is not None)
-    recipe = recipe_of(cria_config_file, "criteria=[{name: adversarial, weight: 0}]", "pixel_steps=0")
-    losses(recipe, 0)["total"].backward()
-    for name, p in recipe.companions["discriminator"].named_parameters():
-        if name in both:
-            assert p.grad is not None
-            torch.testing.assert_close(p.grad, both[name])
-    assert all(float(p.grad.abs().max()) == 0 for p in recipe.network.parameters() if p.grad is not None)
+    (own, groups), (total, others) = losses_of(recipe, 0).objectives
+    assert groups == ("discriminator",) and others == ("network",)
+    torch.autograd.backward(total, inputs=recipe.parameters["network"])
+    assert all(p.grad is None for p in judge.parameters())
+    found = [float(p.grad.abs().max()) for p in recipe.network.parameters() if p.grad is not None]
+    assert max(found) > 0
+    own.backward()  # it sees the output detached: nothing is added to the network's gradient
+    assert found == [float(p.grad.abs().max()) for p in recipe.network.parameters() if p.grad is not None]
+    assert all(p.grad is not None for p in judge.parameters())
+
+
+def test_a_step_moves_each_network_by_its_own_loss(cria_config_file: Path, tmp_path: Path) -> None:
+    """The discriminator is the same after a step whatever the network learns by."""
+    states = []
+    for weight in (0.0, 5.0):
+        settings = [f"criteria=[{{name: adversarial, weight: {weight}}}]", "pixel_steps=0", "steps=1"]
+        last = train(load_config(cria_config_file, settings), tmp_path / str(weight))
+        states.append(read_tensors(last))
+    for name, tensor in states[0]["companions"]["discriminator"].items():
+        assert torch.equal(tensor, states[1]["companions"]["discriminator"][name])
+    assert any(not torch.equal(t, states[1]["state"][name]) for name, t in states[0]["state"].items())
 
 
 def test_the_discriminator_may_learn_alone_first(cria_config_file: Path) -> None:
     recipe = recipe_of(cria_config_file, "texture_optimiser.after=1")
-    assert [recipe.updated(step) for step in (3, 4, 5)] == [
-        ["network"], ["discriminator"], ["network", "discriminator"],
+    assert [recipe.stage(step, step).groups for step in (3, 4, 5)] == [
+        ("network",), ("discriminator",), ("network", "discriminator"),
     ]  # fmt: skip
     alone = losses(recipe, 4)
     assert set(alone) == {"total", "discriminator"}
@@ -146,9 +162,9 @@ def test_it_trains_on_real_pairs(cria_config_file: Path, tmp_path: Path, scale: 
         ],
     )  # fmt: skip
     tables: list[Any] = []
-    last = train(config, tmp_path / "run", report=lambda progress: tables.append(progress.table))
+    last = train(config, tmp_path / "run", report=lambda progress: tables.append(progress.scores))
     assert last.name == "step-00000006.ckpt"
-    assert "pairs" in tables[-1]
+    assert "pairs" in tables[-1].rows
 
 
 def test_it_starts_from_an_esrgan(cria_config_file: Path, tmp_path: Path) -> None:

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.fabric import Fabric
 
 from blindsr.errors import ConfigError, InputError, ModelError
 from blindsr.network.checkpoint import load_network, read_tensors
 from blindsr.training import Progress, load_config, train
 from blindsr.training.cmdsr import CMDSRRecipe
 from blindsr.training.loop import TrainingError
+from blindsr.training.recipe import Recipe
 
 
 def run(
@@ -26,6 +26,13 @@ def run(
     reports: list[Progress] = []
     last = train(load_config(config_file, list(overrides)), out, report=reports.append, **arguments)
     return reports, read_tensors(last)
+
+
+def first_losses(recipe: Recipe) -> dict[str, torch.Tensor]:
+    """What the first step of a recipe logs."""
+    recipe.load_data(torch.device("cpu"))
+    inputs = recipe.prepare(recipe.dataset(0, recipe.phase(0))[0])
+    return recipe.losses(recipe.network, inputs, recipe.stage(0, 0)).logged
 
 
 def assert_same(one: Any, other: Any) -> None:
@@ -52,7 +59,7 @@ def test_resumed_equals_uninterrupted_to_the_last_bit(any_config_file: Path, tmp
     rest, rest_state = run(config_file, tmp_path / "rest", resume=tmp_path / "whole" / "step-00000003.ckpt")
     assert [p.step for p in rest] == [4, 5, 6]
     assert [p.losses for p in rest] == [p.losses for p in whole[3:]]
-    assert rest[-1].table == whole[-1].table
+    assert rest[-1].scores == whole[-1].scores and whole[-1].scores is not None
     del whole_state["config"], rest_state["config"]  # checkpoint_every differs
     assert_same(rest_state, whole_state)
 
@@ -109,8 +116,7 @@ def test_what_is_read_of_a_task_teaches_the_condition_net(config_file: Path, tmp
     for weight in (1.0, 3.0):
         torch.manual_seed(0)
         recipe = CMDSRRecipe(load_config(config_file, [*alone, f"loss.regression={weight}"]))
-        recipe.load_data()
-        recipe.losses(recipe.network, recipe.dataset(0)[0], Fabric(accelerator="cpu"))["total"].backward()
+        first_losses(recipe)["total"].backward()
         gradients.append([p.grad.clone() for p in recipe.parameters["condition"] if p.grad is not None])
     for one, three in zip(*gradients, strict=True):
         torch.testing.assert_close(3 * one, three)
@@ -128,9 +134,7 @@ def test_the_pixel_loss_reaches_the_condition_net_with_its_weight(config_file: P
         config = load_config(config_file, [f"loss.condition_pixel={weight}", "loss.contrastive=0"])
         torch.manual_seed(0)
         recipe = CMDSRRecipe(config)
-        recipe.load_data()
-        dataset = recipe.dataset(0)
-        recipe.losses(recipe.network, dataset[0], Fabric(accelerator="cpu"))["total"].backward()
+        first_losses(recipe)["total"].backward()
         gradients.append(
             {
                 name: [p.grad.clone() for p in group if p.grad is not None]
@@ -154,12 +158,16 @@ def test_training_learns(config_file: Path, tmp_path: Path) -> None:
 def test_what_a_run_leaves(config_file: Path, tmp_path: Path) -> None:
     reports, state = run(config_file, tmp_path / "run", "checkpoint_every=1", "keep=2")
     out = tmp_path / "run"
-    assert sorted(p.name for p in out.glob("*.ckpt")) == ["step-00000005.ckpt", "step-00000006.ckpt"]
+    assert sorted(p.name for p in out.glob("*.ckpt")) == [
+        "step-00000005.ckpt",
+        "step-00000006.ckpt",
+        "weights.ckpt",
+    ]
     assert sorted(p.name for p in out.glob("*.png")) == ["validation-00000003.png", "validation-00000006.png"]
     assert list((out / "tensorboard").iterdir())
-    tables = {p.step: p.table for p in reports if p.table}
+    tables = {p.step: str(p.scores) for p in reports if p.scores}
     assert set(tables) == {3, 6}
-    assert "blur=1.3,noise=15" in (tables[6] or "")
+    assert "blur=1.3,noise=15" in tables[6]
     network, _ = load_network(out / "step-00000006.ckpt")
     assert_same(dict(network.state_dict()), state["ema"])
 

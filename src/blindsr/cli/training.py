@@ -22,6 +22,7 @@ from blindsr.cli.screen import (
     say,
 )
 from blindsr.errors import BlindSRError, InputError
+from blindsr.files import check_npz
 
 if TYPE_CHECKING:
     import numpy as np
@@ -105,24 +106,36 @@ def train(
     ] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on from this checkpoint.")] = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder for checkpoints and logs.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="End after so many minutes, trained to the end of its schedule.")
+    ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.npz", help="Go on from this state, if it is there, and write it anew."),
+    ] = None,
 ) -> None:
     """Train a network."""
     with extra("training", "train"):
         from blindsr import training
-    settings = training.load_config(config, overrides or [])
+    if resume is not None and state is not None and state.exists():
+        raise InputError("--resume and --state both say where to go on from; give one of them")
+    if state is not None:
+        check_npz(state, "a state is an .npz file")
+    lasting = [] if minutes is None else [f"minutes={minutes}"]
+    settings = training.load_config(config, [*(overrides or []), *lasting])
     with progress_bars() as progress:
-        bar = progress.add_task("training", total=None)
+        bar = progress.add_task("training", total=100)
 
-        def show(state: training.Progress) -> None:
-            losses = "  ".join(f"{name} {value:.4g}" for name, value in state.losses.items())
-            progress.update(bar, completed=state.step, total=state.steps, description=losses)
+        def show(now: training.Progress) -> None:
+            losses = "  ".join(f"{name} {value:.4g}" for name, value in now.losses.items())
+            progress.update(bar, completed=round(100 * now.share), description=losses)
             if not progress.console.is_terminal:
-                speed = f"{state.seconds_per_step:.3g} s/step"
-                say(progress.console, f"step {state.step}/{state.steps}  {losses}  {speed}")
-            if state.table is not None:
-                say(progress.console, escape(state.table))
+                speed = f"{now.seconds_per_step:.3g} s/step"
+                say(progress.console, f"step {now.step} ({now.share:.0%})  {losses}  {speed}")
+            if now.scores is not None:
+                say(progress.console, escape(str(now.scores)))
 
-        last = training.train(settings, out=out, resume=resume, report=show)
+        last = training.train(settings, out=out, resume=resume, report=show, state=state)
     typer.echo(str(last))
 
 

@@ -1,7 +1,12 @@
-"""Places in a photo to train on, and the sampler that takes each HR crop with a degradation of its own."""
+"""Places in a photo to train on, and the sampler that takes each HR crop with a degradation of its own.
+
+Batches tell where crops lie, in numbers; `blindsr.dataset.cutting` cuts them on the training device.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -77,13 +82,41 @@ class Crop:
         return crop.transpose(2, 0, 1)
 
 
+def draw_places(
+    photos: PhotoCache, chosen: Iterable[int], size: int, rng: np.random.Generator, shrink: float = 1.0
+) -> list[tuple[int, ...]]:
+    """Draw a crop of each of some photos, as rows that `Cutter` takes.
+
+    Args:
+        photos: The photos.
+        chosen: Which ones.
+        size: Side of a crop, in pixels.
+        rng: Source of all randomness.
+        shrink: Below 1, a crop is cut from up to so many times more pixels each way, to be shrunk to `size`.
+
+    Returns:
+        For each: the number of its first pixel among all photos' pixels, the width of its photo, the side of
+        what is cut, and whether it is mirrored, flipped and transposed (see `Crop`).
+    """
+    places: list[tuple[int, ...]] = []
+    for photo in chosen:
+        height, width = photos.shape(photo)
+        side = size
+        if shrink < 1:
+            side = int(rng.integers(size, min(math.floor(size / shrink), height, width) + 1))
+        crop = Crop.draw((height, width), side, rng)
+        first = photos.first_pixel(photo) + crop.top * width + crop.left
+        places.append((first, width, side, crop.mirrored, crop.flipped, crop.transposed))
+    return places
+
+
 @dataclass(frozen=True)
 class CropBatch(Generic[T]):
-    """What one training step needs, before the degradations are applied on the training device.
+    """What one training step needs, before crops are cut and degraded on the training device.
 
     Attributes:
         step: The step it belongs to; the batch is a function of the seed, the rank and this number alone.
-        hr: HR crops, (N, 3, S, S) uint8 RGB.
+        places: Where HR crops are, (N, 6), see `draw_places`.
         tasks: One degradation for each crop; the crops of a group, which lie in a row, share theirs.
         seeds: One noise seed for each crop; a group has one, and its crops are the items 0, 1, ... of it (see
             `degrade`), so that a group is degraded in one go.
@@ -91,7 +124,7 @@ class CropBatch(Generic[T]):
     """
 
     step: int
-    hr: NDArray[np.uint8]
+    places: NDArray[np.int64]
     tasks: tuple[T, ...]
     seeds: tuple[int, ...]
     offset: NDArray[np.int64]
@@ -117,6 +150,7 @@ class CropDataset(Dataset[CropBatch[T]]):
         seed: Of all draws.
         rank: Of this process, so that each draws other batches.
         group: So many crops in a row share one degradation, which saves time in applying it.
+        shrink: See `draw_places`.
 
     Raises:
         InputError: The batch is not made of whole groups.
@@ -134,11 +168,12 @@ class CropDataset(Dataset[CropBatch[T]]):
         seed: int = 0,
         rank: int = 0,
         group: int = 1,
+        shrink: float = 1.0,
     ) -> None:
         if group < 1 or batch < 1 or batch % group:
             raise InputError(f"a batch of {batch} crops is not made of whole groups of {group}")
         self.photos, self.space, self.steps, self.seed, self.rank = photos, space, steps, seed, rank
-        self.batch, self.patch, self.margin, self.group = batch, patch, margin, group
+        self.batch, self.patch, self.margin, self.group, self.shrink = batch, patch, margin, group, shrink
 
     def __len__(self) -> int:
         return self.steps
@@ -148,15 +183,13 @@ class CropDataset(Dataset[CropBatch[T]]):
         groups = self.batch // self.group
         drawn = [self.space.sample(rng) for _ in range(groups)]
         size = (self.patch + self.margin) * self.space.scale
-        hr = np.empty((self.batch, 3, size, size), np.uint8)
-        for crop, photo in zip(hr, rng.integers(len(self.photos), size=self.batch), strict=True):
-            pixels = self.photos[int(photo)]
-            crop[...] = Crop.draw(pixels.shape, size, rng).cut(pixels)
+        chosen = rng.integers(len(self.photos), size=self.batch).tolist()
+        places = draw_places(self.photos, chosen, size, rng, self.shrink)
         seeds = rng.integers(2**31, size=groups)
         offset = rng.integers(self.margin + 1, size=(self.batch, 2))
         return CropBatch(
             step,
-            hr,
+            np.array(places),
             tuple(task for task in drawn for _ in range(self.group)),
             tuple(int(s) for s in seeds.repeat(self.group)),
             offset,

@@ -58,6 +58,19 @@ class PhotoCache:
         height, width, start = row["height"], row["width"], row["start"]
         return self._pixels[start : start + height * width * 3].reshape(height, width, 3)
 
+    def shape(self, i: int) -> tuple[int, int]:
+        """Height and width of photo i."""
+        return self._rows[i]["height"], self._rows[i]["width"]
+
+    def first_pixel(self, i: int) -> int:
+        """How many pixels of other photos lie before those of photo i in `pixels`."""
+        return int(self._rows[i]["start"]) // 3
+
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        """The pixels of all photos, row by row, (P, 3) RGB: read-only, nothing is copied."""
+        return self._pixels.reshape(-1, 3)
+
     def name(self, i: int) -> str:
         """File name of photo i."""
         return str(self._rows[i]["name"])

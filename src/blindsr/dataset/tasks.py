@@ -3,36 +3,41 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from blindsr.dataset.crops import Crop
+from blindsr.dataset.crops import draw_places
 from blindsr.dataset.photos import PhotoCache
 from blindsr.degradation import Degradation, DegradationSpace
+from blindsr.degradation.batched import OneStageLimits
 from blindsr.errors import InputError
 
 
 @dataclass(frozen=True)
 class TaskBatch:
-    """What one training step needs, before the degradation is applied on the training device.
+    """What one training step needs, before patches are cut and degraded on the training device.
 
     Attributes:
         step: The step it belongs to; the batch is a function of the seed, the rank and this number alone.
-        hr: HR patches, (T, 2n, 3, S, S) uint8 RGB; patches 0..n-1 are the first support set of the task.
+        places: Where HR patches are, (T, 2n, 6), see `draw_places`; patches 0..n-1 are the first support set
+            of the task.
         degradations: One for each task.
         seeds: One noise seed for each task.
         offset: Where each task's patches are cut after the degradation, (T, 2) LR pixels (row, column).
         negatives: A derangement of the tasks, (T,).
+        columns: What `OneStageBatch` takes of the T 2n patches, if the sampler was given its limits.
     """
 
     step: int
-    hr: NDArray[np.uint8]
+    places: NDArray[np.int64]
     degradations: tuple[Degradation, ...]
     seeds: tuple[int, ...]
     offset: NDArray[np.int64]
     negatives: NDArray[np.int64]
+    columns: dict[str, NDArray[Any]]
 
     def __str__(self) -> str:
         tasks = "; ".join(f"{d} (seed {s})" for d, s in zip(self.degradations, self.seeds, strict=True))
@@ -61,6 +66,8 @@ class TaskDataset(Dataset[TaskBatch]):
         neighbours: Share of batches whose tasks come in pairs that differ in one factor alone, each the
             other's negative. Two tasks drawn at random mostly differ in noise, so without such pairs the
             conditions need not tell one blur from another.
+        shrink: See `draw_places`.
+        limits: Of the batched degradation, if batches are to be made ready for it.
     """
 
     def __init__(
@@ -77,6 +84,8 @@ class TaskDataset(Dataset[TaskBatch]):
         rank: int = 0,
         single_photo: float = 0.5,
         neighbours: float = 0.0,
+        shrink: float = 1.0,
+        limits: OneStageLimits | None = None,
     ) -> None:
         if neighbours and tasks % 2:
             raise InputError(
@@ -84,7 +93,8 @@ class TaskDataset(Dataset[TaskBatch]):
             )
         self.photos, self.space, self.steps, self.seed, self.rank = photos, space, steps, seed, rank
         self.tasks, self.support, self.patch, self.margin = tasks, support, patch, margin
-        self.single_photo, self.neighbours = single_photo, neighbours
+        self.single_photo, self.neighbours, self.shrink = single_photo, neighbours, shrink
+        self.limits = limits
 
     def __len__(self) -> int:
         return self.steps
@@ -98,18 +108,21 @@ class TaskDataset(Dataset[TaskBatch]):
         else:
             degradations = tuple(self.space.sample(rng) for _ in range(self.tasks))
         size = (self.patch + self.margin) * self.space.scale
-        hr = np.empty((self.tasks, 2 * self.support, 3, size, size), np.uint8)
-        for task in hr:
-            for half in (task[: self.support], task[self.support :]):
-                one = rng.random() < self.single_photo
-                chosen = rng.integers(len(self.photos), size=1 if one else self.support)
-                for patch, photo in zip(half, np.resize(chosen, self.support), strict=True):
-                    pixels = self.photos[int(photo)]
-                    patch[...] = Crop.draw(pixels.shape, size, rng).cut(pixels)
+        places: list[tuple[int, ...]] = []
+        for _ in range(2 * self.tasks):  # a task's two halves, one after the other
+            one = rng.random() < self.single_photo
+            chosen = np.resize(rng.integers(len(self.photos), size=1 if one else self.support), self.support)
+            places += draw_places(self.photos, chosen.tolist(), size, rng, self.shrink)
+        where = np.array(places).reshape(self.tasks, 2 * self.support, -1)
         seeds = tuple(int(s) for s in rng.integers(2**31, size=self.tasks))
         offset = rng.integers(self.margin + 1, size=(self.tasks, 2))
         if paired:
             negatives = np.arange(self.tasks) ^ 1
         else:  # a cyclic shift is a derangement for every shift but 0
             negatives = (np.arange(self.tasks) + rng.integers(1, max(self.tasks, 2))) % self.tasks
-        return TaskBatch(step, hr, degradations, seeds, offset, negatives)
+        columns: dict[str, NDArray[Any]] = {}
+        if self.limits is not None:
+            items = list(range(2 * self.support))
+            images = [(d, s, item) for d, s in zip(degradations, seeds, strict=True) for item in items]
+            columns = self.limits.columns(*zip(*images, strict=True))
+        return TaskBatch(step, where, degradations, seeds, offset, negatives, columns)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from blindsr.errors import ConfigError
 from blindsr.loss.criterion import REGRESSION, TRUTH, Criterion, Restored
-from blindsr.loss.perceptual import feature_distances
+from blindsr.loss.perceptual import coarsest_grid, feature_distances
 
 FORMS = ("margin", "infonce", "ratio", "direction")
 _FLOOR = 0.1
@@ -76,7 +76,7 @@ def criteria_direction(
     Returns:
         (N, 1, h, w) of the coarsest layer, in [0, 2]; 1 where the anchor is the negative.
     """
-    grid = min((x.shape[2:] for x in anchor), key=lambda shape: shape[0] * shape[1])
+    grid = coarsest_grid(anchor)
     total = anchor[0].new_zeros(())
     for a, p, n in zip(anchor, positive, negative, strict=True):
         step, goal = a - n, p - n
@@ -85,7 +85,7 @@ def criteria_direction(
         cosine = (step * goal).sum(1, keepdim=True)
         for length in lengths:
             cosine = cosine * (length + floor).rsqrt()
-        total = total + nn.functional.adaptive_avg_pool2d(1 - cosine, (grid[0], grid[1]))
+        total = total + nn.functional.adaptive_avg_pool2d(1 - cosine, grid)
     return total / len(anchor)
 
 

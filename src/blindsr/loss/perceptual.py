@@ -64,8 +64,7 @@ def feature_distances(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
         ValueError: The numbers of layers or the shapes differ.
     """
     _check(a, b)
-    coarsest = min(a, key=lambda x: x.shape[2] * x.shape[3])
-    height, width = coarsest.shape[2:]
+    height, width = coarsest_grid(a)
     total = a[0].new_zeros(())
     for x, y in zip(a, b, strict=True):
         # The square multiplied out: scaled features, and their difference, would be maps of all channels.
@@ -76,6 +75,15 @@ def feature_distances(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
         apart = xx * p * p + yy * q * q - 2 * xy * p * q
         total = total + adaptive_avg_pool2d(apart, (height, width))
     return total / len(a)
+
+
+def coarsest_grid(features: Sequence[Tensor]) -> tuple[int, int]:
+    """Height and width of the layer with the fewest places."""
+    height, width = features[0].shape[2:]
+    for layer in features:  # no `min` with a key: it would break a compiled graph
+        if layer.shape[2] * layer.shape[3] < height * width:
+            height, width = layer.shape[2:]
+    return height, width
 
 
 class Perceptual(Distance):

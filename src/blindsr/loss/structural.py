@@ -33,18 +33,21 @@ def structural_dissimilarity(x: Tensor, y: Tensor) -> Tensor:
             f"and {tuple(y.shape)}"
         )
     with torch.autocast(x.device.type, enabled=False):  # differences of squares need float32
-        weights = torch.tensor([0.299, 0.587, 0.114], device=x.device).view(3, 1, 1)
-        a, b = ((image.float() * weights).sum(1) for image in (x, y))  # (N, H, W)
-        moments = torch.stack([a, b, a * a, b * b, a * b])  # (5, N, H, W)
-        # The window is separable; a product with a banded matrix is far faster than a convolution.
-        down, across = (_window(side, x.device) for side in x.shape[2:])
-        moments = down @ moments @ across.T
-        mean_a, mean_b, aa, bb, ab = moments
-        luminance = (2 * mean_a * mean_b + C1) / (mean_a**2 + mean_b**2 + C1)
-        variances = aa - mean_a**2 + bb - mean_b**2
-        structure = (2 * (ab - mean_a * mean_b) + C2) / (variances + C2)
-        similarity: Tensor = (luminance * structure).mean()
-        return 1 - similarity
+        return 1 - structural_similarity(_luma(x.float()), _luma(y.float()))
+
+
+def structural_similarity(a: Tensor, b: Tensor) -> Tensor:
+    """SSIM of planes, (N, H, W) with values in [0, 1]: the mean over all places where the window fits."""
+    moments = torch.stack([a, b, a * a, b * b, a * b])  # (5, N, H, W)
+    # The window is separable; a product with a banded matrix is far faster than a convolution.
+    down, across = (_window(side, a) for side in a.shape[1:])
+    moments = down @ moments @ across.T
+    mean_a, mean_b, aa, bb, ab = moments
+    luminance = (2 * mean_a * mean_b + C1) / (mean_a**2 + mean_b**2 + C1)
+    variances = aa - mean_a**2 + bb - mean_b**2
+    structure = (2 * (ab - mean_a * mean_b) + C2) / (variances + C2)
+    similarity: Tensor = (luminance * structure).mean()
+    return similarity
 
 
 class Structural(Distance):
@@ -55,9 +58,14 @@ class Structural(Distance):
         return structural_dissimilarity(made.image(view), made.image(other))
 
 
-def _window(side: int, device: torch.device) -> Tensor:
+def _luma(x: Tensor) -> Tensor:
+    """(N, 3, H, W) -> (N, H, W)."""
+    return 0.299 * x[:, 0] + 0.587 * x[:, 1] + 0.114 * x[:, 2]
+
+
+def _window(side: int, like: Tensor) -> Tensor:
     """The window at every place where it fits on a line of `side` pixels, (side - WINDOW + 1, side)."""
-    places = torch.arange(side - WINDOW + 1, device=device)[:, None] + WINDOW // 2
-    distance = torch.arange(side, device=device)[None] - places
-    window = torch.exp(-(distance.float() ** 2) / (2 * SIGMA**2)) * (distance.abs() <= WINDOW // 2)
+    places = torch.arange(side - WINDOW + 1, device=like.device)[:, None] + WINDOW // 2
+    distance = torch.arange(side, device=like.device)[None] - places
+    window = torch.exp(-(distance.to(like.dtype) ** 2) / (2 * SIGMA**2)) * (distance.abs() <= WINDOW // 2)
     return window / window.sum(1, keepdim=True)

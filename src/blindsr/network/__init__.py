@@ -72,7 +72,10 @@ def build_network(spec: Mapping[str, Any]) -> CMDSR | Cria:
     basenet = build_named(BASENETS, spec["basenet"], "basenet")
     condition = spec.get("condition")
     condition_net = None if condition is None else build_named(CONDITION_NETS, condition, "condition")
-    return CMDSR(basenet, condition_net, float(spec.get("pixel_range", 1.0)))
+    pixel_range = float(spec.get("pixel_range", 1.0))
+    if condition_net is not None:
+        condition_net.start_for(pixel_range)
+    return CMDSR(basenet, condition_net, pixel_range)
 
 
 def build_discriminator(spec: Mapping[str, Any]) -> Discriminator:

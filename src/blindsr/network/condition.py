@@ -23,6 +23,12 @@ class ConditionNet(nn.Module, ABC):
     support: int | None
     least: int = 2
 
+    def start_for(self, pixel_range: float) -> None:
+        """Make the random start fit photos in [0, pixel_range], before any weights are loaded.
+
+        The published network's own start is small enough for all of them.
+        """
+
     @abstractmethod
     def forward(self, support: Tensor) -> Tensor:
         """Read the degradation.
@@ -37,6 +43,9 @@ class ConditionNet(nn.Module, ABC):
 
 class StackedConditionNet(ConditionNet):
     """The published ConditionNet: the n patches of a support set are stacked on the channel axis.
+
+    It starts as the official code has it, with a tenth of the weights that would keep activations their size:
+    conditions near 0, so modulations near 1, also of pixels in [0, 255].
 
     Args:
         support: Number n of patches in a support set; fixed for the life of the network.
@@ -58,6 +67,7 @@ class StackedConditionNet(ConditionNet):
             conv3x3(size, size),
             nn.ReLU(inplace=True),
         )
+        _keep_activations(self, gain=0.1)
 
     def forward(self, support: Tensor) -> Tensor:
         """See `ConditionNet.forward`; n must be the number that the network was built for."""
@@ -89,6 +99,10 @@ class PatchConditionNet(ConditionNet):
         )
         self.head = nn.Sequential(nn.Linear(2 * width, size), nn.ReLU(inplace=True), nn.Linear(size, size))
         _keep_activations(self)
+
+    def start_for(self, pixel_range: float) -> None:
+        """See `ConditionNet.start_for`: else modulations start as far from 1 as the range is wide."""
+        _scale_first(self.encoder, 1 / pixel_range)
 
     def forward(self, support: Tensor) -> Tensor:
         """See `ConditionNet.forward`; n may differ from call to call."""
@@ -129,6 +143,10 @@ class AttentiveConditionNet(ConditionNet):
         _keep_activations(self)
         nn.init.zeros_(self.score.weight)  # every place counts the same at the start
 
+    def start_for(self, pixel_range: float) -> None:
+        """See `ConditionNet.start_for`: else modulations start as far from 1 as the range is wide."""
+        _scale_first(self.encoder, 1 / pixel_range)
+
     def forward(self, support: Tensor) -> Tensor:
         """See `ConditionNet.forward`; n may differ from call to call."""
         tasks, patches = support.shape[:2]
@@ -146,8 +164,16 @@ class AttentiveConditionNet(ConditionNet):
         return condition
 
 
-def _keep_activations(net: nn.Module) -> None:
-    """Initialise so that activations keep their size through the layers.
+def _scale_first(encoder: nn.Sequential, gain: float) -> None:
+    """Let the first convolution of an encoder see its input times `gain`."""
+    first = encoder[0]
+    assert isinstance(first, nn.Conv2d)
+    with torch.no_grad():
+        first.weight.mul_(gain)
+
+
+def _keep_activations(net: nn.Module, gain: float = 1.0) -> None:
+    """Initialise so that activations keep their size through the layers, or each layer's times `gain`.
 
     The contrastive loss has no gradient where all conditions coincide, which is where the smaller default
     weights would start.
@@ -157,3 +183,5 @@ def _keep_activations(net: nn.Module) -> None:
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
             assert module.bias is not None
             nn.init.zeros_(module.bias)
+            with torch.no_grad():
+                module.weight.mul_(gain)

@@ -1,20 +1,20 @@
-"""The recipe of CMDSR: BaseNet and ConditionNet optimised in turn (arXiv 2104.03926, section III-D)."""
+"""The recipe of CMDSR: task contrastive loss for the ConditionNet, L1 for all (arXiv 2104.03926)."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
-from lightning.fabric import Fabric
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from blindsr.dataset import PhotoCache, TaskBatch, TaskDataset
+from blindsr.dataset.cutting import Cutter, cut_patches
 from blindsr.dataset.layouts import training_photos
 from blindsr.dataset.photos import split_holdout
 from blindsr.degradation import DegradationSpace, degrade
+from blindsr.degradation.batched import OneStageBatch, OneStageLimits
 from blindsr.errors import ConfigError
 from blindsr.loss import (
     PARAMETERS,
@@ -24,9 +24,16 @@ from blindsr.loss import (
     task_regression,
 )
 from blindsr.network import CMDSR, build_network
-from blindsr.support import select_support
+from blindsr.support import repeated, select_support
 from blindsr.training.config import CMDSRConfig, OptimiserSection
-from blindsr.training.recipe import Recipe, degradation_space, need_one_device
+from blindsr.training.recipe import (
+    Losses,
+    Recipe,
+    Stage,
+    degradation_space,
+    degrades_in_batches,
+    need_one_device,
+)
 from blindsr.training.validation import Restore, Validation
 
 
@@ -36,8 +43,9 @@ class CMDSRRecipe(Recipe):
     Every step updates the BaseNet and the modulations by L1 (and 1 - SSIM, if the configuration gives it a
     weight) on photos of both support sets, each restored under the condition of its own set. Every
     `loss.condition_every`-th step also updates the ConditionNet, by the task contrastive loss, a share of
-    the same, and (if it has a weight) how well a linear layer reads the task from the condition. The paper
-    restores the two halves one after the other; here they are one batch, whose gradient is the mean of both.
+    the same, and (if it has a weight) how well a linear layer reads the task from the condition. The official
+    code restores the two halves one after the other; here they are one batch, whose gradient is the mean of
+    both.
     """
 
     network: CMDSR
@@ -46,9 +54,10 @@ class CMDSRRecipe(Recipe):
     def __init__(self, config: CMDSRConfig) -> None:
         self.config, self.companions, self.fixed = config, {}, []
         self.workers = config.data.workers
+        self.patches = 2 * config.data.tasks * config.data.restored
         network = build_network(config.network)
         if not isinstance(network, CMDSR):
-            raise ConfigError("recipe cmdsr trains a network of basenet and condition, not cria")
+            raise ConfigError(f"recipe {config.recipe} trains a network of basenet and condition, not cria")
         self.network = network
         if self.network.basenet.scale != config.data.scale:
             raise ConfigError(
@@ -72,23 +81,43 @@ class CMDSRRecipe(Recipe):
         """See `Recipe.spec`."""
         return self.config.network
 
-    def load_data(self) -> None:
+    def load_data(self, device: torch.device) -> None:
         """See `Recipe.load_data`."""
         data = self.config.data
+        side = (data.patch + data.margin) * data.scale
         held_out, files = split_holdout(training_photos(data.photos), data.holdout)
-        self._photos = PhotoCache(files, data.cache, (data.patch + data.margin) * data.scale)
+        self._photos = PhotoCache(files, data.cache, side)
         self._held_out = PhotoCache(held_out, data.cache) if held_out else None
+        self._cutter = Cutter(self._photos, side, data.shrink, device)
+        self._batched = None
+        if degrades_in_batches(data, device):
+            self._batched = OneStageBatch(OneStageLimits.of([self._space()], side), device)
 
-    def dataset(self, rank: int) -> TaskDataset:
+    def dataset(self, rank: int, phase: str = "") -> TaskDataset:
         """See `Recipe.dataset`."""
-        data, space = self.config.data, degradation_space(self.config)
-        if not isinstance(space, DegradationSpace):
-            raise ConfigError("data.degradations: the tasks of recipe cmdsr are of one stage")
+        data = self.config.data
         return TaskDataset(
-            self._photos, space, tasks=data.tasks, support=data.support,
+            self._photos, self._space(), tasks=data.tasks, support=data.support,
             patch=data.patch, margin=data.margin, steps=self.config.steps, seed=self.config.seed, rank=rank,
-            single_photo=data.single_photo, neighbours=data.neighbours,
+            single_photo=data.single_photo, neighbours=data.neighbours, shrink=data.shrink,
+            limits=None if self._batched is None else self._batched.limits,
         )  # fmt: skip
+
+    def prepare(self, batch: TaskBatch) -> dict[str, Tensor]:
+        """See `Recipe.prepare`: patches cut and degraded task by task, or what it takes to do it at once."""
+        known = {
+            "negatives": torch.from_numpy(batch.negatives),
+            "parameters": task_parameters(batch.degradations),
+        }
+        if self._batched is None:
+            lr, hr = self.degraded(batch)
+            return known | {"lr": lr, "hr": hr}
+        places = torch.from_numpy(batch.places)
+        known["offset"] = torch.from_numpy(batch.offset)
+        known |= {f"column/{name}": torch.from_numpy(column) for name, column in batch.columns.items()}
+        if not self._cutter.on_device:
+            return known | {"crops": self._cutter(places.flatten(0, 1))}
+        return known | {"places": places}
 
     def validation(self) -> Validation | None:
         """See `Recipe.validation`."""
@@ -100,23 +129,22 @@ class CMDSRRecipe(Recipe):
         """See `Recipe.restore`: each photo is restored under its own condition."""
         return partial(restore_photo, self.network, self.config.data.support, self.config.data.patch)
 
-    def section(self, group: str, step: int) -> tuple[OptimiserSection, int, int]:
+    def section(self, group: str, place: float) -> tuple[OptimiserSection, float, float]:
         """See `Recipe.section`."""
         sections = {"basenet": self.config.optimiser, "condition": self.config.condition_optimiser}
-        return sections[group], step, self.config.steps
+        return sections[group], place, self.config.steps
 
-    def updated(self, step: int) -> list[str]:
-        """See `Recipe.updated`."""
+    def stage(self, step: int, place: float) -> Stage:
+        """See `Recipe.stage`."""
         due = step % self.config.loss.condition_every == 0
-        return [name for name in self.begun(step) if name != "condition" or due]
+        groups = tuple(name for name in self.begun(place) if name != "condition" or due)
+        return Stage("cmdsr", groups)
 
-    def losses(self, network: CMDSR, batch: TaskBatch, fabric: Fabric) -> dict[str, Tensor]:
+    def losses(self, network: CMDSR, inputs: Mapping[str, Tensor], stage: Stage) -> Losses:
         """See `Recipe.losses`."""
-        lr, hr = self.degraded(batch, fabric.device)  # (T, 2n, 3, h, w) and (T, 2n, 3, sh, sw)
-        loss, m, n = self.config.loss, self.config.data.restored, self.config.data.support
-        lr = torch.cat([lr[:, :n], lr[:, n:]])  # (2T, n, 3, h, w): first halves, then second halves
-        hr = torch.cat([hr[:, :n], hr[:, n:]])
-        learn_condition = "condition" in self.updated(batch.step)
+        loss, m = self.config.loss, self.config.data.restored
+        lr, hr = self.halves(inputs)  # (2T, n, 3, h, w) and (2T, n, 3, sh, sw)
+        learn_condition = "condition" in stage.groups
         conditions, fed = None, None
         if self.network.adaptive:
             with torch.set_grad_enabled(learn_condition):
@@ -124,33 +152,47 @@ class CMDSRRecipe(Recipe):
             if learn_condition:
                 # The ConditionNet gets its share of the L1 gradient, BaseNet and modulations all of it.
                 fed = _scale_gradient(conditions, loss.condition_pixel)
-        sr = network.restore_tasks(lr[:, :m], fed)
-        hr = hr[:, :m]
-        terms = {"pixel": (sr - hr).abs().mean() * (255.0 / self.network.pixel_range)}
-        total = terms["pixel"]
-        if loss.structural:
-            images = (image.flatten(0, 1) / self.network.pixel_range for image in (sr, hr))
-            terms["structural"] = structural_dissimilarity(*images)
-            total = total + loss.structural * terms["structural"]
+        total, terms = self.restoration(network.restore_tasks(lr[:, :m], fed), hr[:, :m])
         if learn_condition and conditions is not None:
             first, second = conditions.float().chunk(2)  # (T, C) each
-            negatives = torch.from_numpy(batch.negatives).to(fabric.device)
-            terms["contrastive"] = task_contrastive(first, second, negatives)
+            terms["contrastive"] = task_contrastive(first, second, inputs["negatives"])
             total = total + loss.contrastive * terms["contrastive"]
             if "reader" in self.companions:
-                told = task_parameters(batch.degradations).to(fabric.device).repeat(2, 1)
-                terms["regression"] = task_regression(self.companions["reader"](conditions), told)
+                read = self.companions["reader"](conditions)
+                terms["regression"] = task_regression(read, inputs["parameters"].repeat(2, 1))
                 total = total + loss.regression * terms["regression"]
-        return {"total": total, **terms}
+        return Losses([(total, stage.groups)], {"total": total, **terms})
 
-    def degraded(self, batch: TaskBatch, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Apply each task's degradation on the training device and cut the margins off.
+    def halves(self, inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Both support sets of every task, the first ones of all tasks before the second ones.
 
         Returns:
-            LR (T, 2n, 3, h, w) and HR (T, 2n, 3, sh, sw), RGB in [0, pixel_range].
+            LR (2T, n, 3, h, w) and HR (2T, n, 3, sh, sw), RGB in [0, pixel_range].
+        """
+        pair = (inputs["lr"], inputs["hr"]) if "lr" in inputs else self._degraded_at_once(inputs)
+        lr, hr = (torch.cat(patches.chunk(2, 1)) * self.network.pixel_range for patches in pair)
+        return lr, hr
+
+    def restoration(self, sr: Tensor, hr: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """What the BaseNet is trained by: the sum, and its terms. Both (..., 3, sh, sw)."""
+        terms = {"pixel": (sr - hr).abs().mean() * (255.0 / self.network.pixel_range)}
+        total = terms["pixel"]
+        if self.config.loss.structural:
+            images = (image.flatten(0, 1) / self.network.pixel_range for image in (sr, hr))
+            terms["structural"] = structural_dissimilarity(*images)
+            total = total + self.config.loss.structural * terms["structural"]
+        return total, terms
+
+    @torch.no_grad()
+    def degraded(self, batch: TaskBatch) -> tuple[Tensor, Tensor]:
+        """Cut patches, apply each task's degradation on the training device and cut the margins off.
+
+        Returns:
+            LR (T, 2n, 3, h, w) and HR (T, 2n, 3, sh, sw), RGB in [0, 1].
         """
         size, scale = self.config.data.patch, self.config.data.scale
-        hr_all = torch.from_numpy(batch.hr).to(device, non_blocking=True).float().div_(255)
+        places = torch.from_numpy(batch.places)  # (T, 2n, 6)
+        hr_all = self._cutter(places.flatten(0, 1)).unflatten(0, places.shape[:2])
         lrs, hrs = [], []
         tasks = zip(hr_all, batch.degradations, batch.seeds, batch.offset.tolist(), strict=True)
         for hr, degradation, seed, (top, left) in tasks:
@@ -158,11 +200,30 @@ class CMDSRRecipe(Recipe):
             lrs.append(lr[..., top : top + size, left : left + size])
             top, left, side = top * scale, left * scale, size * scale
             hrs.append(hr[..., top : top + side, left : left + side])
-        return torch.stack(lrs) * self.network.pixel_range, torch.stack(hrs) * self.network.pixel_range
+        return torch.stack(lrs), torch.stack(hrs)
+
+    @torch.no_grad()
+    def _degraded_at_once(self, inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """As `degraded`, of all tasks in one go, from what `prepare` made ready."""
+        assert self._batched is not None
+        size, scale, tasks = self.config.data.patch, self.config.data.scale, len(inputs["offset"])
+        hr = inputs["crops"] if "crops" in inputs else self._cutter(inputs["places"].flatten(0, 1))
+        prefix = "column/"
+        columns = {k.removeprefix(prefix): v for k, v in inputs.items() if k.startswith(prefix)}
+        lr = self._batched(hr, columns)
+        offset = inputs["offset"].repeat_interleave(len(hr) // tasks, 0, output_size=len(hr))
+        lr, hr = cut_patches(lr, offset, size), cut_patches(hr, offset * scale, size * scale)
+        return lr.unflatten(0, (tasks, -1)), hr.unflatten(0, (tasks, -1))
+
+    def _space(self) -> DegradationSpace:
+        space = degradation_space(self.config)
+        if not isinstance(space, DegradationSpace):
+            raise ConfigError(f"data.degradations: the tasks of recipe {self.config.recipe} are of one stage")
+        return space
 
 
 @torch.no_grad()
-def restore_photo(network: CMDSR, support: int, patch: int, lr: NDArray[np.float32]) -> NDArray[np.float32]:
+def restore_photo(network: CMDSR, support: int, patch: int, lr: Tensor) -> Tensor:
     """Restore an LR photo, adapted to its own support set.
 
     Args:
@@ -172,17 +233,19 @@ def restore_photo(network: CMDSR, support: int, patch: int, lr: NDArray[np.float
         lr: (1, 3, h, w), RGB in [0, 1].
 
     Returns:
-        (sh, sw, 3), RGB in [0, 1].
+        (1, 3, sh, sw), RGB in [0, 1].
     """
-    device = next(network.parameters()).device
     modulation = None
     if network.condition_net is not None:
         count = network.condition_net.support or support
-        patches = torch.from_numpy(select_support(lr[0].transpose(1, 2, 0), count, patch)).to(device)
-        modulation = network.modulation(network.condition(patches * network.pixel_range))
-    sr = network(torch.from_numpy(lr).to(device) * network.pixel_range, modulation) / network.pixel_range
-    restored: NDArray[np.float32] = sr[0].float().clamp(0, 1).permute(1, 2, 0).cpu().numpy()
-    return restored
+        patches = select_support(lr[0].permute(1, 2, 0).cpu().numpy(), count, patch)
+        if network.condition_net.support is not None:
+            patches = repeated(patches, count)
+        modulation = network.modulation(
+            network.condition(torch.from_numpy(patches).to(lr.device) * network.pixel_range)
+        )
+    sr: Tensor = network(lr * network.pixel_range, modulation) / network.pixel_range
+    return sr.float().clamp(0, 1)
 
 
 def _scale_gradient(x: Tensor, gain: float) -> Tensor:

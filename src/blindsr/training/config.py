@@ -47,7 +47,12 @@ class DataSection(Section):
     """Share of batches whose tasks come in pairs that differ in one factor alone (blur, noise or JPEG), each
     the other's negative."""
     workers: int = Field(0, ge=0)
-    """Processes that cut patches; 0: the training process itself."""
+    """Processes that draw batches; 0: the training process itself."""
+    shrink: float = Field(1.0, gt=0, le=1)
+    """HR patches are cut up to so many times larger and shrunk to their size: sharper than the photos are."""
+    degrade: Literal["auto", "each", "batched"] = "auto"
+    """How patches are degraded: task by task ("each"), or all in one go ("batched"), which gives the same
+    patches and is faster on a GPU and slower on a CPU. "auto" knows which."""
 
 
 class CropSection(Section):
@@ -73,12 +78,23 @@ class CropSection(Section):
     group: int = Field(1, ge=1)
     """Photos: so many patches of a batch share a degradation."""
     workers: int = Field(0, ge=0)
-    """Processes that cut patches; 0: the training process itself."""
+    """Processes that draw batches; 0: the training process itself."""
+    shrink: float = Field(1.0, gt=0, le=1)
+    """Photos: see `DataSection.shrink`."""
+    degrade: Literal["auto", "each", "batched"] = "auto"
+    """Photos: see `DataSection.degrade`. "batched" needs a pool, where tasks are of two stages."""
+    pool: int = Field(0, ge=0)
+    """Photos: so many degraded patches are kept on the training device, and batches are drawn from them; the
+    oldest make room for new ones. 0: every batch is degraded for itself."""
+    reuse: float = Field(4.0, ge=1)
+    """How often a patch of the pool is used, on average; at another place and in another pose each time."""
 
     @model_validator(mode="after")
     def _one_source(self) -> CropSection:
         if (self.photos is None) == (self.pairs is None):
             raise ValueError("give photos (to be degraded) or pairs, one of the two")
+        if self.pool and (self.pairs is not None or self.pool % self.group or self.pool < self.batch):
+            raise ValueError("a pool is of degraded photos, of whole groups, and holds a batch at least")
         return self
 
 
@@ -87,7 +103,7 @@ class OptimiserSection(Section):
 
     lr: float = Field(1e-4, gt=0)
     betas: tuple[float, float] = (0.9, 0.999)
-    schedule: Literal["multistep", "cosine"] = "multistep"
+    schedule: Literal["multistep", "cosine", "stable"] = "multistep"
     milestones: tuple[float, ...] = (0.5, 0.9)
     """multistep: at these fractions of the run ..."""
     gamma: float = Field(0.1, gt=0, le=1)
@@ -95,7 +111,10 @@ class OptimiserSection(Section):
     warmup: int = Field(0, ge=0)
     """Steps, from `after` on, over which the rate rises from zero."""
     floor: float = Field(0.01, ge=0, le=1)
-    """cosine: the last rate, as a fraction of the first."""
+    """cosine, stable: the last rate, as a fraction of the first."""
+    decay: float = Field(0.2, gt=0, le=1)
+    """stable: the rate stays as it is and falls in a straight line over this last share of the run. What was
+    reached before it falls is a trunk that other runs can go on from."""
     clip: float | None = Field(None, gt=0)
     """Greatest norm of the gradient."""
     after: int = Field(0, ge=0)
@@ -157,6 +176,11 @@ class TrainConfig(Section):
     recipe: str
     seed: int = 0
     steps: int = Field(1_000_000, ge=1)
+    """Length of the run. With `minutes` it says only what the schedules mean by a step: `warmup`, `after`."""
+    minutes: float | None = Field(None, gt=0)
+    """Length of the run by the clock, however fast it is: schedules move by the share of it that is gone."""
+    reserve: float = Field(25.0, ge=0)
+    """minutes: so many seconds before their end the last step is done, and all files are written after it."""
     init: str | None = None
     """Weights to start from: a checkpoint, or a model's name or folder; None: random ones."""
     network: dict[str, Any]
@@ -166,17 +190,25 @@ class TrainConfig(Section):
     ema: float = Field(0.999, ge=0, lt=1)
     """Decay of the averaged weights; 0 keeps no average."""
     checkpoint_every: int = Field(5000, ge=1)
+    """Steps between the checkpoints that are kept (step-*.ckpt)."""
+    checkpoint_seconds: float = Field(25.0, gt=0)
+    """Seconds after which latest.ckpt is written anew: a run that is killed loses no more."""
     log_every: int = Field(100, ge=1)
     keep: int = Field(3, ge=1)
-    """Checkpoints kept."""
+    """So many of the checkpoints by steps are kept."""
     accelerator: str = "auto"
     devices: int | str = 1
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
+    """"auto": bfloat16 where the processor or the card computes it natively, single precision elsewhere."""
     threads: int | None = Field(None, ge=1)
     """CPU threads; None leaves the choice to PyTorch."""
     channels_last: bool = True
     keep_memory: bool = True
     """On a CPU: what a step frees stays with the process (see `blindsr.training.allocator`)."""
+    graphs: bool = True
+    """On a CUDA device: each kind of step is recorded once and replayed, one launch instead of thousands."""
+    compile: bool = False
+    """Let PyTorch compile the networks and criteria; pays on a GPU, after a minute of compiling."""
 
 
 class CMDSRConfig(TrainConfig):

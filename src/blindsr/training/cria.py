@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-import numpy as np
 import torch
-from lightning.fabric import Fabric
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from blindsr.dataset import CropBatch, CropDataset, PairBatch, PairCache, PairDataset, PhotoCache
+from blindsr.dataset.cutting import Cutter, cut_patches
 from blindsr.dataset.layouts import training_pairs, training_photos
 from blindsr.dataset.photos import split_holdout
 from blindsr.degradation import degrade
@@ -22,14 +20,17 @@ from blindsr.errors import ConfigError
 from blindsr.loss import CRITERIA
 from blindsr.loss.adversarial import Adversarial
 from blindsr.loss.criterion import VIEWS, Criterion, Restored
-from blindsr.network import Cria, build_discriminator, build_named, build_network
+from blindsr.network import Cria, Discriminator, build_discriminator, build_named, build_network
 from blindsr.network.checkpoint import load_features
 from blindsr.network.cria import Views
 from blindsr.network.esrgan import initialise_trunk
 from blindsr.training.config import CriaConfig, OptimiserSection
 from blindsr.training.initial import read_initial
-from blindsr.training.recipe import Recipe, degradation_space, need_one_device
+from blindsr.training.recipe import Losses, Recipe, Stage, degradation_space, need_one_device
 from blindsr.training.validation import Restore, Validation
+
+PIXEL, ALL = "pixel", "all"
+"""The stages: pixel criteria alone, and all of them."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ class CriaRecipe(Recipe):
 
     def __init__(self, config: CriaConfig) -> None:
         self.config, self.companions, self.fixed = config, {}, []
-        self.workers = config.data.workers
+        self.workers, self.patches = config.data.workers, config.data.batch
         network = build_network(config.network)
         if not isinstance(network, Cria):
             raise ConfigError("recipe cria trains a network of cria alone, not of basenet and condition")
@@ -148,7 +149,7 @@ class CriaRecipe(Recipe):
         """See `Recipe.spec`."""
         return self.config.network
 
-    def load_data(self) -> None:
+    def load_data(self, device: torch.device) -> None:
         """See `Recipe.load_data`."""
         data = self.config.data
         self._held_out: PhotoCache | PairCache | None = None
@@ -161,10 +162,21 @@ class CriaRecipe(Recipe):
         else:
             assert data.photos is not None
             photos, files = split_holdout(training_photos(data.photos), data.holdout)
-            self._source = PhotoCache(files, data.cache, (data.patch + data.margin) * data.scale)
+            side = (data.patch + data.margin) * data.scale
+            self._source = PhotoCache(files, data.cache, side)
             self._held_out = PhotoCache(photos, data.cache) if photos else None
+            self._cutter = Cutter(self._source, side, data.shrink, device)
 
-    def dataset(self, rank: int) -> Dataset[Any]:
+    def phase(self, place: float) -> str:
+        """See `Recipe.phase`: the two stages."""
+        return PIXEL if place < self.config.pixel_steps else ALL
+
+    def enter(self, phase: str) -> None:
+        """See `Recipe.enter`: what the second stage is contrasted with is the network that it begins with."""
+        if phase == ALL and "regression" in self.companions:
+            self.companions["regression"].load_state_dict(self.network.state_dict())
+
+    def dataset(self, rank: int, phase: str = "") -> Dataset[Any]:
         """See `Recipe.dataset`."""
         data, steps, seed = self.config.data, self.config.steps, self.config.seed
         if isinstance(self._source, PairCache):
@@ -174,7 +186,7 @@ class CriaRecipe(Recipe):
             )  # fmt: skip
         return CropDataset(
             self._source, degradation_space(self.config), batch=data.batch, patch=data.patch,
-            margin=data.margin, steps=steps, seed=seed, rank=rank, group=data.group,
+            margin=data.margin, steps=steps, seed=seed, rank=rank, group=data.group, shrink=data.shrink,
         )  # fmt: skip
 
     def validation(self) -> Validation | None:
@@ -188,19 +200,22 @@ class CriaRecipe(Recipe):
         """See `Recipe.restore`: the output, both views together."""
         return self._restore
 
-    def section(self, group: str, step: int) -> tuple[OptimiserSection, int, int]:
+    def section(self, group: str, place: float) -> tuple[OptimiserSection, float, float]:
         """See `Recipe.section`: each stage has a schedule of its own."""
         config = self.config
-        if group == "network" and step < config.pixel_steps:
-            return config.optimiser, step, min(config.pixel_steps, config.steps)
+        if group == "network" and place < config.pixel_steps:
+            return config.optimiser, place, min(config.pixel_steps, config.steps)
         sections = {"network": config.texture_optimiser, "discriminator": config.discriminator_optimiser}
-        return sections[group], max(0, step - config.pixel_steps), config.steps - config.pixel_steps
+        return sections[group], max(0, place - config.pixel_steps), config.steps - config.pixel_steps
 
-    def updated(self, step: int) -> list[str]:
-        """See `Recipe.updated`."""
-        if step < self.config.pixel_steps:
-            return ["network"]
-        return self.begun(step)
+    def stage(self, step: int, place: float) -> Stage:
+        """See `Recipe.stage`."""
+        if self.phase(place) == PIXEL:
+            return Stage(PIXEL, ("network",))
+        groups = self.begun(place)
+        if groups == ("discriminator",):
+            return Stage("discriminator", groups)
+        return Stage(ALL, groups, measured=(step + 1) % self.config.log_every == 0)
 
     def initialise(self, path: str) -> None:
         """Start from the same network's weights, or those of another with the same trunk (ESRGAN, say)."""
@@ -213,45 +228,44 @@ class CriaRecipe(Recipe):
         except ValueError as error:
             raise ConfigError(f"init {path}: its trunk is not the configuration's: {error}") from None
 
-    def losses(
-        self,
-        network: Any,  # noqa: ANN401
-        batch: CropBatch[Any] | PairBatch,
-        fabric: Fabric,
-    ) -> dict[str, Tensor]:
+    def prepare(self, batch: CropBatch[Any] | PairBatch) -> dict[str, Tensor]:
+        """See `Recipe.prepare`."""
+        if isinstance(batch, PairBatch):  # 8 bit: they become photos on the training device
+            return {"lr": torch.from_numpy(batch.lr), "hr": torch.from_numpy(batch.hr)}
+        lr, hr = self.degraded(batch)
+        return {"lr": lr, "hr": hr}
+
+    def losses(self, network: Any, inputs: Mapping[str, Tensor], stage: Stage) -> Losses:  # noqa: ANN401
         """See `Recipe.losses`."""
-        lr, hr = self.images(batch, fabric.device)  # (N, 3, h, w) and (N, 3, sh, sw)
-        if "regression" in self.companions and batch.step == self.config.pixel_steps:
-            self.companions["regression"].load_state_dict(self.network.state_dict())
-        if self.updated(batch.step) == ["discriminator"]:
+        lr, hr = _unit(inputs["lr"]), _unit(inputs["hr"])  # (N, 3, h, w) and (N, 3, sh, sw)
+        if stage.name == "discriminator":
             with torch.no_grad():
                 output = network.views(lr).output
             alone, _ = self._discriminator_loss(hr, output)
-            return {"total": alone, "discriminator": alone.detach()}
+            return Losses([(alone, stage.groups)], {"total": alone, "discriminator": alone})
         views: Views = network.views(lr)
         seen = {"structure": views.structure, "output": views.output}
-        if batch.step < self.config.pixel_steps:
+        if stage.name == PIXEL:
             return self._first_stage(seen, hr)
-        return self._second_stage(seen, views.mask, lr, hr, batch.step)
+        return self._second_stage(seen, views.mask, lr, hr, stage.measured)
 
-    def images(self, batch: CropBatch[Any] | PairBatch, device: torch.device) -> tuple[Tensor, Tensor]:
-        """LR (N, 3, h, w) and HR (N, 3, sh, sw) of a batch on the training device, RGB in [0, 1]."""
-        hr = torch.from_numpy(batch.hr).to(device, non_blocking=True).float().div_(255)
-        if isinstance(batch, PairBatch):
-            lr = torch.from_numpy(batch.lr).to(device, non_blocking=True).float().div_(255)
-            return lr.contiguous(memory_format=torch.channels_last), hr
+    @torch.no_grad()
+    def degraded(self, batch: CropBatch[Any]) -> tuple[Tensor, Tensor]:
+        """Cut crops and degrade them on the training device, group by group.
+
+        Returns:
+            LR (N, 3, h, w) and HR (N, 3, sh, sw), RGB in [0, 1].
+        """
         size, scale, group = self.config.data.patch, self.config.data.scale, self.config.data.group
-        lrs: list[Tensor] = []
-        hrs: list[Tensor] = []
-        for first in range(0, len(hr), group):
-            lrs += degrade(hr[first : first + group], batch.tasks[first], batch.seeds[first]).unbind(0)
-        for i, (top, left) in enumerate(batch.offset.tolist()):
-            lrs[i] = lrs[i][:, top : top + size, left : left + size]
-            top, left, side = top * scale, left * scale, size * scale
-            hrs.append(hr[i, :, top : top + side, left : left + side])
-        return torch.stack(lrs), torch.stack(hrs)
+        hr = self._cutter(torch.from_numpy(batch.places))
+        lr = [
+            degrade(hr[first : first + group], batch.tasks[first], batch.seeds[first])
+            for first in range(0, len(hr), group)
+        ]
+        offset = torch.from_numpy(batch.offset).to(hr.device)
+        return cut_patches(torch.cat(lr), offset, size), cut_patches(hr, offset * scale, size * scale)
 
-    def _first_stage(self, seen: dict[str, Tensor], hr: Tensor) -> dict[str, Tensor]:
+    def _first_stage(self, seen: dict[str, Tensor], hr: Tensor) -> Losses:
         made = Restored(seen, hr)
         terms = {}
         for declared in self.criteria:
@@ -260,32 +274,32 @@ class CriaRecipe(Recipe):
                 terms[declared.name] = torch.stack(values).mean()
         total = sum(d.weight * terms[d.name] for d in self.criteria if d.name in terms)
         assert isinstance(total, Tensor)
-        return {"total": total, **{name: term.detach() for name, term in terms.items()}}
+        return Losses([(total, ("network",))], {"total": total, **terms})
 
     def _second_stage(
-        self, seen: dict[str, Tensor], mask: Tensor | None, lr: Tensor, hr: Tensor, step: int
-    ) -> dict[str, Tensor]:
+        self, seen: dict[str, Tensor], mask: Tensor | None, lr: Tensor, hr: Tensor, measured: bool
+    ) -> Losses:
         regression = seen["structure"].detach()
         if "regression" in self.companions:
             with torch.no_grad():
                 regression = self.companions["regression"](lr)
         texture = None if mask is None else 1 - mask.mean(1, keepdim=True)  # (N, 1, sH, sW)
         judge = self.companions.get("discriminator")
-        losses: dict[str, Tensor] = {}
-        logits, real = None, None
+        objectives: list[tuple[Tensor, tuple[str, ...]]] = []
+        logged: dict[str, Tensor] = {}
+        real = None
         if judge is not None:
-            logits = _held_fast(judge)
-            losses["discriminator"], real = self._discriminator_loss(hr, seen["output"].detach())
-        made = Restored(seen, hr, regression, texture, self._features, logits, real)
+            logged["discriminator"], real = self._discriminator_loss(hr, seen["output"].detach())
+            objectives.append((logged["discriminator"], ("discriminator",)))
+        # The network is differentiated by its own weights alone, so the discriminator judges as it is.
+        made = Restored(seen, hr, regression, texture, self._features, judge, real)
         terms = {d.name: d.criterion(made, d.view, d.polarity) for d in self.criteria}
         total = sum(d.weight * terms[d.name] for d in self.criteria)
         assert isinstance(total, Tensor)
-        if (step + 1) % self.config.log_every == 0:
-            losses |= self._gradients(seen, terms)
-        if "discriminator" in losses:
-            total = total + losses["discriminator"]
-        losses |= {name: term.detach() for name, term in terms.items()}
-        return {"total": total, **losses}
+        objectives.append((total, ("network",)))
+        if measured:
+            logged |= self._gradients(seen, terms)
+        return Losses(objectives, {"total": total, **logged, **terms})
 
     def _discriminator_loss(self, hr: Tensor, output: Tensor) -> tuple[Tensor, Tensor]:
         """The discriminator's loss, and what it says of the truth: (N, 1, h', w'), without a gradient."""
@@ -314,25 +328,16 @@ class CriaRecipe(Recipe):
     def _discriminator_features(self, x: Tensor) -> list[Tensor]:
         """The discriminator's own features, where no other network's weights are at hand."""
         judge = self.companions["discriminator"]
-        features: list[Tensor] = _held_fast(judge, "features")(x)
-        return features
+        assert isinstance(judge, Discriminator)
+        return judge.features(x)
 
     @torch.no_grad()
-    def _restore(self, lr: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(1, 3, h, w) -> (sh, sw, 3)."""
-        sr = self.network(torch.from_numpy(lr).to(next(self.network.parameters()).device))
-        restored: NDArray[np.float32] = sr[0].float().clamp(0, 1).permute(1, 2, 0).cpu().numpy()
-        return restored
+    def _restore(self, lr: Tensor) -> Tensor:
+        """(1, 3, h, w) -> (1, 3, sh, sw)."""
+        sr: Tensor = self.network(lr)
+        return sr.float().clamp(0, 1)
 
 
-def _held_fast(network: nn.Module, method: str = "forward") -> Callable[[Tensor], Any]:
-    """A network whose weights get no gradient, though its input does."""
-
-    def run(x: Tensor) -> Any:  # noqa: ANN401
-        network.requires_grad_(False)
-        try:
-            return getattr(network, method)(x)
-        finally:
-            network.requires_grad_(True)
-
-    return run
+def _unit(images: Tensor) -> Tensor:
+    """Photos in 8 bit to [0, 1]; others are as they are."""
+    return images.float() / 255 if images.dtype == torch.uint8 else images

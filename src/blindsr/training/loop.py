@@ -1,37 +1,36 @@
-"""The training loop, the same for every recipe: step, average, log, validate, checkpoint, resume exactly."""
+"""The training loop, the same for every recipe: step, log, checkpoint, validate, resume exactly."""
 
 from __future__ import annotations
 
 import logging
-import os
+import math
 import signal
-import time
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from lightning.fabric import Fabric
 from lightning.fabric.strategies import DDPStrategy
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
-from blindsr.errors import BlindSRError, ConfigError, ModelError
-from blindsr.files import atomic_path
-from blindsr.network.checkpoint import FORMAT, read_tensors
+from blindsr.errors import BlindSRError
 from blindsr.training.allocator import keep_freed_memory
+from blindsr.training.checkpoint import LATEST, Checkpoints, Position, restore_checkpoint
 from blindsr.training.cmdsr import CMDSRRecipe
 from blindsr.training.config import TrainConfig
 from blindsr.training.cria import CriaRecipe
 from blindsr.training.ema import WeightAverage
+from blindsr.training.journal import Progress, RunJournal
+from blindsr.training.meter import LossMeter
+from blindsr.training.precision import computes_in_bfloat16
 from blindsr.training.recipe import Recipe
-from blindsr.training.schedule import learning_rate
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
+from blindsr.training.schedule import Clock
+from blindsr.training.state import read_state, write_state
+from blindsr.training.step import TrainingStep
 
 log = logging.getLogger(__name__)
 
@@ -43,38 +42,33 @@ class TrainingError(BlindSRError):
 RECIPES: dict[str, Callable[[Any], Recipe]] = {"cmdsr": CMDSRRecipe, "cria": CriaRecipe}
 
 
-@dataclass(frozen=True)
-class Progress:
-    """What a run reports at every logged step."""
-
-    step: int
-    steps: int
-    losses: dict[str, float]
-    seconds_per_step: float
-    table: str | None = None
-    """The validation table, where one was just made."""
-
-
 def train(
     config: TrainConfig,
     out: Path | None = None,
     resume: Path | None = None,
     report: Callable[[Progress], None] | None = None,
+    state: Path | None = None,
 ) -> Path:
     """Train a network.
 
-    A run is a function of its configuration: batches depend on the seed and the step alone, learning rates
-    on the step alone, and a checkpoint holds everything else. So an interrupted run that is resumed gives the
-    same losses as one that was not (to the last bit on a CPU with a fixed number of threads).
+    A run by steps is a function of its configuration: batches depend on the seed and the step alone, learning
+    rates on the step alone, and a checkpoint holds everything else. So an interrupted run that is resumed
+    gives the same losses as one that was not (to the last bit on a CPU with a fixed number of threads). In a
+    run by minutes, learning rates depend on the clock.
 
     Args:
         config: See `load_config`.
         out: Folder for checkpoints, logs and pictures; default runs/<name>.
         resume: Checkpoint to go on from; a folder means its newest one.
         report: Called with the state of the run at every logged step.
+        state: A compact state (.npz, see `blindsr.training.state`). Where it is there, the run goes on from
+            it, with a schedule of its own; and the run writes it: at its end, or with a "stable" schedule
+            before the rate falls.
 
     Returns:
-        The last checkpoint. Ctrl-C and SIGTERM end the run after the step in hand, with a checkpoint.
+        The last checkpoint. Ctrl-C and SIGTERM end the run after the step in hand, with a checkpoint; of a
+        run that is killed all but the last `config.checkpoint_seconds` is there (latest.ckpt). weights.ckpt
+        beside it are the averaged weights alone.
 
     Raises:
         ConfigError: The configuration does not fit together, or not with the checkpoint.
@@ -82,208 +76,153 @@ def train(
         TrainingError: A loss is not finite; the message names the step's degradations.
     """
     out = out or Path("runs") / config.name
+    fabric = _launch(config)
+    torch.manual_seed(config.seed)
+    recipe = RECIPES[config.recipe](config)
+    with fabric.rank_zero_first():
+        recipe.load_data(fabric.device)
+    going_on = resume is not None or (state is not None and state.exists())
+    if config.init is not None and not going_on:
+        recipe.initialise(config.init)
+    network = _set_up(recipe, config, fabric)
+    average = WeightAverage(recipe.network, config.ema)
+    bfloat16 = computes_in_bfloat16(config, fabric.device)
+    take_step = TrainingStep(recipe, network, average, config, fabric.device, bfloat16)
+
+    at, earlier = Position(), {}
+    if resume is not None:
+        at = restore_checkpoint(resume, recipe, take_step.optimisers, average)
+        log.info("resumed at step %d", at.step)
+    elif state is not None and going_on:
+        earlier = read_state(state, recipe, take_step.optimisers, average)
+        at = Position(earlier["step"], first=earlier["step"], patches=earlier["patches"])
+        log.info("goes on from %s, after %d steps", state, at.step)
+    validation = recipe.validation()
+    files = Checkpoints(out, config, recipe, take_step.optimisers, average)
+    journal = RunJournal(out, report, fabric.is_global_zero)
+
+    def keep_state() -> None:
+        if state is not None and fabric.is_global_zero:
+            record = journal.record(at, earlier)
+            write_state(state, config, recipe, take_step.optimisers, average, record)
+
+    last, trunk_kept = out / "none", False
+    clock = Clock(config.steps, config.minutes, config.reserve, at.place)
+    journal.begin(at)
+    with _stop_requested() as stop:
+        for batch in _batches(recipe, at, clock, config, fabric):
+            if not trunk_kept and recipe.decays(at.place, clock.steps):
+                keep_state()
+                trunk_kept = True
+            stage = recipe.stage(at.step, at.place)
+            take_step(at, stage, recipe.prepare(batch))
+
+            rates = take_step.rates(stage, at.place)
+            at.step += 1
+            at.patches += recipe.patches
+            at.place = _agreed(clock.place(at.step - at.first), fabric)
+            ending = clock.over(at.place) or stop()
+            validating = at.step % config.validation.every == 0 or clock.over(at.place)
+            file = files.name(at) if ending else files.due(at)
+            # Reading losses waits for the device, so it is done for many steps at once.
+            if file or validating or at.step % config.log_every == 0:
+                losses = _read(take_step.meter, recipe, at, fabric)
+                journal.measure(at)
+                if fabric.is_global_zero and (file or validating):  # before validation, which takes long
+                    last = files.write(file or LATEST, at)
+                scores = None
+                if validation is not None and validating:
+                    with average.applied_to(recipe.network):
+                        recipe.network.eval()
+                        scores = validation.run(recipe.restore(), at.step, journal.writer, out, fabric.device)
+                        recipe.network.train()
+                journal.tell(at, at.place / clock.steps, losses, rates, scores)
+            if ending:
+                break
+    if fabric.is_global_zero:
+        files.write_weights(at)
+    if not trunk_kept:
+        keep_state()
+    journal.close()
+    fabric.barrier()
+    return last
+
+
+def _launch(config: TrainConfig) -> Fabric:
+    """The processes and devices of a run."""
     if config.threads:
         torch.set_num_threads(config.threads)
-    devices = config.devices
     fabric = Fabric(
         accelerator=config.accelerator,
-        devices=devices,
-        precision=config.precision,
+        devices=config.devices,
         # Steps that leave the ConditionNet alone have parameters without a gradient.
-        strategy=DDPStrategy(find_unused_parameters=True) if devices not in (1, "1") else "auto",
+        strategy="auto" if config.devices in (1, "1") else DDPStrategy(find_unused_parameters=True),
     )
     fabric.launch()
     if fabric.device.type == "cpu":
         keep_freed_memory(config.keep_memory)
-    torch.manual_seed(config.seed)
-    recipe = RECIPES[config.recipe](config)
-    with fabric.rank_zero_first():
-        recipe.load_data()
-    validation = recipe.validation()
+    return fabric
 
-    if config.init is not None and resume is None:
-        recipe.initialise(config.init)
-    bare = recipe.network.to(fabric.device)
-    others = [*recipe.companions.values(), *recipe.fixed]
-    modules = [bare, *(other.to(fabric.device) for other in others)]
-    if config.channels_last:
-        for module in modules:
+
+def _set_up(recipe: Recipe, config: TrainConfig, fabric: Fabric) -> Any:  # noqa: ANN401
+    """Bring all networks to the device; returns what is trained, wrapped where several devices train."""
+    for module in (recipe.network, *recipe.companions.values(), *recipe.fixed):
+        module.to(fabric.device)
+        if config.channels_last:
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    fused = fabric.device.type in ("cpu", "cuda")
-    optimisers = {}
-    for name, parameters in recipe.parameters.items():
-        section, _, _ = recipe.section(name, 0)
-        optimisers[name] = torch.optim.Adam(parameters, lr=section.lr, betas=section.betas, fused=fused)
-    network, *wrapped = fabric.setup(bare, *optimisers.values())
+    if fabric.world_size == 1:
+        return recipe.network
+    network = fabric.setup_module(recipe.network)
     for method in recipe.methods:
         network.mark_forward_method(method)
-    wrapped_optimisers = dict(zip(optimisers, wrapped, strict=True))
-    average = WeightAverage(bare, config.ema)
-    start = 0
-    if resume is not None:
-        start = _restore(newest_checkpoint(resume), recipe, optimisers, average)
-        log.info("resumed at step %d", start)
+    return network
 
-    dataset = recipe.dataset(fabric.global_rank)
-    loader: Any = DataLoader(
-        dataset,
-        batch_size=None,
-        sampler=range(start, config.steps),
-        num_workers=recipe.workers,
-        persistent_workers=recipe.workers > 0,
-        prefetch_factor=4 if recipe.workers else None,
-        # Else making the loader draws from the global generator, whose state a resumed run has just restored.
-        generator=torch.Generator(),
-    )
-    writer = _summary_writer(out) if fabric.is_global_zero else None
-    pending: list[tuple[int, dict[str, Tensor]]] = []
-    clock, last, step = time.perf_counter(), out / "none", start
-    with _stop_requested() as stop:
-        for step, batch in enumerate(loader, start):
-            groups = recipe.updated(step)
-            # Fabric itself casts in `forward` alone, and recipes call other methods.
-            with fabric.autocast():
-                losses = recipe.losses(network, batch, fabric)
-            fabric.backward(losses["total"])
-            for name in groups:
-                optimiser = wrapped_optimisers[name]
-                section, place, places = recipe.section(name, step)
-                for group in optimiser.param_groups:
-                    group["lr"], group["betas"] = learning_rate(section, place, places), section.betas
-                if section.clip:
-                    # Parameters by group: a clip of the whole network would mix the two optimisations.
-                    torch.nn.utils.clip_grad_norm_(recipe.parameters[name], section.clip)
-                optimiser.step()
-            for optimiser in wrapped_optimisers.values():
-                optimiser.zero_grad()
-            average.update(bare)
-            pending.append((step, {name: value.detach() for name, value in losses.items()}))
 
-            done = step + 1
-            stopping = stop() or done == config.steps
-            # Reading a loss waits for the device, so it is done for many steps at once.
-            if done % config.log_every == 0 or done % config.checkpoint_every == 0 or stopping:
-                means = _check(pending, dataset)
-                seconds = (time.perf_counter() - clock) / len(pending)
-                table = None
-                if validation is not None and (done % config.validation.every == 0 or done == config.steps):
-                    with average.applied_to(bare):
-                        bare.eval()
-                        table = validation.run(recipe.restore(), done, writer, out)
-                        bare.train()
-                if writer is not None:
-                    for name, value in means.items():
-                        writer.add_scalar(name if "/" in name else f"loss/{name}", value, done)
-                    for name in groups:
-                        writer.add_scalar(f"learning_rate/{name}", recipe.rate(name, step), done)
-                    writer.add_scalar("seconds_per_step", seconds, done)
-                if report is not None and fabric.is_global_zero:
-                    told = {name: value for name, value in means.items() if "/" not in name}
-                    report(Progress(done, config.steps, told, seconds, table))
-                pending, clock = [], time.perf_counter()
-            if done % config.checkpoint_every == 0 or stopping:
-                last = out / f"step-{done:08d}.ckpt"
-                if fabric.is_global_zero:
-                    _save(last, config, recipe, optimisers, average, done)
-                    for old in sorted(out.glob("step-*.ckpt"))[: -config.keep]:
-                        old.unlink()
-                fabric.barrier()
-            if stopping:
+def _batches(
+    recipe: Recipe, at: Position, clock: Clock, config: TrainConfig, fabric: Fabric
+) -> Iterator[Any]:
+    """The batches from where the run is to the end of its schedule, phase by phase."""
+    while not clock.over(at.place):
+        phase = recipe.phase(at.place)
+        if phase != at.phase:
+            recipe.enter(phase)
+            at.phase = phase
+        end = at.first + config.steps if config.minutes is None else sys.maxsize
+        loader: Any = DataLoader(
+            recipe.dataset(fabric.global_rank, phase),
+            batch_size=None,
+            sampler=range(at.step, end),
+            num_workers=recipe.workers,
+            prefetch_factor=4 if recipe.workers else None,
+            # Else making the loader draws from the global generator, whose state a resumed run has restored.
+            generator=torch.Generator(),
+        )
+        for batch in loader:
+            yield batch
+            if clock.over(at.place) or recipe.phase(at.place) != phase:
                 break
-    if writer is not None:
-        writer.close()
-    return last
 
 
-def newest_checkpoint(path: Path) -> Path:
-    """`path` itself, or the newest checkpoint in it if it is a folder.
+def _agreed(place: float, fabric: Fabric) -> float:
+    """What the first of several processes says of the time."""
+    return place if fabric.world_size == 1 else float(fabric.broadcast(place))
+
+
+def _read(meter: LossMeter, recipe: Recipe, at: Position, fabric: Fabric) -> dict[str, float]:
+    """Means of the losses since the last reading.
 
     Raises:
-        ModelError: There is none.
+        TrainingError: One of them was not finite.
     """
-    if not path.is_dir():
-        return path
-    checkpoints = sorted(path.glob("step-*.ckpt"))
-    if not checkpoints:
-        raise ModelError(f"{path}: no checkpoint (step-*.ckpt) to resume from")
-    return checkpoints[-1]
-
-
-def _check(pending: list[tuple[int, dict[str, Tensor]]], dataset: Dataset[Any]) -> dict[str, float]:
-    """Means of the losses since the last check, each over the steps that have it."""
-    values: dict[str, list[float]] = {}
-    for step, losses in pending:
-        for name, tensor in losses.items():
-            value = float(tensor)
-            if not torch.isfinite(tensor):
-                raise TrainingError(
-                    f"the {name} loss is {value} at {dataset[step]}; resume from the last checkpoint with a "
-                    "lower learning rate, or with gradient clipping (optimiser.clip)"
-                )
-            values.setdefault(name, []).append(value)
-    return {name: sum(v) / len(v) for name, v in values.items()}
-
-
-def _save(
-    path: Path,
-    config: TrainConfig,
-    recipe: Recipe,
-    optimisers: dict[str, torch.optim.Adam],
-    average: WeightAverage,
-    step: int,
-) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    content = {
-        "format": FORMAT,
-        "network": config.network,
-        "state": recipe.network.state_dict(),
-        "companions": {name: companion.state_dict() for name, companion in recipe.companions.items()},
-        "ema": average.state_dict(),
-        "ema_updates": average.updates,
-        "optimisers": {name: optimiser.state_dict() for name, optimiser in optimisers.items()},
-        "step": step,
-        "config": config.model_dump(mode="json"),
-        "rng": torch.get_rng_state(),
-        "rng_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-    }
-    with atomic_path(path) as temporary:
-        torch.save(content, temporary)
-
-
-def _restore(
-    path: Path, recipe: Recipe, optimisers: dict[str, torch.optim.Adam], average: WeightAverage
-) -> int:
-    content = read_tensors(path)
-    if content.get("format") != FORMAT or "optimisers" not in content:
-        raise ModelError(f"{path}: not a checkpoint of a training run")
-    if content["network"] != recipe.spec:
-        raise ConfigError(
-            f"{path}: it was trained as {content['network']}, the configuration says {recipe.spec}"
+    losses, bad = meter.read()
+    if bad is not None:
+        name = next(name for name, value in losses.items() if not math.isfinite(value))
+        batch = recipe.dataset(fabric.global_rank, at.phase or "")[bad]
+        raise TrainingError(
+            f"the {name} loss is {losses[name]} at {batch}; resume from the last checkpoint with a "
+            "lower learning rate, or with gradient clipping (optimiser.clip)"
         )
-    companions = content.get("companions", {})
-    if companions.keys() != recipe.companions.keys() or content["optimisers"].keys() != optimisers.keys():
-        raise ConfigError(f"{path}: it was trained with other criteria than the configuration says")
-    recipe.network.load_state_dict(content["state"])
-    for name, companion in recipe.companions.items():
-        try:
-            companion.load_state_dict(companions[name])
-        except RuntimeError:
-            raise ConfigError(f"{path}: its {name} is not the one that the configuration says") from None
-    average.load_state_dict(content["ema"], content["ema_updates"])
-    for name, optimiser in optimisers.items():
-        optimiser.load_state_dict(content["optimisers"][name])
-    torch.set_rng_state(content["rng"])
-    if content["rng_cuda"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(content["rng_cuda"])
-    return int(content["step"])
-
-
-def _summary_writer(out: Path) -> SummaryWriter:
-    from torch.utils.tensorboard import SummaryWriter
-
-    # Silence a notice about a feature of TensorBoard that needs another framework.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    return SummaryWriter(str(out / "tensorboard"))
+    return losses
 
 
 @contextmanager

@@ -3,20 +3,49 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
-from lightning.fabric import Fabric
+import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from blindsr.degradation import TaskSpace, read_space
 from blindsr.errors import ConfigError, InputError
 from blindsr.network import Restorer
-from blindsr.training.config import CMDSRConfig, CriaConfig, OptimiserSection
+from blindsr.training.config import CMDSRConfig, CriaConfig, CropSection, DataSection, OptimiserSection
 from blindsr.training.initial import load_initial
-from blindsr.training.schedule import learning_rate
+from blindsr.training.schedule import decays_from
 from blindsr.training.validation import Restore, Validation
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One kind of step: steps of a stage do the same operations on tensors of the same shapes.
+
+    Args:
+        name: What logs and messages call it.
+        groups: The parameter groups that it updates.
+        measured: It also logs the gradients of the criteria.
+    """
+
+    name: str
+    groups: tuple[str, ...]
+    measured: bool = False
+
+
+@dataclass
+class Losses:
+    """What a step makes of a batch.
+
+    Args:
+        objectives: Scalars to be minimised, each with the parameter groups that it is differentiated by.
+        logged: Scalars by name; one without a slash is that of a loss.
+    """
+
+    objectives: list[tuple[Tensor, tuple[str, ...]]]
+    logged: dict[str, Tensor]
 
 
 class Recipe(ABC):
@@ -26,8 +55,9 @@ class Recipe(ABC):
         network: What is trained, averaged and exported.
         companions: Networks that checkpoints keep beside it (and that may be trained), by name.
         fixed: Networks that only judge: on the training device, and in no checkpoint.
-        workers: Processes that make batches; 0: the training process itself.
+        workers: Processes that draw batches; 0: the training process itself.
         parameters: What is optimised, in groups; each has an Adam of its own.
+        patches: Patches that the network restores in a step.
         methods: Methods of `network` that run it, beside calling it.
     """
 
@@ -36,15 +66,31 @@ class Recipe(ABC):
     fixed: list[nn.Module]
     workers: int
     parameters: dict[str, list[nn.Parameter]]
+    patches: int
     methods: tuple[str, ...] = ()
 
     @abstractmethod
-    def load_data(self) -> None:
-        """Find the photos and decode them; the processes of a machine do it one after the other."""
+    def load_data(self, device: torch.device) -> None:
+        """Find the photos and decode them; the processes of a machine do it one after the other.
+
+        Args:
+            device: Where the run trains, so where patches are cut and degraded.
+        """
+
+    def phase(self, place: float) -> str:
+        """The part of the run that a place of the schedule lies in; batches may differ between parts."""
+        return ""
+
+    def enter(self, phase: str) -> None:  # noqa: B027 - most recipes have nothing to do
+        """A phase begins now (and is not resumed)."""
 
     @abstractmethod
-    def dataset(self, rank: int) -> Dataset[Any]:
-        """The batches of this run; item k is that of step k, and tells as text where it comes from."""
+    def dataset(self, rank: int, phase: str = "") -> Dataset[Any]:
+        """The batches of a phase; item k is that of step k, and tells as text where it comes from."""
+
+    @abstractmethod
+    def prepare(self, batch: Any) -> dict[str, Tensor]:  # noqa: ANN401
+        """Bring an item of the dataset to what `losses` takes: what cannot be part of a recorded step."""
 
     @abstractmethod
     def validation(self) -> Validation | None:
@@ -55,30 +101,35 @@ class Recipe(ABC):
         """How validation restores a photo by `network` as it is."""
 
     @abstractmethod
-    def section(self, group: str, step: int) -> tuple[OptimiserSection, int, int]:
-        """How a parameter group is optimised: the section, and the step's place among so many steps."""
+    def section(self, group: str, place: float) -> tuple[OptimiserSection, float, float]:
+        """How a parameter group is optimised: the section, and the place in a schedule of such a length."""
+
+    def decays(self, place: float, places: float) -> bool:
+        """Whether a "stable" rate is falling towards the end of the run, at this place of `places`."""
+        for group in self.parameters:
+            section, at, length = self.section(group, place)
+            lasts = place - at + length >= places  # the last part of the run
+            if section.schedule == "stable" and lasts and at > decays_from(section, length):
+                return True
+        return False
 
     @abstractmethod
-    def updated(self, step: int) -> list[str]:
-        """Which parameter groups this step updates."""
+    def stage(self, step: int, place: float) -> Stage:
+        """What kind of step comes."""
 
-    def begun(self, step: int) -> list[str]:
-        """Parameter groups that this step does not leave as they are by their section's `after`."""
-        sections = {name: self.section(name, step) for name in self.parameters}
-        return [name for name, (section, place, _) in sections.items() if place >= section.after]
+    def begun(self, place: float) -> tuple[str, ...]:
+        """Parameter groups that their section's `after` does not leave as they are."""
+        sections = {name: self.section(name, place) for name in self.parameters}
+        return tuple(name for name, (section, at, _) in sections.items() if at >= section.after)
 
     @abstractmethod
-    def losses(self, network: Any, batch: Any, fabric: Fabric) -> dict[str, Tensor]:  # noqa: ANN401
-        """Run the networks on a batch.
+    def losses(self, network: Any, inputs: Mapping[str, Tensor], stage: Stage) -> Losses:  # noqa: ANN401
+        """Run the networks on a batch. Tensors in, tensors out: it may be recorded (see `TrainingStep`).
 
         Args:
-            network: `self.network`, as Fabric wrapped it.
-            batch: One item of the dataset.
-            fabric: Says on which device.
-
-        Returns:
-            Scalars: "total", which is to be differentiated, and what else is to be logged. A name without a
-            slash is that of a loss.
+            network: `self.network`, or what wraps it where several devices train.
+            inputs: What `prepare` gave, on the training device.
+            stage: What kind of step it is.
         """
 
     def initialise(self, path: str) -> None:
@@ -89,10 +140,6 @@ class Recipe(ABC):
     @abstractmethod
     def spec(self) -> dict[str, Any]:
         """Hyper-parameters of the network."""
-
-    def rate(self, group: str, step: int) -> float:
-        """Learning rate of a parameter group."""
-        return learning_rate(*self.section(group, step))
 
 
 def degradation_space(config: CMDSRConfig | CriaConfig) -> TaskSpace:
@@ -105,6 +152,11 @@ def degradation_space(config: CMDSRConfig | CriaConfig) -> TaskSpace:
         return replace(read_space(config.data.degradations), scale=config.data.scale)
     except InputError as error:
         raise ConfigError(f"data.degradations: {error}") from None
+
+
+def degrades_in_batches(data: DataSection | CropSection, device: torch.device) -> bool:
+    """Whether patches are degraded all in one go: a GPU launches less then, a CPU computes more."""
+    return data.degrade == "batched" or (data.degrade == "auto" and device.type == "cuda")
 
 
 def need_one_device(config: CMDSRConfig | CriaConfig, why: str) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 # ITU-R BT.601, studio swing, for RGB in [0, 1] and Y in [16, 235]: the first row of MATLAB's rgb2ycbcr.
-_RGB_TO_Y = np.array([65.481, 128.553, 24.966])
-_Y_OFFSET = 16.0
+RGB_TO_Y = np.array([65.481, 128.553, 24.966])
+Y_OFFSET = 16.0
 
 
 def rgb_to_y(picture: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -19,5 +19,5 @@ def rgb_to_y(picture: NDArray[np.floating]) -> NDArray[np.float64]:
     Returns:
         Y, (H, W), 16 for black and 235 for white.
     """
-    luma: NDArray[np.float64] = np.asarray(picture, np.float64) @ _RGB_TO_Y + _Y_OFFSET
+    luma: NDArray[np.float64] = np.asarray(picture, np.float64) @ RGB_TO_Y + Y_OFFSET
     return luma

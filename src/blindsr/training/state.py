@@ -1,0 +1,254 @@
+"""The compact state of a model: what a later run, on any machine, goes on from, small enough to be committed.
+
+A checkpoint of a run holds three numbers beside every weight, and resumes to the last bit. A state holds
+about seven bytes a weight: the weights themselves, how far their average is from them in bfloat16, and Adam's
+second moment in 8 bit on a logarithmic scale. The first moment is dropped: the warm-up of the next run makes
+it again. Beside it lies a JSON file that says what it is and how it came to be.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from blindsr.errors import ConfigError, ModelError
+from blindsr.files import atomic_path
+from blindsr.training.config import TrainConfig
+from blindsr.training.ema import WeightAverage
+from blindsr.training.recipe import Recipe
+
+FORMAT = "blindsr-state-1"
+_BLOCK, _OCTAVES, _LEVELS = 256, 24.0, 254
+"""Second moments are told relative to the largest of their block, over so many powers of two, in so many
+steps beside zero: to 3 %, which is 1.6 % of a step."""
+
+
+def write_state(
+    path: Path,
+    config: TrainConfig,
+    recipe: Recipe,
+    optimisers: dict[str, torch.optim.Adam],
+    average: WeightAverage,
+    record: dict[str, Any],
+) -> None:
+    """Write a state, and the JSON beside it.
+
+    Args:
+        path: The file, .npz.
+        config: Of the run that reached it.
+        recipe: Its network and companions are kept.
+        optimisers: Their second moments are kept.
+        average: The averaged weights.
+        record: What the JSON says of the run: "step", "patches", "phase", "runs", ...
+    """
+    weights = _floating(_tensors(recipe))
+    away = [average.average[name] - tensor for name, tensor in _floating(recipe.network.state_dict()).items()]
+    moments = {name: _second_moments(optimiser) for name, optimiser in optimisers.items()}
+    codes = {name: _to_codes(values) for name, values in moments.items()}
+    header = {
+        "format": FORMAT,
+        "network": recipe.spec,
+        "shapes": {name: list(tensor.shape) for name, tensor in weights.items()},
+        "updates": average.updates,
+        "steps": {name: _steps(optimiser) for name, optimiser in optimisers.items()},
+    }
+    arrays: dict[str, NDArray[Any]] = {
+        "header": np.frombuffer(json.dumps(header).encode(), np.uint8),
+        "weights": _planes(_flat(weights.values()).numpy()),
+        "average": _planes(_flat(away).to(torch.bfloat16).view(torch.int16).numpy()),
+    }
+    for name, (code, tops) in codes.items():
+        arrays[f"moment/{name}"], arrays[f"tops/{name}"] = code, tops
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    content = buffer.getvalue()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    described = {
+        "format": FORMAT,
+        "model": config.name,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "bytes": len(content),
+        **record,
+        "configuration": config.model_dump(mode="json"),
+    }
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+    with atomic_path(path.with_suffix(".json")) as temporary:
+        temporary.write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
+
+
+def read_state(
+    path: Path, recipe: Recipe, optimisers: dict[str, torch.optim.Adam], average: WeightAverage
+) -> dict[str, Any]:
+    """Go on from a state. Companions that it does not have stay as they are.
+
+    Args:
+        path: The file, .npz, with its JSON beside it.
+        recipe: Its networks take the weights.
+        optimisers: They take the second moments.
+        average: Takes the averaged weights.
+
+    Returns:
+        What the JSON says.
+
+    Raises:
+        ModelError: It is damaged, or no state; or not the one that its JSON speaks of.
+        ConfigError: It is another network's.
+    """
+    content, record = _read_files(path)
+    try:
+        _check_size(content, sum(tensor.numel() for tensor in _tensors(recipe).values()))
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            found = {name: arrays[name] for name in arrays.files}
+        header = json.loads(found["header"].tobytes())
+        shapes = {name: tuple(shape) for name, shape in header["shapes"].items()}
+        flat = torch.from_numpy(_whole(found["weights"], np.float32))
+        away = torch.from_numpy(_whole(found["average"], np.int16)).view(torch.bfloat16).float()
+    except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise ModelError(f"{path}: not a whole state ({error})") from None
+    if header["network"] != recipe.spec:
+        raise ConfigError(f"{path}: it is of {header['network']}, the configuration says {recipe.spec}")
+    weights = _cut(flat, shapes)
+    own = {k: tuple(v.shape) for k, v in _floating(_tensors(recipe)).items()}
+    known = {name: tensor for name, tensor in weights.items() if own.get(name) == tuple(tensor.shape)}
+    network = [name for name in own if name.startswith("network/")]
+    if not set(network) <= known.keys():
+        raise ConfigError(f"{path}: its weights are not those of the configuration's network")
+    with torch.no_grad():
+        for name, tensor in _tensors(recipe).items():
+            if name in known:
+                tensor.copy_(known[name])
+        differences = _cut(away, {name: own[name] for name in network})
+        averaged = {name.removeprefix("network/"): known[name] + differences[name] for name in network}
+        average.load_state_dict(averaged, int(header["updates"]))
+    for name, optimiser in optimisers.items():
+        if f"moment/{name}" in found:
+            _set_moments(optimiser, found[f"moment/{name}"], found[f"tops/{name}"], header["steps"][name])
+    return record
+
+
+def _read_files(path: Path) -> tuple[bytes, dict[str, Any]]:
+    beside = path.with_suffix(".json")
+    try:
+        content, record = path.read_bytes(), json.loads(beside.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"{error.filename}: cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError):
+        raise ModelError(f"{beside}: not JSON") from None
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        raise ModelError(f"{beside}: does not speak of a state")
+    if record.get("sha256") != hashlib.sha256(content).hexdigest():
+        raise ModelError(f"{path}: not what {beside.name} speaks of (another SHA-256); get both again")
+    return content, record
+
+
+def _check_size(content: bytes, weights: int) -> None:
+    """Refuse what would unpack to far more than a state of so many weights."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        if sum(member.file_size for member in archive.infolist()) > 64 * weights + 2**20:
+            raise ValueError(f"it is far larger than the state of {weights} weights")
+
+
+def _tensors(recipe: Recipe) -> dict[str, Tensor]:
+    """All that is kept of a recipe's networks, by name."""
+    modules = {"network": recipe.network, **{f"companions/{k}": v for k, v in recipe.companions.items()}}
+    return {f"{where}/{k}": v for where, module in modules.items() for k, v in module.state_dict().items()}
+
+
+def _floating(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point()}
+
+
+def _flat(tensors: Iterable[Tensor]) -> Tensor:
+    return torch.cat([torch.zeros(0), *(tensor.detach().float().cpu().flatten() for tensor in tensors)])
+
+
+def _cut(flat: Tensor, shapes: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
+    """Take a flat tensor apart again.
+
+    Raises:
+        ModelError: It has not as many numbers as the shapes.
+    """
+    sizes = [int(np.prod(shape)) for shape in shapes.values()]
+    if sum(sizes) != len(flat):
+        raise ModelError(f"a state of {len(flat)} numbers for {sum(sizes)} weights; it is damaged")
+    parts = flat.split(sizes)
+    return {name: part.view(shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
+
+
+def _planes(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """The bytes of numbers, all first ones before all second ones, (size, n): exponents compress well."""
+    return np.ascontiguousarray(values.view(np.uint8).reshape(len(values), values.itemsize).T)
+
+
+def _whole(planes: NDArray[np.uint8], kind: type) -> NDArray[Any]:
+    """What `_planes` took apart."""
+    size = np.dtype(kind).itemsize
+    if planes.dtype != np.uint8 or planes.ndim != 2 or planes.shape[0] != size:
+        raise ValueError("bytes of another kind of number")
+    return np.ascontiguousarray(planes.T).reshape(-1).view(kind)
+
+
+def _second_moments(optimiser: torch.optim.Adam) -> NDArray[np.float32]:
+    """Adam's second moments side by side; zeros where it has not stepped yet."""
+    parts = []
+    for group in optimiser.param_groups:
+        for parameter in group["params"]:
+            moment = optimiser.state.get(parameter, {}).get("exp_avg_sq")
+            parts.append(torch.zeros_like(parameter) if moment is None else moment)
+    moments: NDArray[np.float32] = _flat(parts).numpy()
+    return moments
+
+
+def _steps(optimiser: torch.optim.Adam) -> int:
+    return max((int(state["step"]) for state in optimiser.state.values() if state), default=0)
+
+
+def _to_codes(values: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Second moments in 8 bit, and the largest of each block."""
+    padded = np.zeros(-(-len(values) // _BLOCK) * _BLOCK, np.float32)
+    padded[: len(values)] = values
+    blocks = padded.reshape(-1, _BLOCK)
+    tops = blocks.max(1, keepdims=True, initial=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        octaves = np.log2(blocks / tops)
+    codes = 1 + np.rint(_LEVELS * (1 + octaves / _OCTAVES))
+    codes = np.where(blocks > 0, codes.clip(1, _LEVELS + 1), 0).astype(np.uint8)
+    return codes.reshape(-1)[: len(values)], tops[:, 0]
+
+
+def _to_values(codes: NDArray[np.uint8], tops: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What `_to_codes` made codes of, nearly."""
+    octaves = ((codes.astype(np.float32) - 1) / _LEVELS - 1) * _OCTAVES
+    top = np.repeat(tops, _BLOCK)[: len(codes)]
+    return np.where(codes > 0, top * np.exp2(octaves), 0).astype(np.float32)
+
+
+def _set_moments(
+    optimiser: torch.optim.Adam, codes: NDArray[np.uint8], tops: NDArray[np.float32], steps: int
+) -> None:
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    sizes = [parameter.numel() for parameter in parameters]
+    if sum(sizes) != len(codes) or len(tops) != -(-len(codes) // _BLOCK) or not steps:
+        return  # the group is another one now, or never stepped: its moments begin anew
+    settings = optimiser.param_groups[0]
+    values = torch.from_numpy(_to_values(codes, tops)).split(sizes)
+    for parameter, value in zip(parameters, values, strict=True):
+        device = parameter.device if settings["capturable"] or settings["fused"] else torch.device("cpu")
+        second = torch.zeros_like(parameter, memory_format=torch.preserve_format)
+        second.copy_(value.view(parameter.shape))
+        optimiser.state[parameter] = {
+            "step": torch.tensor(float(steps), device=device),
+            "exp_avg": torch.zeros_like(parameter, memory_format=torch.preserve_format),
+            "exp_avg_sq": second,
+        }

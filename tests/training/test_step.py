@@ -1,0 +1,118 @@
+"""A step as one function: no waiting for the device, no broken graphs, and losses that are summed there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from blindsr.training import load_config, train
+from blindsr.training.checkpoint import Position
+from blindsr.training.ema import WeightAverage
+from blindsr.training.loop import RECIPES
+from blindsr.training.meter import LossMeter
+from blindsr.training.recipe import Recipe
+from blindsr.training.step import TrainingStep
+
+CPU = torch.device("cpu")
+SETTINGS = {
+    "cmdsr": ["loss.structural=50", "loss.regression=0.3", "data.degrade=batched"],
+    "cria": ["pixel_steps=2", "contrast.regression=structure"],
+}
+
+
+def recipe_of(config_file: Path, *overrides: str) -> tuple[Recipe, Any]:
+    config = load_config(config_file)
+    config = load_config(config_file, [*SETTINGS[config.recipe], *overrides])
+    torch.manual_seed(0)
+    recipe = RECIPES[config.recipe](config)
+    recipe.load_data(CPU)
+    return recipe, config
+
+
+class Waiting(TorchDispatchMode):
+    """Counts what a graph cannot be recorded of: numbers brought to the host, and made of the host's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func._schema.name.split("::")[1]
+        if name in ("_local_scalar_dense", "nonzero", "is_nonzero", "item", "lift_fresh", "masked_select"):
+            self.found[name] += 1
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("step", [0, 1, 2, 3])
+def test_a_step_never_waits_for_the_device(any_config_file: Path, step: int) -> None:
+    recipe, config = recipe_of(any_config_file)
+    average = WeightAverage(recipe.network, 0.9)
+    take = TrainingStep(recipe, recipe.network, average, config, CPU, bfloat16=False)
+    at = Position(step, place=step)
+    stage = recipe.stage(step, step)
+    inputs = recipe.prepare(recipe.dataset(0, recipe.phase(step))[step])
+    take(at, stage, inputs)  # optimisers allocate in the first
+    watch = Waiting()
+    for (
+        optimiser
+    ) in take.optimisers.values():  # its own step on a CPU reads a number; a recorded one does not
+        optimiser.step = lambda: None  # type: ignore[assignment]
+    with watch:
+        take._run(step, stage, inputs)
+    assert not watch.found, watch.found
+
+
+@pytest.mark.parametrize("step", [0, 3])
+def test_losses_compile_without_a_break(any_config_file: Path, step: int) -> None:
+    recipe, _ = recipe_of(any_config_file, "log_every=100")
+    stage = recipe.stage(step, step)
+    inputs = recipe.prepare(recipe.dataset(0, recipe.phase(step))[step])
+    torch._dynamo.reset()
+    compiled = torch.compile(recipe.losses, fullgraph=True, backend="eager")
+    expected = recipe.losses(recipe.network, inputs, stage).logged
+    state = {name: module.state_dict() for name, module in recipe.companions.items()}
+    found = compiled(recipe.network, inputs, stage).logged
+    assert found.keys() == expected.keys()
+    if "discriminator" not in state:  # whose spectral norms move with every call
+        for name, value in expected.items():
+            torch.testing.assert_close(found[name], value)
+
+
+def test_batched_tasks_are_the_same_as_one_by_one(config_file: Path) -> None:
+    (batched, _), (each, _) = recipe_of(config_file), recipe_of(config_file, "data.degrade=each")
+    different = total = 0
+    for step in range(12):
+        pairs = [
+            recipe.halves(recipe.prepare(recipe.dataset(0)[step]))  # type: ignore[attr-defined]
+            for recipe in (batched, each)
+        ]
+        torch.testing.assert_close(pairs[0][1], pairs[1][1])
+        difference = (pairs[0][0] - pairs[1][0]).abs() * 255
+        different, total = different + int((difference > 0.5).sum()), total + difference.numel()
+    assert different < 2e-3 * total  # blocks of JPEG may fall to either side
+
+
+def test_a_run_with_batched_tasks(config_file: Path, tmp_path: Path) -> None:
+    reports: list[Any] = []
+    settings = ["data.degrade=batched", "data.shrink=0.6", "data.workers=1"]
+    train(load_config(config_file, settings), tmp_path / "run", report=reports.append)
+    assert [p.step for p in reports] == list(range(1, 7))
+    assert all(p.losses["pixel"] > 0 for p in reports)
+
+
+def test_a_meter_has_means_and_the_first_step_that_was_not_finite() -> None:
+    meter = LossMeter(CPU)
+    for step, value in enumerate([1.0, 3.0, float("nan"), float("inf"), 2.0], 10):
+        losses = {"total": torch.tensor(value), **({"other": torch.tensor(5.0)} if step < 12 else {})}
+        meter.begin(step)
+        meter.count(meter.add(losses))
+        if step == 11:
+            assert meter.read() == ({"total": 2.0, "other": 5.0}, None)
+    means, bad = meter.read()
+    assert bad == 12 and set(means) == {"total"}
+    assert meter.read() == ({}, None)
