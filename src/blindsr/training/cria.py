@@ -104,7 +104,7 @@ class CriaRecipe(Recipe):
 
     def __init__(self, config: CriaConfig) -> None:
         self.config, self.companions, self.fixed = config, {}, []
-        self.workers, self.patches = config.data.workers, config.data.batch
+        self.workers = config.data.workers
         network = build_network(config.network)
         if not isinstance(network, Cria):
             raise ConfigError("recipe cria trains a network of cria alone, not of basenet and condition")
@@ -216,6 +216,10 @@ class CriaRecipe(Recipe):
         if groups == ("discriminator",):
             return Stage("discriminator", groups)
         return Stage(ALL, groups, measured=(step + 1) % self.config.log_every == 0)
+
+    def patches(self, stage: Stage) -> int:
+        """See `Recipe.patches`."""
+        return self.config.data.batch
 
     def initialise(self, path: str) -> None:
         """Start from the same network's weights, or those of another with the same trunk (ESRGAN, say)."""

@@ -23,6 +23,7 @@ from blindsr.training.checkpoint import LATEST, Checkpoints, Position, restore_c
 from blindsr.training.cmdsr import CMDSRRecipe
 from blindsr.training.config import TrainConfig
 from blindsr.training.cria import CriaRecipe
+from blindsr.training.distilled import DistilledRecipe
 from blindsr.training.ema import WeightAverage
 from blindsr.training.journal import Progress, RunJournal
 from blindsr.training.meter import LossMeter
@@ -39,7 +40,11 @@ class TrainingError(BlindSRError):
     """A run that cannot go on, for instance because a loss is not finite."""
 
 
-RECIPES: dict[str, Callable[[Any], Recipe]] = {"cmdsr": CMDSRRecipe, "cria": CriaRecipe}
+RECIPES: dict[str, Callable[[Any], Recipe]] = {
+    "cmdsr": CMDSRRecipe,
+    "cria": CriaRecipe,
+    "distilled": DistilledRecipe,
+}
 
 
 def train(
@@ -119,7 +124,7 @@ def train(
 
             rates = take_step.rates(stage, at.place)
             at.step += 1
-            at.patches += recipe.patches
+            at.patches += recipe.patches(stage)
             at.place = _agreed(clock.place(at.step - at.first), fabric)
             ending = clock.over(at.place) or stop()
             validating = at.step % config.validation.every == 0 or clock.over(at.place)
