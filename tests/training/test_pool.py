@@ -1,4 +1,4 @@
-"""The pool of pairs: what is in it is what `degrade` makes, what is drawn is cut and turned alike in LR and HR."""
+"""The pool of pairs: it holds what `degrade` makes, and LR and HR are cut and turned alike."""
 
 from __future__ import annotations
 
