@@ -38,7 +38,7 @@ _FAULTS = (
 """What files raise that are not what they should be."""
 _BLOCK, _OCTAVES, _LEVELS = 256, 24.0, 254
 """Second moments are told relative to the largest of their block, over so many powers of two, in so many
-steps beside zero: to 3 %, which is 1.6 % of a step."""
+steps beside zero: to 3 %, which is 1.6 % of a step. Smaller ones are told as the smallest of the scale."""
 
 
 def write_state(
