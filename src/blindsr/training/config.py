@@ -185,9 +185,9 @@ class TrainConfig(Section):
     seed: int = 0
     steps: int = Field(1_000_000, ge=1)
     """Length of the run. With `minutes` it says only what the schedules mean by a step: `warmup`, `after`."""
-    minutes: float | None = Field(None, gt=0)
+    minutes: float | None = Field(None, gt=0, allow_inf_nan=False)
     """Length of the run by the clock, however fast it is: schedules move by the share of it that is gone."""
-    reserve: float = Field(25.0, ge=0, validate_default=True)
+    reserve: float = Field(25.0, ge=0, allow_inf_nan=False, validate_default=True)
     """minutes: so many seconds before their end the last step is done, and all files are written after it."""
     init: str | None = None
     """Weights to start from: a checkpoint, or a model's name or folder; None: random ones."""
