@@ -51,6 +51,15 @@ def assert_same(one: Any, other: Any) -> None:
         assert one == other
 
 
+def assert_same_training(rest: dict[str, Any], whole: dict[str, Any]) -> None:
+    """All but what tells of the runs: a resumed one is two."""
+    runs = [state.pop("runs") for state in (rest, whole)]
+    assert [sum(run["steps"] for run in told) for told in runs] == [whole["step"]] * 2
+    assert [sum(run["patches"] for run in told) for told in runs] == [whole["patches"]] * 2
+    assert [len(told) for told in runs] == [2, 1]
+    assert_same(rest, whole)
+
+
 def test_resumed_equals_uninterrupted_to_the_last_bit(any_config_file: Path, tmp_path: Path) -> None:
     config_file = any_config_file
     whole, whole_state = run(config_file, tmp_path / "whole", "checkpoint_every=3")
@@ -61,7 +70,7 @@ def test_resumed_equals_uninterrupted_to_the_last_bit(any_config_file: Path, tmp
     assert [p.losses for p in rest] == [p.losses for p in whole[3:]]
     assert rest[-1].scores == whole[-1].scores and whole[-1].scores is not None
     del whole_state["config"], rest_state["config"]  # checkpoint_every differs
-    assert_same(rest_state, whole_state)
+    assert_same_training(rest_state, whole_state)
 
 
 def test_ctrl_c_leaves_a_checkpoint_to_go_on_from(any_config_file: Path, tmp_path: Path) -> None:
@@ -78,7 +87,7 @@ def test_ctrl_c_leaves_a_checkpoint_to_go_on_from(any_config_file: Path, tmp_pat
     assert signal.getsignal(signal.SIGINT) is handler
     rest, rest_state = run(config_file, tmp_path / "cut", resume=tmp_path / "cut")
     assert [p.losses for p in rest] == [p.losses for p in whole[3:]]
-    assert_same(rest_state, whole_state)
+    assert_same_training(rest_state, whole_state)
 
 
 def test_a_step_updates_what_it_should(config_file: Path, tmp_path: Path) -> None:
@@ -263,4 +272,31 @@ def test_two_processes_train_together(config_file: Path, tmp_path: Path) -> None
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("losses") == 1  # one process reports
-    assert read_tensors(out / "step-00000003.ckpt")["step"] == 3
+    state = read_tensors(out / "step-00000003.ckpt")
+    assert state["step"] == 3 and state["patches"] == 2 * 3 * 4  # of both
+    assert [run["patches"] for run in state["runs"]] == [24]
+
+
+@pytest.mark.slow
+def test_two_processes_end_together(config_file: Path, tmp_path: Path) -> None:
+    """By the clock of one of them, whatever the other's says, and when one of them is asked to."""
+    script = (
+        "import os, signal, sys; from pathlib import Path; from blindsr.training import load_config, train\n"
+        "def stop(p):\n    if p.step == 5 and sys.argv[3] == 'signal': signal.raise_signal(signal.SIGTERM)\n"
+        "more = ['minutes=0.03', 'reserve=0.5'] if sys.argv[3] == 'clock' else ['steps=100000']\n"
+        "settings = ['devices=2', 'data.holdout=0', 'checkpoint_seconds=0.1', *more]\n"
+        "config = load_config(Path(sys.argv[1]), settings)\n"
+        "print('last', train(config, Path(sys.argv[2]), report=stop).name)\n"
+    )
+    program = tmp_path / "program.py"
+    program.write_text(script)
+    for how in ("clock", "signal"):
+        done = subprocess.run(
+            [sys.executable, str(program), str(config_file), str(tmp_path / how), how],
+            capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        kept = sorted(path.name for path in (tmp_path / how).glob("*.ckpt"))
+        assert len(kept) == 2 and kept[1] == "weights.ckpt"
+        assert how == "clock" or kept[0] == "step-00000006.ckpt"
+        assert done.stdout.count(kept[0]) == 1

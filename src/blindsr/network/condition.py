@@ -23,11 +23,9 @@ class ConditionNet(nn.Module, ABC):
     support: int | None
     least: int = 2
 
+    @abstractmethod
     def start_for(self, pixel_range: float) -> None:
-        """Make the random start fit photos in [0, pixel_range], before any weights are loaded.
-
-        The published network's own start is small enough for all of them.
-        """
+        """Make the random start fit photos in [0, pixel_range], before any weights are loaded."""
 
     @abstractmethod
     def forward(self, support: Tensor) -> Tensor:
@@ -45,7 +43,7 @@ class StackedConditionNet(ConditionNet):
     """The published ConditionNet: the n patches of a support set are stacked on the channel axis.
 
     It starts as the official code has it, with a tenth of the weights that would keep activations their size:
-    conditions near 0, so modulations near 1, also of pixels in [0, 255].
+    of pixels in [0, 255], which it is published for, conditions near 0, so modulations near 1.
 
     Args:
         support: Number n of patches in a support set; fixed for the life of the network.
@@ -68,6 +66,10 @@ class StackedConditionNet(ConditionNet):
             nn.ReLU(inplace=True),
         )
         _keep_activations(self, gain=0.1)
+
+    def start_for(self, pixel_range: float) -> None:
+        """See `ConditionNet.start_for`: else conditions of pixels in [0, 1] would hardly differ."""
+        _scale_first(self.condition, 255 / pixel_range)
 
     def forward(self, support: Tensor) -> Tensor:
         """See `ConditionNet.forward`; n must be the number that the network was built for."""
@@ -164,9 +166,9 @@ class AttentiveConditionNet(ConditionNet):
         return condition
 
 
-def _scale_first(encoder: nn.Sequential, gain: float) -> None:
-    """Let the first convolution of an encoder see its input times `gain`."""
-    first = encoder[0]
+def _scale_first(layers: nn.Sequential, gain: float) -> None:
+    """Let the first convolution see its input times `gain`."""
+    first = layers[0]
     assert isinstance(first, nn.Conv2d)
     with torch.no_grad():
         first.weight.mul_(gain)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +28,17 @@ class Position:
 
     Args:
         step: Steps taken, those of the runs that it goes on from included; so the number of the next one.
-        first: The step that its schedule began with.
         place: The next step's place in the schedule, see `Clock`.
         phase: See `Recipe.phase`; None before the first step.
         patches: Patches that the network has restored, likewise of all runs.
+        runs: What is known of those runs, see `RunJournal.runs`.
     """
 
     step: int = 0
-    first: int = 0
     place: float = 0.0
     phase: str | None = None
     patches: int = 0
+    runs: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Checkpoints:
@@ -75,8 +75,14 @@ class Checkpoints:
         """What a checkpoint that is kept is called."""
         return f"step-{at.step:08d}.ckpt"
 
-    def write(self, name: str, at: Position) -> Path:
-        """Write a checkpoint, wholly or not at all, and remove the oldest of those by steps."""
+    def write(self, name: str, at: Position, runs: list[dict[str, Any]]) -> Path:
+        """Write a checkpoint, wholly or not at all, and remove the oldest of those by steps.
+
+        Args:
+            name: Of the file.
+            at: Where the run is.
+            runs: What is known of it, and of those before it.
+        """
         content = {
             "format": FORMAT,
             "network": self.config.network,
@@ -86,12 +92,15 @@ class Checkpoints:
             "ema_updates": self.average.updates,
             "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
             **asdict(at),
+            "runs": runs,
             "config": self.config.model_dump(mode="json"),
             "rng": torch.get_rng_state(),
             "rng_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         }
         path = self._save(name, content)
-        for old in sorted(self.folder.glob("step-*.ckpt"))[: -self.config.keep]:
+        others = sorted(other for other in self.folder.glob("step-*.ckpt") if other != path)
+        room = self.config.keep - (name != LATEST)  # another run may have left some of later steps
+        for old in others[: max(0, len(others) - room)]:
             old.unlink()
         if name != LATEST:
             (self.folder / LATEST).unlink(missing_ok=True)
@@ -100,10 +109,14 @@ class Checkpoints:
 
     def write_weights(self, at: Position) -> Path:
         """Write the averaged weights alone: what `init` and `blindsr export` take."""
-        state = self.average.state_dict()
-        return self._save(
-            WEIGHTS, {"format": FORMAT, "network": self.config.network, "state": state, "step": at.step}
-        )
+        content = {
+            "format": FORMAT,
+            "network": self.config.network,
+            "state": self.average.state_dict(),
+            "step": at.step,
+            "config": self.config.model_dump(mode="json"),  # an export looks into it
+        }
+        return self._save(WEIGHTS, content)
 
     def _save(self, name: str, content: dict[str, Any]) -> Path:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -157,7 +170,9 @@ def restore_checkpoint(
     step = int(content["step"])
     place = float(content.get("place", step))
     phase = content.get("phase", recipe.phase(max(0, place - 1)))
-    return Position(step, int(content.get("first", 0)), place, phase, int(content.get("patches", 0)))
+    each = recipe.patches(recipe.stage(step, place))  # former checkpoints did not count them
+    patches = int(content.get("patches", step * each))
+    return Position(step, place, phase, patches, content.get("runs", []))
 
 
 def newest_checkpoint(path: Path) -> Path:

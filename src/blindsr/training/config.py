@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from blindsr.errors import ConfigError
@@ -177,9 +185,9 @@ class TrainConfig(Section):
     seed: int = 0
     steps: int = Field(1_000_000, ge=1)
     """Length of the run. With `minutes` it says only what the schedules mean by a step: `warmup`, `after`."""
-    minutes: float | None = Field(None, gt=0)
+    minutes: float | None = Field(None, gt=0, allow_inf_nan=False)
     """Length of the run by the clock, however fast it is: schedules move by the share of it that is gone."""
-    reserve: float = Field(25.0, ge=0)
+    reserve: float = Field(25.0, ge=0, allow_inf_nan=False, validate_default=True)
     """minutes: so many seconds before their end the last step is done, and all files are written after it."""
     init: str | None = None
     """Weights to start from: a checkpoint, or a model's name or folder; None: random ones."""
@@ -209,6 +217,14 @@ class TrainConfig(Section):
     """On a CUDA device: each kind of step is recorded once and replayed, one launch instead of thousands."""
     compile: bool = False
     """Let PyTorch compile the networks and criteria; pays on a GPU, after a minute of compiling."""
+
+    @field_validator("reserve")
+    @classmethod
+    def _leaves_time(cls, reserve: float, info: ValidationInfo) -> float:
+        minutes = info.data.get("minutes")
+        if minutes is not None and reserve >= 60 * minutes:
+            raise ValueError(f"{reserve:g} seconds of {minutes:g} minutes leave none to train in")
+        return reserve
 
 
 class CMDSRConfig(TrainConfig):

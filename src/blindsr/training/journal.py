@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,14 +44,19 @@ class RunJournal:
         folder: TensorBoard's files go into a folder of it.
         report: Who else wants to know.
         active: Whether this process is the one that tells.
+        at: Where the run begins, or goes on.
     """
 
-    def __init__(self, folder: Path, report: Callable[[Progress], None] | None, active: bool) -> None:
+    def __init__(
+        self, folder: Path, report: Callable[[Progress], None] | None, active: bool, at: Position
+    ) -> None:
         self.writer: SummaryWriter | None = _summary_writer(folder) if active else None
         self._report = report if active else None
-        self._begun = self._since = time.perf_counter()
-        self._step, self._seconds = 0, 0.0
+        self._begun = time.perf_counter()
+        self._from = at.step, at.patches
+        self._seconds = 0.0
         self._curve: list[dict[str, Any]] = []
+        self.begin(at)
 
     def begin(self, at: Position) -> None:
         """Count steps and their seconds from here on."""
@@ -91,22 +97,21 @@ class RunJournal:
             self._report(Progress(at.step, share, plain, self._seconds, scores))
         self.begin(at)
 
-    def record(self, at: Position, earlier: dict[str, Any]) -> dict[str, Any]:
-        """What is to be known of a state: where it is, and the runs that made it with their validations.
-
-        Args:
-            at: Where the run is.
-            earlier: What was known of the state that the run went on from; nothing of a first run.
-        """
+    def runs(self, at: Position) -> list[dict[str, Any]]:
+        """What is known of the runs so far, with their validations; one that is resumed counts as another."""
+        steps, patches = self._from
         run = {
             "commit": source_commit(),
-            "steps": at.step - at.first,
-            "patches": at.patches - earlier.get("patches", 0),
+            "steps": at.step - steps,
+            "patches": at.patches - patches,
             "seconds": round(time.perf_counter() - self._begun),
-            "validation": self._curve,
+            "validation": list(self._curve),
         }
-        runs = [*earlier.get("runs", []), run]
-        return {"step": at.step, "patches": at.patches, "phase": at.phase, "runs": runs}
+        return [*at.runs, run]
+
+    def record(self, at: Position) -> dict[str, Any]:
+        """What is to be known of a state: where it is, and the runs that made it."""
+        return {"step": at.step, "patches": at.patches, "phase": at.phase, "runs": self.runs(at)}
 
     def close(self) -> None:
         """No more is to come."""
@@ -114,6 +119,7 @@ class RunJournal:
             self.writer.close()
 
 
+@cache
 def source_commit() -> str | None:
     """The commit that this program was run from; None where it is not a checkout."""
     try:

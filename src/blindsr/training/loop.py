@@ -6,11 +6,12 @@ import logging
 import math
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from lightning.fabric import Fabric
@@ -19,7 +20,13 @@ from torch.utils.data import DataLoader
 
 from blindsr.errors import BlindSRError
 from blindsr.training.allocator import keep_freed_memory
-from blindsr.training.checkpoint import LATEST, Checkpoints, Position, restore_checkpoint
+from blindsr.training.checkpoint import (
+    LATEST,
+    Checkpoints,
+    Position,
+    newest_checkpoint,
+    restore_checkpoint,
+)
 from blindsr.training.cmdsr import CMDSRRecipe
 from blindsr.training.config import TrainConfig
 from blindsr.training.cria import CriaRecipe
@@ -34,6 +41,8 @@ from blindsr.training.state import read_state, write_state
 from blindsr.training.step import TrainingStep
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class TrainingError(BlindSRError):
@@ -80,6 +89,7 @@ def train(
         InputError: No training photos.
         TrainingError: A loss is not finite; the message names the step's degradations.
     """
+    started = time.monotonic()
     out = out or Path("runs") / config.name
     fabric = _launch(config)
     torch.manual_seed(config.seed)
@@ -94,28 +104,29 @@ def train(
     bfloat16 = computes_in_bfloat16(config, fabric.device)
     take_step = TrainingStep(recipe, network, average, config, fabric.device, bfloat16)
 
-    at, earlier = Position(), {}
+    at, last = Position(), out / "none"
     if resume is not None:
         at = restore_checkpoint(resume, recipe, take_step.optimisers, average)
+        last = newest_checkpoint(resume)
         log.info("resumed at step %d", at.step)
     elif state is not None and going_on:
         earlier = read_state(state, recipe, take_step.optimisers, average)
-        at = Position(earlier["step"], first=earlier["step"], patches=earlier["patches"])
+        at = Position(earlier["step"], patches=earlier["patches"], runs=earlier["runs"])
         log.info("goes on from %s, after %d steps", state, at.step)
     validation = recipe.validation()
     files = Checkpoints(out, config, recipe, take_step.optimisers, average)
-    journal = RunJournal(out, report, fabric.is_global_zero)
+    journal = RunJournal(out, report, fabric.is_global_zero, at)
 
     def keep_state() -> None:
         if state is not None and fabric.is_global_zero:
-            record = journal.record(at, earlier)
-            write_state(state, config, recipe, take_step.optimisers, average, record)
+            write_state(state, config, recipe, take_step.optimisers, average, journal.record(at))
 
-    last, trunk_kept = out / "none", False
-    clock = Clock(config.steps, config.minutes, config.reserve, at.place)
+    trunk_kept, first = False, at.step
+    gone = time.monotonic() - started  # the minutes are those of all the run
+    clock = Clock(config.steps, config.minutes, config.reserve + gone, at.place)
     journal.begin(at)
     with _stop_requested() as stop:
-        for batch in _batches(recipe, at, clock, config, fabric):
+        for batch in _batches(recipe, at, clock, fabric):
             if not trunk_kept and recipe.decays(at.place, clock.steps):
                 keep_state()
                 trunk_kept = True
@@ -124,17 +135,19 @@ def train(
 
             rates = take_step.rates(stage, at.place)
             at.step += 1
-            at.patches += recipe.patches(stage)
-            at.place = _agreed(clock.place(at.step - at.first), fabric)
-            ending = clock.over(at.place) or stop()
-            validating = at.step % config.validation.every == 0 or clock.over(at.place)
-            file = files.name(at) if ending else files.due(at)
+            at.patches += recipe.patches(stage) * fabric.world_size
+            told = clock.place(at.step - first), stop(), files.due(at)
+            at.place, stopping, file = _agreed(told, fabric)
+            over = clock.over(at.place)
+            ending = over or stopping
+            validating = validation is not None and (over or at.step % config.validation.every == 0)
+            file = files.name(at) if ending else file
             # Reading losses waits for the device, so it is done for many steps at once.
             if file or validating or at.step % config.log_every == 0:
                 losses = _read(take_step.meter, recipe, at, fabric)
                 journal.measure(at)
                 if fabric.is_global_zero and (file or validating):  # before validation, which takes long
-                    last = files.write(file or LATEST, at)
+                    last = files.write(file or LATEST, at, journal.runs(at))
                 scores = None
                 if validation is not None and validating:
                     with average.applied_to(recipe.network):
@@ -183,16 +196,15 @@ def _set_up(recipe: Recipe, config: TrainConfig, fabric: Fabric) -> Any:  # noqa
     return network
 
 
-def _batches(
-    recipe: Recipe, at: Position, clock: Clock, config: TrainConfig, fabric: Fabric
-) -> Iterator[Any]:
+def _batches(recipe: Recipe, at: Position, clock: Clock, fabric: Fabric) -> Iterator[Any]:
     """The batches from where the run is to the end of its schedule, phase by phase."""
     while not clock.over(at.place):
         phase = recipe.phase(at.place)
         if phase != at.phase:
             recipe.enter(phase)
             at.phase = phase
-        end = at.first + config.steps if config.minutes is None else sys.maxsize
+        left = math.ceil(clock.steps - at.place)
+        end = at.step + left if clock.seconds is None else sys.maxsize
         loader: Any = DataLoader(
             recipe.dataset(fabric.global_rank, phase),
             batch_size=None,
@@ -208,9 +220,9 @@ def _batches(
                 break
 
 
-def _agreed(place: float, fabric: Fabric) -> float:
-    """What the first of several processes says of the time."""
-    return place if fabric.world_size == 1 else float(fabric.broadcast(place))
+def _agreed(told: T, fabric: Fabric) -> T:
+    """What the first of several processes says: none may go on, or end, without the others."""
+    return told if fabric.world_size == 1 else fabric.broadcast(told)
 
 
 def _read(meter: LossMeter, recipe: Recipe, at: Position, fabric: Fabric) -> dict[str, float]:

@@ -18,7 +18,7 @@ class Clock:
     Args:
         steps: Length of the schedule.
         minutes: Time for it; None goes by steps.
-        reserve: Seconds of that time that are kept for what comes after the last step.
+        reserve: Seconds of that time that are not for steps: gone already, or kept for what comes after them.
         begun: Place that an earlier run had reached: the time is for the rest of the schedule.
         now: Seconds from a fixed moment on.
     """
@@ -34,10 +34,10 @@ class Clock:
         self.steps, self.begun, self._now, self._start = steps, begun, now, now()
         self.seconds = None if minutes is None else max(60 * minutes - reserve, 1e-3)
 
-    def place(self, step: int) -> float:
-        """The place of a step that is about to begin, the first one of the schedule being 0."""
+    def place(self, taken: int) -> float:
+        """The place of a step that is about to begin, after so many that were taken by this clock."""
         if self.seconds is None:
-            return step
+            return self.begun + taken
         share = (self._now() - self._start) / self.seconds
         return min(float(self.steps), self.begun + share * (self.steps - self.begun))
 
@@ -65,7 +65,7 @@ def learning_rate(section: OptimiserSection, place: float, places: float) -> flo
         rate *= 1 - (1 - section.floor) * min(1.0, gone)
     # Weights that begin late begin gently as well.
     if section.after <= place < section.after + section.warmup:
-        rate *= (place - section.after + 1) / section.warmup
+        rate *= min(1.0, (place - section.after + 1) / section.warmup)  # a place may lie between two steps
     return rate
 
 

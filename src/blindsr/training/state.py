@@ -11,8 +11,11 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import zipfile
+import zlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +31,14 @@ from blindsr.training.ema import WeightAverage
 from blindsr.training.recipe import Recipe
 
 FORMAT = "blindsr-state-1"
+_FAULTS = (
+    ValueError, LookupError, TypeError, AttributeError, ArithmeticError, OSError, EOFError, RuntimeError,
+    MemoryError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What files raise that are not what they should be."""
 _BLOCK, _OCTAVES, _LEVELS = 256, 24.0, 254
 """Second moments are told relative to the largest of their block, over so many powers of two, in so many
-steps beside zero: to 3 %, which is 1.6 % of a step."""
+steps beside zero: to 3 %, which is 1.6 % of a step. Smaller ones are told as the smallest of the scale."""
 
 
 def write_state(
@@ -108,33 +116,61 @@ def read_state(
     content, record = _read_files(path)
     try:
         _check_size(content, sum(tensor.numel() for tensor in _tensors(recipe).values()))
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            found = {name: arrays[name] for name in arrays.files}
-        header = json.loads(found["header"].tobytes())
-        shapes = {name: tuple(shape) for name, shape in header["shapes"].items()}
-        flat = torch.from_numpy(_whole(found["weights"], np.float32))
-        away = torch.from_numpy(_whole(found["average"], np.int16)).view(torch.bfloat16).float()
-    except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise ModelError(f"{path}: not a whole state ({error})") from None
-    if header["network"] != recipe.spec:
-        raise ConfigError(f"{path}: it is of {header['network']}, the configuration says {recipe.spec}")
-    weights = _cut(flat, shapes)
+        kept = _Contents.of(content)
+    except _FAULTS as error:
+        raise ModelError(f"{path}: not a whole state ({' '.join(str(error).split())})") from None
+    if kept.network != recipe.spec:
+        raise ConfigError(f"{path}: it is of {kept.network}, the configuration says {recipe.spec}")
     own = {k: tuple(v.shape) for k, v in _floating(_tensors(recipe)).items()}
-    known = {name: tensor for name, tensor in weights.items() if own.get(name) == tuple(tensor.shape)}
-    network = [name for name in own if name.startswith("network/")]
-    if not set(network) <= known.keys():
+    known = {name: tensor for name, tensor in kept.weights.items() if own.get(name) == tuple(tensor.shape)}
+    network = {name for name in own if name.startswith("network/")}
+    if not network == kept.away.keys() <= known.keys():
         raise ConfigError(f"{path}: its weights are not those of the configuration's network")
     with torch.no_grad():
         for name, tensor in _tensors(recipe).items():
             if name in known:
                 tensor.copy_(known[name])
-        differences = _cut(away, {name: own[name] for name in network})
-        averaged = {name.removeprefix("network/"): known[name] + differences[name] for name in network}
-        average.load_state_dict(averaged, int(header["updates"]))
+        averaged = {name.removeprefix("network/"): known[name] + away for name, away in kept.away.items()}
+        average.load_state_dict(averaged, kept.updates)
     for name, optimiser in optimisers.items():
-        if f"moment/{name}" in found:
-            _set_moments(optimiser, found[f"moment/{name}"], found[f"tops/{name}"], header["steps"][name])
+        if name in kept.moments:
+            _set_moments(optimiser, *kept.moments[name])
     return record
+
+
+@dataclass(frozen=True)
+class _Contents:
+    """What a file holds.
+
+    Args:
+        network: Hyper-parameters.
+        weights: Of the network and its companions.
+        away: How far the network's averages are from them.
+        updates: Weights that the average has taken in.
+        moments: By optimiser: second moments and the number of steps that they are of.
+    """
+
+    network: Any
+    weights: dict[str, Tensor]
+    away: dict[str, Tensor]
+    updates: int
+    moments: dict[str, tuple[Tensor, int]]
+
+    @classmethod
+    def of(cls, content: bytes) -> _Contents:
+        """Read it; raises one of `_FAULTS` where it is not whole."""
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            found: dict[str, NDArray[Any]] = {name: arrays[name] for name in arrays.files}
+        header = json.loads(found["header"].tobytes())
+        shapes = {name: tuple(shape) for name, shape in header["shapes"].items()}
+        weights = _cut(torch.from_numpy(_whole(found["weights"], np.float32)), shapes)
+        away = torch.from_numpy(_whole(found["average"], np.int16)).view(torch.bfloat16).float()
+        averaged = {name: shape for name, shape in shapes.items() if name.startswith("network/")}
+        moments = {}
+        for name, steps in header["steps"].items():
+            values = _to_values(found[f"moment/{name}"], found[f"tops/{name}"])
+            moments[name] = torch.from_numpy(values), int(steps)
+        return cls(header["network"], weights, _cut(away, averaged), int(header["updates"]), moments)
 
 
 def _read_files(path: Path) -> tuple[bytes, dict[str, Any]]:
@@ -145,7 +181,12 @@ def _read_files(path: Path) -> tuple[bytes, dict[str, Any]]:
         raise ModelError(f"{error.filename}: cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError):
         raise ModelError(f"{beside}: not JSON") from None
-    if not isinstance(record, dict) or record.get("format") != FORMAT:
+    known = {"step": int, "patches": int, "runs": list}
+    if (
+        not isinstance(record, dict)
+        or record.get("format") != FORMAT
+        or not all(isinstance(record.get(key), kind) for key, kind in known.items())
+    ):
         raise ModelError(f"{beside}: does not speak of a state")
     if record.get("sha256") != hashlib.sha256(content).hexdigest():
         raise ModelError(f"{path}: not what {beside.name} speaks of (another SHA-256); get both again")
@@ -177,11 +218,11 @@ def _cut(flat: Tensor, shapes: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
     """Take a flat tensor apart again.
 
     Raises:
-        ModelError: It has not as many numbers as the shapes.
+        ValueError: It has not as many numbers as the shapes.
     """
-    sizes = [int(np.prod(shape)) for shape in shapes.values()]
+    sizes = [math.prod(shape) for shape in shapes.values()]
     if sum(sizes) != len(flat):
-        raise ModelError(f"a state of {len(flat)} numbers for {sum(sizes)} weights; it is damaged")
+        raise ValueError(f"{len(flat)} numbers for {sum(sizes)} weights")
     parts = flat.split(sizes)
     return {name: part.view(shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
 
@@ -215,9 +256,9 @@ def _steps(optimiser: torch.optim.Adam) -> int:
 
 
 def _to_codes(values: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Second moments in 8 bit, and the largest of each block."""
+    """Second moments in 8 bit, and the largest of each block; what overflowed is the largest number."""
     padded = np.zeros(-(-len(values) // _BLOCK) * _BLOCK, np.float32)
-    padded[: len(values)] = values
+    padded[: len(values)] = np.nan_to_num(values)
     blocks = padded.reshape(-1, _BLOCK)
     tops = blocks.max(1, keepdims=True, initial=0)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -228,22 +269,27 @@ def _to_codes(values: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[n
 
 
 def _to_values(codes: NDArray[np.uint8], tops: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What `_to_codes` made codes of, nearly."""
+    """What `_to_codes` made codes of, nearly.
+
+    Raises:
+        ValueError: They are none of its.
+    """
+    if codes.dtype != np.uint8 or codes.ndim != 1 or tops.dtype != np.float32:
+        raise ValueError("moments of another kind")
+    if tops.shape != (-(-len(codes) // _BLOCK),) or not (np.isfinite(tops) & (tops >= 0)).all():
+        raise ValueError("moments that are none")
     octaves = ((codes.astype(np.float32) - 1) / _LEVELS - 1) * _OCTAVES
     top = np.repeat(tops, _BLOCK)[: len(codes)]
     return np.where(codes > 0, top * np.exp2(octaves), 0).astype(np.float32)
 
 
-def _set_moments(
-    optimiser: torch.optim.Adam, codes: NDArray[np.uint8], tops: NDArray[np.float32], steps: int
-) -> None:
+def _set_moments(optimiser: torch.optim.Adam, moments: Tensor, steps: int) -> None:
     parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     sizes = [parameter.numel() for parameter in parameters]
-    if sum(sizes) != len(codes) or len(tops) != -(-len(codes) // _BLOCK) or not steps:
+    if sum(sizes) != len(moments) or steps < 1:
         return  # the group is another one now, or never stepped: its moments begin anew
     settings = optimiser.param_groups[0]
-    values = torch.from_numpy(_to_values(codes, tops)).split(sizes)
-    for parameter, value in zip(parameters, values, strict=True):
+    for parameter, value in zip(parameters, moments.split(sizes), strict=True):
         device = parameter.device if settings["capturable"] or settings["fused"] else torch.device("cpu")
         second = torch.zeros_like(parameter, memory_format=torch.preserve_format)
         second.copy_(value.view(parameter.shape))

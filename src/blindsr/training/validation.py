@@ -139,9 +139,8 @@ class Validation:
         b = self.border
         # Apple's devices have no double precision.
         kind = torch.float32 if image.device.type == "mps" else torch.float64
-        levels = (
-            (image[0, :, b : image.shape[2] - b, b : image.shape[3] - b].clamp(0, 1) * PEAK).round().to(kind)
-        )
+        inside = image[0, :, b : image.shape[2] - b, b : image.shape[3] - b].clamp(0, 1)
+        levels = (inside * PEAK + 0.5).floor().to(kind)  # halves are rounded up, as a picture that is saved
         if self.channel == "rgb":
             return levels
         luma = sum(weight * plane for weight, plane in zip(RGB_TO_Y.tolist(), levels / PEAK, strict=True))
