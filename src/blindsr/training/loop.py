@@ -6,6 +6,7 @@ import logging
 import math
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,7 +31,7 @@ from blindsr.training.meter import LossMeter
 from blindsr.training.precision import computes_in_bfloat16
 from blindsr.training.recipe import Recipe
 from blindsr.training.schedule import Clock
-from blindsr.training.state import read_state, write_state
+from blindsr.training.state import StateKeeper, read_state, write_state
 from blindsr.training.step import TrainingStep
 
 log = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ def train(
         report: Called with the state of the run at every logged step.
         state: A compact state (.npz, see `blindsr.training.state`). Where it is there, the run goes on from
             it, with a schedule of its own; and the run writes it: at its end, or with a "stable" schedule
-            before the rate falls.
+            before the rate falls; and every `config.state_seconds` until then.
 
     Returns:
         The last checkpoint. Ctrl-C and SIGTERM end the run after the step in hand, with a checkpoint; of a
@@ -80,6 +81,7 @@ def train(
         InputError: No training photos.
         TrainingError: A loss is not finite; the message names the step's degradations.
     """
+    called = time.monotonic()
     out = out or Path("runs") / config.name
     fabric = _launch(config)
     torch.manual_seed(config.seed)
@@ -111,14 +113,12 @@ def train(
             record = journal.record(at, earlier)
             write_state(state, config, recipe, take_step.optimisers, average, record)
 
-    last, trunk_kept = out / "none", False
-    clock = Clock(config.steps, config.minutes, config.reserve, at.place)
+    last, keeper = out / "none", StateKeeper(keep_state, config.state_seconds)
+    loading = time.monotonic() - called
+    clock = Clock(config.steps, config.minutes, config.reserve + loading, at.place)
     journal.begin(at)
     with _stop_requested() as stop:
         for batch in _batches(recipe, at, clock, config, fabric):
-            if not trunk_kept and recipe.decays(at.place, clock.steps):
-                keep_state()
-                trunk_kept = True
             stage = recipe.stage(at.step, at.place)
             take_step(at, stage, recipe.prepare(batch))
 
@@ -129,10 +129,14 @@ def train(
             ending = clock.over(at.place) or stop()
             validating = at.step % config.validation.every == 0 or clock.over(at.place)
             file = files.name(at) if ending else files.due(at)
+            keeping = keeper.due(recipe.decays(at.place, clock.steps))
+            leaving = recipe.phase(at.place) != at.phase  # what is told is of one phase
             # Reading losses waits for the device, so it is done for many steps at once.
-            if file or validating or at.step % config.log_every == 0:
+            if file or keeping or validating or leaving or at.step % config.log_every == 0:
                 losses = _read(take_step.meter, recipe, at, fabric)
                 journal.measure(at)
+                if keeping:  # what is not finite was found out above
+                    keeper.keep()
                 if fabric.is_global_zero and (file or validating):  # before validation, which takes long
                     last = files.write(file or LATEST, at)
                 scores = None
@@ -146,8 +150,7 @@ def train(
                 break
     if fabric.is_global_zero:
         files.write_weights(at)
-    if not trunk_kept:
-        keep_state()
+    keeper.end()
     journal.close()
     fabric.barrier()
     return last

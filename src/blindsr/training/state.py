@@ -11,10 +11,12 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import time
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -25,12 +27,43 @@ from blindsr.errors import ConfigError, ModelError
 from blindsr.files import atomic_path
 from blindsr.training.config import TrainConfig
 from blindsr.training.ema import WeightAverage
-from blindsr.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from blindsr.training.recipe import Recipe
 
 FORMAT = "blindsr-state-1"
 _BLOCK, _OCTAVES, _LEVELS = 256, 24.0, 254
 """Second moments are told relative to the largest of their block, over so many powers of two, in so many
 steps beside zero: to 3 %, which is 1.6 % of a step."""
+
+
+class StateKeeper:
+    """Says when a run's state is to be written: now and then, last before its rate falls, or else at its end.
+
+    Args:
+        write: Writes it.
+        seconds: After which it is written anew; None: not before it has to be.
+    """
+
+    def __init__(self, write: Callable[[], None], seconds: float | None) -> None:
+        self._write, self._seconds = write, seconds
+        self._written, self._final, self._falling = time.monotonic(), False, False
+
+    def due(self, falling: bool) -> bool:
+        """Whether it is to be written now, `falling` saying whether the rate falls towards the end."""
+        self._falling = falling
+        late = self._seconds is not None and time.monotonic() - self._written >= self._seconds
+        return not self._final and (falling or late)
+
+    def keep(self) -> None:
+        """Write it."""
+        self._write()
+        self._written, self._final = time.monotonic(), self._falling
+
+    def end(self) -> None:
+        """The run is over."""
+        if not self._final:
+            self.keep()
 
 
 def write_state(
@@ -42,6 +75,9 @@ def write_state(
     record: dict[str, Any],
 ) -> None:
     """Write a state, and the JSON beside it.
+
+    Whenever this is cut short, the two are those of one state: between the writes the JSON speaks of both,
+    the new one and the one before.
 
     Args:
         path: The file, .npz.
@@ -81,10 +117,12 @@ def write_state(
         **record,
         "configuration": config.model_dump(mode="json"),
     }
+    with suppress(ModelError):
+        _, before = _read_files(path)
+        _write_record(path, described | {"before": before})
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
-    with atomic_path(path.with_suffix(".json")) as temporary:
-        temporary.write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
+    _write_record(path, described)
 
 
 def read_state(
@@ -106,19 +144,10 @@ def read_state(
         ConfigError: It is another network's.
     """
     content, record = _read_files(path)
-    try:
-        _check_size(content, sum(tensor.numel() for tensor in _tensors(recipe).values()))
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            found = {name: arrays[name] for name in arrays.files}
-        header = json.loads(found["header"].tobytes())
-        shapes = {name: tuple(shape) for name, shape in header["shapes"].items()}
-        flat = torch.from_numpy(_whole(found["weights"], np.float32))
-        away = torch.from_numpy(_whole(found["average"], np.int16)).view(torch.bfloat16).float()
-    except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise ModelError(f"{path}: not a whole state ({error})") from None
+    own_size = sum(tensor.numel() for tensor in _tensors(recipe).values())
+    header, weights, away, found = _unpack(path, content, own_size)
     if header["network"] != recipe.spec:
         raise ConfigError(f"{path}: it is of {header['network']}, the configuration says {recipe.spec}")
-    weights = _cut(flat, shapes)
     own = {k: tuple(v.shape) for k, v in _floating(_tensors(recipe)).items()}
     known = {name: tensor for name, tensor in weights.items() if own.get(name) == tuple(tensor.shape)}
     network = [name for name in own if name.startswith("network/")]
@@ -137,6 +166,42 @@ def read_state(
     return record
 
 
+def read_average(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The averaged weights of a state's network, and its hyper-parameters.
+
+    Raises:
+        ModelError: It is damaged, or no state; or not the one that its JSON speaks of.
+    """
+    content, _ = _read_files(path)
+    header, weights, away, _ = _unpack(path, content, len(content))
+    network = {name: tensor for name, tensor in weights.items() if name.startswith("network/")}
+    differences = _cut(away, {name: tuple(tensor.shape) for name, tensor in network.items()})
+    averaged = {name.removeprefix("network/"): network[name] + differences[name] for name in network}
+    return averaged, header["network"]
+
+
+def _unpack(
+    path: Path, content: bytes, weights: int
+) -> tuple[dict[str, Any], dict[str, Tensor], Tensor, dict[str, NDArray[Any]]]:
+    """Header, weights by name, how far their average is from them, and all arrays."""
+    try:
+        _check_size(content, weights)
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            found = {name: arrays[name] for name in arrays.files}
+        header = json.loads(found["header"].tobytes())
+        shapes = {name: tuple(shape) for name, shape in header["shapes"].items()}
+        flat = torch.from_numpy(_whole(found["weights"], np.float32))
+        away = torch.from_numpy(_whole(found["average"], np.int16)).view(torch.bfloat16).float()
+    except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise ModelError(f"{path}: not a whole state ({error})") from None
+    return header, _cut(flat, shapes), away, found
+
+
+def _write_record(path: Path, record: dict[str, Any]) -> None:
+    with atomic_path(path.with_suffix(".json")) as temporary:
+        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
 def _read_files(path: Path) -> tuple[bytes, dict[str, Any]]:
     beside = path.with_suffix(".json")
     try:
@@ -147,7 +212,10 @@ def _read_files(path: Path) -> tuple[bytes, dict[str, Any]]:
         raise ModelError(f"{beside}: not JSON") from None
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise ModelError(f"{beside}: does not speak of a state")
-    if record.get("sha256") != hashlib.sha256(content).hexdigest():
+    digest, before = hashlib.sha256(content).hexdigest(), record.pop("before", {})
+    if isinstance(before, dict) and before.get("sha256") == digest:  # the write of the next one was cut short
+        return content, before
+    if record.get("sha256") != digest:
         raise ModelError(f"{path}: not what {beside.name} speaks of (another SHA-256); get both again")
     return content, record
 
