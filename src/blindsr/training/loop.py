@@ -139,6 +139,8 @@ def train(
                     keeper.keep()
                 if fabric.is_global_zero and (file or validating):  # before validation, which takes long
                     last = files.write(file or LATEST, at)
+                    if ending:
+                        files.write_weights(at)
                 scores = None
                 if validation is not None and validating:
                     with average.applied_to(recipe.network):
