@@ -81,7 +81,7 @@ def tune(config: TrainConfig, seconds: float, say: Callable[[str], None]) -> tup
 
     Args:
         config: Of the run; its photos are there.
-        seconds: Time for it. One trial of every part is made in any case; none if 0.
+        seconds: Time for it. One step of every part is taken in any case; none if 0.
         say: Is told of every trial.
 
     Returns:
@@ -104,7 +104,7 @@ def tune(config: TrainConfig, seconds: float, say: Callable[[str], None]) -> tup
         plain = {t.phase: t for t in trials if t.batch == batch_of(config, t.phase)}
         faster = True
         for phase, place in phases:
-            trial = _try(config.model_copy(update={"compile": True}), phase, place, device)
+            trial = _try(config.model_copy(update={"compile": True}), phase, place, device, end)
             say(str(trial))
             trials.append(trial)
             faster = faster and trial.seconds < plain[phase].seconds
@@ -176,7 +176,7 @@ def _climb(
     for batch in _ladder(config, phase, device):
         began = time.monotonic()
         try:
-            trial = _try(with_batch(config, phase, batch), phase, place, device)
+            trial = _try(with_batch(config, phase, batch), phase, place, device, until)
         except torch.OutOfMemoryError:
             say(f"{phase or 'the run'}: batch {batch:4}: more memory than the device has")
             torch.cuda.empty_cache()
@@ -215,8 +215,8 @@ def _least(config: TrainConfig) -> int:
     return min([LEAST, *sizes])
 
 
-def _try(config: TrainConfig, phase: str, place: float, device: torch.device) -> Trial:
-    """Take some steps as a run takes them."""
+def _try(config: TrainConfig, phase: str, place: float, device: torch.device, until: float) -> Trial:
+    """Take some steps as a run takes them: at least one, and no more once it is `until`."""
     cuda = device.type == "cuda"
     warm, most = (8, 10) if cuda else (1, 2)
     if cuda:
@@ -226,21 +226,19 @@ def _try(config: TrainConfig, phase: str, place: float, device: torch.device) ->
     drawing = time.perf_counter()
     batches = [dataset[number] for number in range(1, 4 if cuda else 2)]
     drawing = (time.perf_counter() - drawing) / len(batches)
-    patches = 0
-    started = 0.0
+    patches, taken, started = 0, 0, time.perf_counter()
     for number in range(warm + most):
         if number == warm:
             _wait(device)
-            started = time.perf_counter()
+            taken, started = 0, time.perf_counter()
         at = Position(step=number + 1, place=place)
         stage = recipe.stage(at.step, at.place)
         take_step(at, stage, recipe.prepare(batches[number % len(batches)]))
-        patches = recipe.patches(stage)
-        if not cuda and number == warm and time.perf_counter() - started > 2:
-            most = 1
+        patches, taken = recipe.patches(stage), taken + 1
+        if time.monotonic() > until:
             break
     _wait(device)
-    seconds = (time.perf_counter() - started) / most
+    seconds = (time.perf_counter() - started) / taken
     workers = recipe.workers
     seconds = max(seconds, drawing / workers) if workers else seconds + drawing
     gigabytes = torch.cuda.max_memory_reserved(device) / 1e9 if cuda else 0.0
