@@ -20,13 +20,14 @@ import torch
 import typer
 from numpy.typing import NDArray
 from places import DATA, TRAINING_PHOTOS
-from torch import Tensor, nn
+from torch import Tensor
 
 from blindsr.dataset import PhotoCache
 from blindsr.dataset.crops import Crop
 from blindsr.dataset.layouts import training_photos
 from blindsr.dataset.photos import split_holdout
 from blindsr.degradation import REAL, Degradation, degrade
+from blindsr.engine.instructions import has_bf16_instructions
 from blindsr.engine.torch import load_weights
 from blindsr.evaluation.benchmarks import find_benchmark
 from blindsr.evaluation.measures import Convention
@@ -34,7 +35,7 @@ from blindsr.evaluation.metrics import psnr
 from blindsr.evaluation.runner import Cell, Specimen
 from blindsr.loss import PARAMETERS, task_parameters
 from blindsr.model import load_model
-from blindsr.network import CMDSR
+from blindsr.network import CMDSR, Oracle
 from blindsr.support import select_support
 
 TASKS = ("", "blur=1.3", "blur=2.6", "blur=0.2,noise=15", "blur=2.6,noise=15", "blur=0.7,noise=5,jpeg=75")
@@ -46,7 +47,7 @@ def descend(
     network: CMDSR, lr: Tensor, hr: Tensor, condition: Tensor, optimiser: torch.optim.Optimizer
 ) -> None:
     """One gradient step by L1, for photos under one condition, (1, C), or each under its own, (K, C)."""
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", torch.bfloat16, enabled=has_bf16_instructions()):
         sr = network(lr, network.modulation(condition))
     loss = (sr.float() - hr)[..., EDGE:-EDGE, EDGE:-EDGE].abs().mean()
     optimiser.zero_grad()
@@ -67,16 +68,12 @@ def fit(network: CMDSR, lr: Tensor, hr: Tensor, steps: int, rng: np.random.Gener
     return condition.detach()
 
 
-def teach(network: CMDSR, hr: Tensor, steps: int, rng: np.random.Generator) -> nn.Sequential:
-    """A network from a task's parameters, (K, PARAMETERS), to its condition, (K, C), trained by L1."""
+def teach(network: CMDSR, hr: Tensor, steps: int, rng: np.random.Generator) -> Oracle:
+    """A network from a task's parameters to its condition, trained by L1."""
     start = network.condition(degrade(hr, Degradation.parse("", scale=network.scale), 0))[0]
-    size = len(start)
-    hidden = [nn.Linear(PARAMETERS, size), nn.ReLU(), nn.Linear(size, size), nn.ReLU()]
-    last = nn.Linear(size, size)
-    nn.init.zeros_(last.weight)
-    last.bias.data.copy_(start)
-    teller = nn.Sequential(*hidden, last)
-    optimiser = torch.optim.Adam(teller.parameters(), lr=1e-3)
+    oracle = Oracle(PARAMETERS, len(start))
+    oracle.start(start)
+    optimiser = torch.optim.Adam(oracle.parameters(), lr=1e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     for _ in range(steps):
         chosen = torch.from_numpy(rng.integers(len(hr), size=8))
@@ -84,9 +81,9 @@ def teach(network: CMDSR, hr: Tensor, steps: int, rng: np.random.Generator) -> n
         seeds = rng.integers(2**31, size=len(tasks))
         pairs = zip(chosen, tasks, seeds, strict=True)
         lr = torch.cat([degrade(hr[i][None], task, int(seed)) for i, task, seed in pairs])
-        descend(network, lr, hr[chosen], teller(task_parameters(tasks)), optimiser)
+        descend(network, lr, hr[chosen], oracle(task_parameters(tasks)), optimiser)
         schedule.step()
-    return teller.requires_grad_(False)
+    return oracle.requires_grad_(False)
 
 
 @torch.no_grad()
@@ -119,13 +116,13 @@ def main(
     hr = np.stack([Crop.draw(pixels.shape, SIDE, rng).cut(pixels) for pixels in chosen])
     fitted_to = torch.from_numpy(hr).float() / 255  # (K, 3, SIDE, SIDE)
     benchmark = replace(find_benchmark(dataset, data, card.scale), convention=Convention(gray=False))
-    teller = teach(network, fitted_to, told_steps, rng)
+    oracle = teach(network, fitted_to, told_steps, rng)
     columns = "own condition | told the task | fitted to the task"
     print(f"| {dataset}, x{card.scale} | {columns} |\n|---|---|---|---|")
     for text in TASKS:
         task = Degradation.parse(text, scale=card.scale)
         fitted = fit(network, degrade(fitted_to, task, 1), fitted_to, steps, rng)
-        told = teller(task_parameters([task]))
+        told = oracle(task_parameters([task]))
         scores = []
         for seed, sample in enumerate(benchmark.samples):
             specimen = Specimen(Cell(benchmark, task), sample, seed)

@@ -22,7 +22,6 @@ from blindsr.cli.screen import (
     say,
 )
 from blindsr.errors import BlindSRError, InputError
-from blindsr.files import check_npz
 
 if TYPE_CHECKING:
     import numpy as np
@@ -119,8 +118,8 @@ def train(
         from blindsr import training
     if resume is not None and state is not None and state.exists():
         raise InputError("--resume and --state both say where to go on from; give one of them")
-    if state is not None:
-        check_npz(state, "a state is an .npz file")
+    if state is not None and state.suffix != ".npz":
+        raise InputError(f"{state}: a state is an .npz file")
     lasting = [] if minutes is None else [f"minutes={minutes}"]
     settings = training.load_config(config, [*(overrides or []), *lasting])
     with progress_bars() as progress:

@@ -3,6 +3,7 @@
 from blindsr.loss.adversarial import Adversarial
 from blindsr.loss.criteria_contrastive import CriteriaContrastive
 from blindsr.loss.criterion import Criterion, Restored
+from blindsr.loss.imitation import imitation
 from blindsr.loss.perceptual import Perceptual
 from blindsr.loss.pixel import Pixel
 from blindsr.loss.structural import Structural, structural_dissimilarity
@@ -14,6 +15,7 @@ __all__ = [
     "PARAMETERS",
     "Criterion",
     "Restored",
+    "imitation",
     "structural_dissimilarity",
     "task_contrastive",
     "task_parameters",

@@ -19,6 +19,7 @@ from blindsr.network.condition import (
 from blindsr.network.cria import Cria
 from blindsr.network.discriminator import Discriminator, PatchDiscriminator, UNetDiscriminator
 from blindsr.network.idn import IDN
+from blindsr.network.oracle import Oracle
 from blindsr.network.restorer import Restorer
 from blindsr.network.srresnet import SRResNet
 from blindsr.network.vdsr import VDSR
@@ -32,6 +33,7 @@ __all__ = [
     "ConditionNet",
     "Cria",
     "Discriminator",
+    "Oracle",
     "Restorer",
     "build_discriminator",
     "build_named",

@@ -170,7 +170,8 @@ def restore_checkpoint(
     step = int(content["step"])
     place = float(content.get("place", step))
     phase = content.get("phase", recipe.phase(max(0, place - 1)))
-    patches = int(content.get("patches", step * recipe.patches))
+    each = recipe.patches(recipe.stage(step, place))  # former checkpoints did not count them
+    patches = int(content.get("patches", step * each))
     return Position(step, place, phase, patches, content.get("runs", []))
 
 

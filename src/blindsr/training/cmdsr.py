@@ -54,7 +54,6 @@ class CMDSRRecipe(Recipe):
     def __init__(self, config: CMDSRConfig) -> None:
         self.config, self.companions, self.fixed = config, {}, []
         self.workers = config.data.workers
-        self.patches = 2 * config.data.tasks * config.data.restored
         network = build_network(config.network)
         if not isinstance(network, CMDSR):
             raise ConfigError(f"recipe {config.recipe} trains a network of basenet and condition, not cria")
@@ -140,6 +139,10 @@ class CMDSRRecipe(Recipe):
         groups = tuple(name for name in self.begun(place) if name != "condition" or due)
         return Stage("cmdsr", groups)
 
+    def patches(self, stage: Stage) -> int:
+        """See `Recipe.patches`."""
+        return 2 * self.config.data.tasks * self.config.data.restored
+
     def losses(self, network: CMDSR, inputs: Mapping[str, Tensor], stage: Stage) -> Losses:
         """See `Recipe.losses`."""
         loss, m = self.config.loss, self.config.data.restored
@@ -151,7 +154,7 @@ class CMDSRRecipe(Recipe):
                 fed = conditions = network.conditions(lr)  # (2T, C)
             if learn_condition:
                 # The ConditionNet gets its share of the L1 gradient, BaseNet and modulations all of it.
-                fed = _scale_gradient(conditions, loss.condition_pixel)
+                fed = scale_gradient(conditions, loss.condition_pixel)
         total, terms = self.restoration(network.restore_tasks(lr[:, :m], fed), hr[:, :m])
         if learn_condition and conditions is not None:
             first, second = conditions.float().chunk(2)  # (T, C) each
@@ -248,6 +251,6 @@ def restore_photo(network: CMDSR, support: int, patch: int, lr: Tensor) -> Tenso
     return sr.float().clamp(0, 1)
 
 
-def _scale_gradient(x: Tensor, gain: float) -> Tensor:
+def scale_gradient(x: Tensor, gain: float) -> Tensor:
     """The same value, with `gain` times the gradient."""
     return x.detach() + gain * (x - x.detach())

@@ -236,6 +236,52 @@ class CMDSRConfig(TrainConfig):
     loss: LossSection = LossSection()
 
 
+class PhaseSection(Section):
+    """A part of a run of recipe distilled."""
+
+    name: str
+    """What logs call it."""
+    until: float = Field(gt=0, le=1)
+    """The share of the run at which it ends."""
+    trains: tuple[Literal["oracle", "basenet", "condition"], ...] = Field(min_length=1)
+    """What learns in it."""
+    feeds: Literal["oracle", "own", "both"] | None = None
+    """By which conditions the BaseNet restores: the oracle's, those that the ConditionNet reads, or for one
+    half of the support sets these and for the other half those. Nothing: the BaseNet does not run."""
+    tasks: int | None = Field(None, ge=2)
+    """Batches of another shape than `data` has, and the next two likewise."""
+    support: int | None = Field(None, ge=1)
+    restored: int | None = Field(None, ge=1)
+
+
+class DistilledLossSection(LossSection):
+    """Weights of the criteria, with one more."""
+
+    imitation: float = Field(1.0, ge=0)
+    """Weight of the ConditionNet's distance from the oracle, see `blindsr.loss.imitation`."""
+
+
+class DistilledConfig(CMDSRConfig):
+    """A training run of CMDSR in phases, with an oracle."""
+
+    recipe: Literal["distilled"]  # type: ignore[assignment]
+    oracle_optimiser: OptimiserSection = OptimiserSection(lr=1e-3, schedule="cosine")
+    """Each schedule spans the phases from the first that trains its group to the last."""
+    loss: DistilledLossSection = DistilledLossSection()
+    phases: tuple[PhaseSection, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> DistilledConfig:
+        ends = [phase.until for phase in self.phases]
+        names = {phase.name for phase in self.phases}
+        if ends != sorted(set(ends)) or ends[-1] != 1 or len(names) < len(ends):
+            raise ValueError("phases: each has its own name and ends after the one before, the last at 1")
+        for phase in self.phases:
+            if phase.feeds is None and phase.trains != ("condition",):
+                raise ValueError(f"phases: {phase.name} feeds nothing, so it can train the condition alone")
+        return self
+
+
 class CriaConfig(TrainConfig):
     """A training run of Cria-CL: a first stage of pixel criteria alone, a second one of all."""
 
@@ -255,7 +301,11 @@ class CriaConfig(TrainConfig):
     discriminator_optimiser: OptimiserSection = OptimiserSection()
 
 
-CONFIGS: dict[str, type[TrainConfig]] = {"cmdsr": CMDSRConfig, "cria": CriaConfig}
+CONFIGS: dict[str, type[TrainConfig]] = {
+    "cmdsr": CMDSRConfig,
+    "cria": CriaConfig,
+    "distilled": DistilledConfig,
+}
 
 
 def load_config(path: Path, overrides: list[str] | None = None) -> TrainConfig:

@@ -15,6 +15,7 @@ from blindsr.dataset import CropBatch, CropDataset, PairBatch, PairCache, PairDa
 from blindsr.dataset.cutting import Cutter, cut_patches
 from blindsr.dataset.layouts import training_pairs, training_photos
 from blindsr.dataset.photos import split_holdout
+from blindsr.dataset.pool import BatchLimits, PoolBatch, PoolDataset
 from blindsr.degradation import degrade
 from blindsr.errors import ConfigError
 from blindsr.loss import CRITERIA
@@ -26,7 +27,15 @@ from blindsr.network.cria import Views
 from blindsr.network.esrgan import initialise_trunk
 from blindsr.training.config import CriaConfig, OptimiserSection
 from blindsr.training.initial import read_initial
-from blindsr.training.recipe import Losses, Recipe, Stage, degradation_space, need_one_device
+from blindsr.training.pool import GroupDegradation, PairPool
+from blindsr.training.recipe import (
+    Losses,
+    Recipe,
+    Stage,
+    degradation_space,
+    degrades_in_batches,
+    need_one_device,
+)
 from blindsr.training.validation import Restore, Validation
 
 PIXEL, ALL = "pixel", "all"
@@ -104,7 +113,7 @@ class CriaRecipe(Recipe):
 
     def __init__(self, config: CriaConfig) -> None:
         self.config, self.companions, self.fixed = config, {}, []
-        self.workers, self.patches = config.data.workers, config.data.batch
+        self.workers = config.data.workers
         network = build_network(config.network)
         if not isinstance(network, Cria):
             raise ConfigError("recipe cria trains a network of cria alone, not of basenet and condition")
@@ -134,6 +143,7 @@ class CriaRecipe(Recipe):
         if "regression" in needed and config.contrast.regression == "frozen":
             frozen = build_network(config.network)
             self.companions["regression"] = frozen.requires_grad_(False).eval()
+        self._groups: PoolDataset | None = None
         self._features: Callable[[Tensor], Any] | None = None
         if "features" in needed:
             section = config.features
@@ -166,6 +176,12 @@ class CriaRecipe(Recipe):
             self._source = PhotoCache(files, data.cache, side)
             self._held_out = PhotoCache(photos, data.cache) if photos else None
             self._cutter = Cutter(self._source, side, data.shrink, device)
+            batched = degrades_in_batches(data, device)
+            self._limits = BatchLimits.of(degradation_space(self.config), side) if batched else None
+            if data.pool:
+                degradation = GroupDegradation(self._limits, device)
+                slots = data.pool // data.group
+                self._pool = PairPool(self._cutter, degradation, slots, data.group, data.scale, device)
 
     def phase(self, place: float) -> str:
         """See `Recipe.phase`: the two stages."""
@@ -178,11 +194,18 @@ class CriaRecipe(Recipe):
 
     def dataset(self, rank: int, phase: str = "") -> Dataset[Any]:
         """See `Recipe.dataset`."""
+        self._rank = rank
         data, steps, seed = self.config.data, self.config.steps, self.config.seed
         if isinstance(self._source, PairCache):
             return PairDataset(
                 self._source, batch=data.batch, patch=data.patch, scale=data.scale, steps=steps, seed=seed,
                 rank=rank,
+            )  # fmt: skip
+        if data.pool:
+            return PoolDataset(
+                self._source, degradation_space(self.config), batch=data.batch, patch=data.patch,
+                margin=data.margin, steps=steps, group=data.group, pool=data.pool, reuse=data.reuse,
+                seed=seed, rank=rank, shrink=data.shrink, limits=self._limits,
             )  # fmt: skip
         return CropDataset(
             self._source, degradation_space(self.config), batch=data.batch, patch=data.patch,
@@ -217,6 +240,10 @@ class CriaRecipe(Recipe):
             return Stage("discriminator", groups)
         return Stage(ALL, groups, measured=(step + 1) % self.config.log_every == 0)
 
+    def patches(self, stage: Stage) -> int:
+        """See `Recipe.patches`."""
+        return self.config.data.batch
+
     def initialise(self, path: str) -> None:
         """Start from the same network's weights, or those of another with the same trunk (ESRGAN, say)."""
         weights, spec = read_initial(path)
@@ -228,8 +255,16 @@ class CriaRecipe(Recipe):
         except ValueError as error:
             raise ConfigError(f"init {path}: its trunk is not the configuration's: {error}") from None
 
-    def prepare(self, batch: CropBatch[Any] | PairBatch) -> dict[str, Tensor]:
-        """See `Recipe.prepare`."""
+    def prepare(self, batch: CropBatch[Any] | PairBatch | PoolBatch) -> dict[str, Tensor]:
+        """See `Recipe.prepare`; a pool is filled here, and drawn from in the step."""
+        if isinstance(batch, PoolBatch):
+            if self._groups is None:
+                dataset = self.dataset(self._rank)
+                assert isinstance(dataset, PoolDataset)
+                self._groups = dataset
+            self._pool.fill(batch, self._groups)
+            drawn = {"picks": batch.picks, "offset": batch.offset, "poses": batch.poses}
+            return {name: torch.from_numpy(array) for name, array in drawn.items()}
         if isinstance(batch, PairBatch):  # 8 bit: they become photos on the training device
             return {"lr": torch.from_numpy(batch.lr), "hr": torch.from_numpy(batch.hr)}
         lr, hr = self.degraded(batch)
@@ -237,7 +272,7 @@ class CriaRecipe(Recipe):
 
     def losses(self, network: Any, inputs: Mapping[str, Tensor], stage: Stage) -> Losses:  # noqa: ANN401
         """See `Recipe.losses`."""
-        lr, hr = _unit(inputs["lr"]), _unit(inputs["hr"])  # (N, 3, h, w) and (N, 3, sh, sw)
+        lr, hr = self._images(inputs)  # (N, 3, h, w) and (N, 3, sh, sw)
         if stage.name == "discriminator":
             with torch.no_grad():
                 output = network.views(lr).output
@@ -248,6 +283,14 @@ class CriaRecipe(Recipe):
         if stage.name == PIXEL:
             return self._first_stage(seen, hr)
         return self._second_stage(seen, views.mask, lr, hr, stage.measured)
+
+    @torch.no_grad()
+    def _images(self, inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """LR (N, 3, h, w) and HR (N, 3, sh, sw) of a batch, RGB in [0, 1]."""
+        if "picks" in inputs:
+            patch = self.config.data.patch
+            return self._pool.draw(inputs["picks"], inputs["offset"], inputs["poses"], patch)
+        return _unit(inputs["lr"]), _unit(inputs["hr"])
 
     @torch.no_grad()
     def degraded(self, batch: CropBatch[Any]) -> tuple[Tensor, Tensor]:

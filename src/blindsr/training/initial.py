@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from blindsr.engine.torch import load_weights
@@ -35,7 +36,8 @@ def load_initial(network: nn.Module, init: str, wanted: dict[str, Any]) -> None:
 
     From a network of another scale comes all but the layers whose shape the scale decides, the last ones:
     they stay as they are. EDSR's x4 networks begin so, from x2 (arXiv 1707.02921, section 4.2). From one with
-    another ConditionNet, which reads conditions of the same length, comes all but that.
+    another ConditionNet, which reads conditions of the same length, comes all but that. From one with fewer
+    blocks comes all, and the blocks that it lacks begin as the identity.
 
     Args:
         network: What is to be trained.
@@ -51,6 +53,8 @@ def load_initial(network: nn.Module, init: str, wanted: dict[str, Any]) -> None:
     if spec.get("condition") != wanted.get("condition"):
         weights = {k: v for k, v in weights.items() if not k.startswith(_CONDITION_NET)}
         weights |= {k: v for k, v in own.items() if k.startswith(_CONDITION_NET)}
+    if _blocks(spec) < _blocks(wanted):
+        weights, spec = _deepened(weights, own, spec, wanted)
     if _comparable(spec) != _comparable(wanted) or weights.keys() != own.keys():
         raise ConfigError(f"init {init}: its network is {spec}, the configuration says {wanted}")
     if spec != wanted:
@@ -66,3 +70,33 @@ def _comparable(spec: dict[str, Any]) -> dict[str, Any]:
         else section
         for name, section in spec.items()
     }
+
+
+def _blocks(spec: dict[str, Any]) -> int:
+    """How many residual blocks an SRResNet has; 0: it is another network, or does not say."""
+    basenet = spec.get("basenet") or {}
+    return int(basenet.get("blocks", 0)) if basenet.get("name") == "srresnet" else 0
+
+
+def _deepened(
+    weights: dict[str, Tensor], own: dict[str, Tensor], spec: dict[str, Any], wanted: dict[str, Any]
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The weights of a deeper SRResNet that computes the same, and its hyper-parameters.
+
+    A residual block whose last convolution is zero adds nothing, and has a gradient (as Net2Net's deeper nets
+    begin as the identity, arXiv 1511.05641; by a zero in the residual branch as in arXiv 1706.02677, section
+    5.1).
+    """
+    before, after = _blocks(spec), _blocks(wanted)
+    grown = dict(weights)
+    for i in range(before, after):
+        block = {name: own[name] for name in own if name.startswith(f"basenet.backbone.{i}.")}
+        zero = {name: torch.zeros_like(t) for name, t in block.items() if ".conv2." in name}
+        grown |= block | zero
+    for name in ("modulations.weight", "modulations.bias"):
+        if name in weights:
+            new = len(own[name]) - len(weights[name])
+            trunk = 2 * before * weights["basenet.input_conv.weight"].shape[0]
+            begun = own[name][trunk : trunk + new]  # those of the ends come last
+            grown[name] = torch.cat([weights[name][:trunk], begun, weights[name][trunk:]])
+    return grown, spec | {"basenet": spec["basenet"] | {"blocks": after}}

@@ -30,6 +30,7 @@ from blindsr.training.checkpoint import (
 from blindsr.training.cmdsr import CMDSRRecipe
 from blindsr.training.config import TrainConfig
 from blindsr.training.cria import CriaRecipe
+from blindsr.training.distilled import DistilledRecipe
 from blindsr.training.ema import WeightAverage
 from blindsr.training.journal import Progress, RunJournal
 from blindsr.training.meter import LossMeter
@@ -48,7 +49,11 @@ class TrainingError(BlindSRError):
     """A run that cannot go on, for instance because a loss is not finite."""
 
 
-RECIPES: dict[str, Callable[[Any], Recipe]] = {"cmdsr": CMDSRRecipe, "cria": CriaRecipe}
+RECIPES: dict[str, Callable[[Any], Recipe]] = {
+    "cmdsr": CMDSRRecipe,
+    "cria": CriaRecipe,
+    "distilled": DistilledRecipe,
+}
 
 
 def train(
@@ -130,7 +135,7 @@ def train(
 
             rates = take_step.rates(stage, at.place)
             at.step += 1
-            at.patches += recipe.patches * fabric.world_size
+            at.patches += recipe.patches(stage) * fabric.world_size
             told = clock.place(at.step - first), stop(), files.due(at)
             at.place, stopping, file = _agreed(told, fabric)
             over = clock.over(at.place)

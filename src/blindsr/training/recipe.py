@@ -57,7 +57,6 @@ class Recipe(ABC):
         fixed: Networks that only judge: on the training device, and in no checkpoint.
         workers: Processes that draw batches; 0: the training process itself.
         parameters: What is optimised, in groups; each has an Adam of its own.
-        patches: Patches that the network restores in a step.
         methods: Methods of `network` that run it, beside calling it.
     """
 
@@ -66,7 +65,6 @@ class Recipe(ABC):
     fixed: list[nn.Module]
     workers: int
     parameters: dict[str, list[nn.Parameter]]
-    patches: int
     methods: tuple[str, ...] = ()
 
     @abstractmethod
@@ -116,6 +114,10 @@ class Recipe(ABC):
     @abstractmethod
     def stage(self, step: int, place: float) -> Stage:
         """What kind of step comes."""
+
+    @abstractmethod
+    def patches(self, stage: Stage) -> int:
+        """Patches that the network restores in a step."""
 
     def begun(self, place: float) -> tuple[str, ...]:
         """Parameter groups that their section's `after` does not leave as they are."""

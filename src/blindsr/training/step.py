@@ -58,6 +58,8 @@ class TrainingStep:
         self.meter = LossMeter(device)
         self._alone = network is recipe.network
         self._recording = device.type == "cuda" and config.graphs and self._alone
+        if self._recording:
+            torch.backends.cudnn.benchmark = True  # shapes are always the same
         self._losses = torch.compile(recipe.losses) if config.compile else recipe.losses
         self.optimisers = {
             name: self._adam(parameters, recipe, name) for name, parameters in recipe.parameters.items()
@@ -148,8 +150,8 @@ class TrainingStep:
         if key not in self._buffers:
             self._buffers[key] = {n: torch.empty_like(t, device=self.device) for n, t in inputs.items()}
         buffers = self._buffers[key]
-        for name, tensor in inputs.items():
-            buffers[name].copy_(tensor, non_blocking=True)
+        for name, tensor in inputs.items():  # pinned memory is read while the host goes on
+            buffers[name].copy_(tensor if tensor.is_cuda else tensor.pin_memory(), non_blocking=True)
         if self._seen[key] < _WARM_UP or stage.measured:
             here, side = torch.cuda.current_stream(self.device), torch.cuda.Stream(self.device)
             side.wait_stream(here)
