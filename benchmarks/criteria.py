@@ -35,7 +35,7 @@ from blindsr.files import atomic_path
 from blindsr.network.checkpoint import load_network
 from blindsr.picture import read
 from blindsr.training import load_config, train
-from blindsr.training.loop import newest_checkpoint
+from blindsr.training.checkpoint import newest_checkpoint
 
 SEEDS = (0, 1, 2)
 PIXEL = {"name": "pixel", "stage": 1, "weight": 1.0}

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 
 from blindsr.dataset import PhotoCache
@@ -37,8 +38,9 @@ def main(
     print(f"trained on patches of {config.data.patch}; columns: PSNR, SSIM, PSNR of bicubic")
     least = 0 if network.condition_net is None else network.condition_net.least
     for side in (side for side in SIDES if side >= least):
-        table = validation.run(partial(restore_photo, network, support, side), 0, None, Path())
-        print(f"{side:3d}  {table.splitlines()[-1]}")
+        restore = partial(restore_photo, network, support, side)
+        scores = validation.run(restore, 0, None, Path(), torch.device("cpu"))
+        print(f"{side:3d}  {str(scores).splitlines()[-1]}")
 
 
 if __name__ == "__main__":

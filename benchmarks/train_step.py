@@ -1,7 +1,8 @@
-"""One training step: the formulations of CMDSR's modulation, and how fast a recipe's whole step is.
+"""One training step: CMDSR's modulation, how fast a recipe's whole step is, and how many launches it takes.
 
     python benchmarks/train_step.py formulations
     python benchmarks/train_step.py recipe configs/cmdsr_x4_long.yaml --photos my/photos
+    python benchmarks/train_step.py launches configs/cmdsr_x4_long.yaml --photos my/photos
 
 The first: forward and backward of the published network (SRResNet-10 x4) on 16 LR patches of 8 tasks, three
 formulations in turn, so that a machine that drifts does not favour one. They compute the same function: the
@@ -9,8 +10,12 @@ greatest differences of output and gradients are printed with the times.
 
 The second trains as `blindsr train` does, with cutting, degrading and optimising, in several settings in
 turn, and prints restored patches a second and the arithmetic achieved as a fraction of what products of large
-matrices achieve in fp32 on the same device: forward, and twice that backward, of the network alone. Then it
-tells where a step's time goes.
+matrices achieve on the same device in the numbers that the setting computes in: forward, and twice that
+backward, of the network alone. Then it tells where a step's time goes.
+
+The third counts what a step launches, part by part, with patches degraded task by task and all at once: on a
+GPU its kernels and copies, on a CPU the operators that do work (no views, no allocations, and nothing that
+only calls others). Where a GPU replays recorded steps, all parts with a star are one launch.
 """
 
 from __future__ import annotations
@@ -19,25 +24,30 @@ import logging
 import tempfile
 import time
 from collections.abc import Callable
-from itertools import pairwise
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from statistics import median
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
 from arithmetic import macs, matrix_peak
-from lightning.fabric import Fabric
 from places import TRAINING_PHOTOS
 from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
 
 from blindsr.network import BaseNet, build_network
 from blindsr.network.basenet import ModulatedConv2d
-from blindsr.training import train
+from blindsr.training import Progress, train
+from blindsr.training.checkpoint import Position
 from blindsr.training.cmdsr import CMDSRRecipe
-from blindsr.training.config import CMDSRConfig, load_config
-from blindsr.training.loop import RECIPES, Progress
-from blindsr.training.recipe import Recipe
+from blindsr.training.config import CMDSRConfig, TrainConfig, load_config
+from blindsr.training.ema import WeightAverage
+from blindsr.training.loop import RECIPES
+from blindsr.training.precision import computes_in_bfloat16
+from blindsr.training.recipe import Losses
+from blindsr.training.step import TrainingStep
 
 app = typer.Typer(add_completion=False, help=__doc__.splitlines()[0] if __doc__ else None)
 
@@ -111,89 +121,236 @@ def formulations(
         print(f"| {name} | {median(seconds):.3f} | {ratio:.2f} | {differences[0]:.0e} | {worst:.0e} |")
 
 
+PLAIN = ["precision=32-true", "data.degrade=each"]
 SETTINGS: dict[str, list[str]] = {
-    "fp32, contiguous": ["precision=32-true", "channels_last=false", "keep_memory=false"],
-    "fp32, channels_last": ["precision=32-true", "channels_last=true", "keep_memory=false"],
-    "bf16, channels_last": ["precision=bf16-mixed", "channels_last=true", "keep_memory=false"],
-    "bf16, channels_last, memory kept": ["precision=bf16-mixed", "channels_last=true", "keep_memory=true"],
+    "fp32, contiguous": [*PLAIN, "channels_last=false"],
+    "fp32, channels_last": [*PLAIN, "channels_last=true"],
+    "as configured, degraded task by task": ["data.degrade=each"],
+    "as configured, degraded all at once": ["data.degrade=batched"],
 }
+BATCHED = "as configured, degraded all at once"
+CUTTING, DEGRADING, NETWORK, REST = (
+    "cutting", "degrading", "network, forward and backward", "optimiser and average",
+)  # fmt: skip
+
+Parts = dict[str, Callable[[], object]]
 
 
 @app.command()
 def recipe(
     config: Annotated[Path, typer.Argument(help="A configuration of `blindsr train`.")],
     photos: Annotated[Path, typer.Option(help="Folder of sharp photos.")] = TRAINING_PHOTOS,
-    steps: Annotated[int, typer.Option(help="Steps of each setting in a round.")] = 20,
-    rounds: Annotated[int, typer.Option(help="Rounds.")] = 3,
-    threads: Annotated[int, typer.Option(help="CPU threads.")] = 1,
+    steps: Annotated[int, typer.Option(min=2, help="Steps of each setting in a round.")] = 20,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds.")] = 3,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
     more: Annotated[list[str] | None, typer.Option("--set", help="As of `blindsr train`.")] = None,
 ) -> None:
     """The whole step of a recipe, in several settings."""
     logging.disable(logging.WARNING)
-    base = [
-        f"data.photos={photos}", "data.cache=.cache/photos", "init=null", f"threads={threads}",
-        f"steps={steps}", f"log_every={steps // 2}", f"checkpoint_every={steps}", f"validation.every={10**9}",
-        "data.holdout=0", *(more or []),
-    ]  # fmt: skip
-    times: dict[str, list[float]] = {name: [] for name in SETTINGS}
+    base = [*common_settings(photos, threads, more), f"steps={steps}", f"log_every={steps // 2}"]
+    settings = {name: load_config(config, [*base, *changes]) for name, changes in SETTINGS.items()}
+    if not isinstance(settings[BATCHED], CMDSRConfig):  # others degrade in one way
+        del settings[BATCHED]
+    times: dict[str, list[float]] = {name: [] for name in settings}
     for _ in range(rounds):
-        for name, settings in SETTINGS.items():
+        for name, chosen in settings.items():
             told: list[Progress] = []
             with tempfile.TemporaryDirectory() as folder:
-                train(load_config(config, [*base, *settings]), out=Path(folder), report=told.append)
+                train(chosen, out=Path(folder), report=told.append)
             times[name].append(told[-1].seconds_per_step)  # of the second half: the first warms up
-    settings = load_config(config, base)
-    made = RECIPES[settings.recipe](settings)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    torch.set_num_threads(threads)
-    data = settings.data
-    count = data.tasks * 2 * data.restored if isinstance(settings, CMDSRConfig) else data.batch
-    forward = macs(made.network, torch.zeros(1, 3, data.patch, data.patch)) * count
-    peak = matrix_peak(device, torch.float32)
-    print(f"{config}: {count} restored patches of {data.patch}x{data.patch} LR pixels a step, {device.type},")
+    device = training_device()
+    kinds = {n: numbers(computes_in_bfloat16(chosen, device)) for n, chosen in settings.items()}
+    peaks = {kind: matrix_peak(device, kind) for kind in dict.fromkeys(kinds.values())}
+    any_setting = next(iter(settings.values()))
+    made: Any = RECIPES[any_setting.recipe](any_setting)
+    data = made.config.data
+    side = data.patch
+    count = 2 * data.tasks * data.restored if isinstance(any_setting, CMDSRConfig) else data.batch
+    forward = macs(made.network, torch.zeros(1, 3, side, side)) * count
+    told_peaks = ", ".join(f"{peak / 1e9:.0f} GFLOP/s in {short(kind)}" for kind, peak in peaks.items())
+    print(f"{config}: {count} restored patches of {side}x{side} LR pixels a step, {device.type},")
+    print(f"{threads} threads; {rounds} rounds in turn; product of matrices {told_peaks}\n")
     print(
-        f"{threads} threads; {rounds} rounds in turn; product of matrices {peak / 1e9:.0f} GFLOP/s in fp32\n"
+        "| setting | numbers | s / step | patches / s | speed-up | of the peak |\n|---|---|---|---|---|---|"
     )
-    print("| setting | s / step | patches / s | speed-up | of the fp32 peak |\n|---|---|---|---|---|")
     first = times[next(iter(times))]
     for name, seconds in times.items():
         ratio = median(b / s for b, s in zip(first, seconds, strict=True))
-        middle = median(seconds)
-        part = 3 * 2 * forward / middle / peak
-        print(f"| {name} | {middle:.3f} | {count / middle:.1f} | {ratio:.2f} | {part:.2f} |")
-    print("\n| part of a step, fp32 | s |\n|---|---|")
-    for name, spent in parts_of(made, device, steps).items():
-        print(f"| {name} | {spent:.3f} |")
+        middle, kind = median(seconds), kinds[name]
+        part = 3 * 2 * forward / middle / peaks[kind]
+        row = f"{short(kind)} | {middle:.3f} | {count / middle:.1f} | {ratio:.2f} | {part:.2f}"
+        print(f"| {name} | {row} |")
+    ways = [name for name in settings if name.startswith("as configured")]
+    spent = [timed_parts(parts_of(settings[name], device), device, max(3, steps // 2)) for name in ways]
+    print(f"\n| seconds of a step's parts | {' | '.join(ways)} |\n|---|{'---|' * len(ways)}")
+    for part_name in spent[0]:
+        print(f"| {part_name} | {' | '.join(f'{way[part_name]:.3f}' for way in spent)} |")
 
 
-def parts_of(made: Recipe, device: torch.device, steps: int) -> dict[str, float]:
-    """Median seconds of cutting patches, degrading them, and all that the network takes."""
-    made.load_data()
-    dataset = made.dataset(0)
-    fabric = Fabric(accelerator=device.type, devices=1)
-    network = made.network.to(device)
-    for other in [*made.companions.values(), *made.fixed]:
-        other.to(device)
-    degrading = made.degraded if isinstance(made, CMDSRRecipe) else made.images  # type: ignore[attr-defined]
-    spent: dict[str, list[float]] = {"cutting": [], "degrading": [], "network, forward and backward": []}
-    for number in range(max(3, steps // 2)):
-        marks = [time.perf_counter()]
-        batch = dataset[number]
-        marks.append(time.perf_counter())
-        degrading(batch, device)
-        _wait(device)
-        marks.append(time.perf_counter())
-        made.losses(network, batch, fabric)["total"].backward()
-        _wait(device)
-        marks.append(time.perf_counter())
-        for values, (start, end) in zip(spent.values(), pairwise(marks), strict=True):
-            values.append(end - start)
-    found = {name: median(values[1:]) for name, values in spent.items()}
-    found["network, forward and backward"] -= found["degrading"]  # `losses` degrades as well
+@app.command()
+def launches(
+    config: Annotated[Path, typer.Argument(help="A configuration of `blindsr train`.")],
+    photos: Annotated[Path, typer.Option(help="Folder of sharp photos.")] = TRAINING_PHOTOS,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    more: Annotated[list[str] | None, typer.Option("--set", help="As of `blindsr train`.")] = None,
+) -> None:
+    """What a step of a recipe launches, part by part."""
+    logging.disable(logging.WARNING)
+    device = training_device()
+    base = common_settings(photos, threads, more)
+    ways = {"task by task": "each", "all at once": "batched"}
+    settings = {name: load_config(config, [*base, f"data.degrade={way}"]) for name, way in ways.items()}
+    if not isinstance(settings["all at once"], CMDSRConfig):
+        del settings["all at once"]
+    torch.set_num_threads(threads)
+    counts = [
+        degrading_alone(counted_parts(parts_of(chosen, device), device)) for chosen in settings.values()
+    ]
+    what = "kernels and copies" if device.type == "cuda" else "operators that do work"
+    print(f"{config}: {what} of a step, {device.type}\n")
+    print(f"| part | degraded {' | degraded '.join(settings)} |\n|---|{'---|' * len(settings)}")
+    for name in counts[0]:
+        # Patches that are degraded at once are cut and degraded within the step.
+        recorded = [device.type == "cuda" and (name in (NETWORK, REST) or "all" in way) for way in settings]
+        cells = [f"{way[name]:.0f}{'*' * star}" for way, star in zip(counts, recorded, strict=True)]
+        print(f"| {name} | {' | '.join(cells)} |")
+    print(f"| whole step | {' | '.join(f'{sum(way.values()):.0f}' for way in counts)} |")
+
+
+def common_settings(photos: Path, threads: int, more: list[str] | None) -> list[str]:
+    """What every command changes of a configuration: nothing is written but at the end."""
+    return [
+        f"data.photos={photos}", "data.cache=.cache/photos", "data.holdout=0", "init=null",
+        f"threads={threads}", f"checkpoint_every={10**9}", f"checkpoint_seconds={10**9}", *(more or []),
+    ]  # fmt: skip
+
+
+def training_device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def numbers(bfloat16: bool) -> torch.dtype:
+    return torch.bfloat16 if bfloat16 else torch.float32
+
+
+def short(kind: torch.dtype) -> str:
+    return {torch.bfloat16: "bf16", torch.float32: "fp32"}[kind]
+
+
+def parts_of(config: TrainConfig, device: torch.device) -> Parts:
+    """The parts of a step that updates all weights, on one batch; degrading cuts as well."""
+    torch.manual_seed(0)
+    made: Any = RECIPES[config.recipe](config)
+    made.load_data(device)
+    for module in (made.network, *made.companions.values(), *made.fixed):
+        module.to(device)
+        if config.channels_last:
+            module.to(memory_format=torch.channels_last)
+    place = config.steps - 1  # where all weights have begun
+    number = next(n for n in range(1000) if len(made.stage(n, place).groups) == len(made.begun(place)))
+    stage = replace(made.stage(number, place), measured=False)
+    batch = made.dataset(0, made.phase(place))[number]
+    average = WeightAverage(made.network, config.ema)
+    take = TrainingStep(
+        made, made.network, average, config.model_copy(update={"graphs": False}), device,
+        computes_in_bfloat16(config, device),
+    )  # fmt: skip
+
+    def degraded() -> dict[str, Tensor]:
+        inputs = {name: tensor.to(device) for name, tensor in made.prepare(batch).items()}
+        if isinstance(made, CMDSRRecipe) and "lr" not in inputs:
+            inputs |= dict(zip(("lr", "hr"), made._degraded_at_once(inputs), strict=True))
+        return inputs
+
+    ready = degraded()
+
+    logged: dict[str, Tensor] = {}
+
+    def judged() -> None:
+        for optimiser in take.optimisers.values():
+            optimiser.zero_grad()
+        with take.autocast():
+            losses = made.losses(made.network, ready, stage)
+        for loss, groups in losses.objectives:
+            torch.autograd.backward(loss, inputs=[p for name in groups for p in made.parameters[name]])
+        logged.update({name: loss.detach() for name, loss in losses.logged.items()})
+
+    judged()
+    gradients = [(p, p.grad) for group in made.parameters.values() for p in group]
+    take._losses = lambda *_: Losses([], logged)  # what is left of the step has its gradients already
+
+    def rest() -> None:
+        for parameter, gradient in gradients:
+            parameter.grad = gradient
+        take(Position(number, place), stage, {})
+
+    parts: Parts = {}
+    if hasattr(batch, "places"):
+        places = torch.from_numpy(batch.places).reshape(-1, batch.places.shape[-1])
+        parts[CUTTING] = lambda: made._cutter(places)
+        parts[DEGRADING] = degraded
+    parts[NETWORK] = judged
+    parts[REST] = rest
+    return parts
+
+
+def degrading_alone(values: dict[str, float]) -> dict[str, float]:
+    """Parts, and of degrading what it does but cut."""
+    return {name: value - values.get(CUTTING, 0) * (name == DEGRADING) for name, value in values.items()}
+
+
+def timed_parts(parts: Parts, device: torch.device, rounds: int) -> dict[str, float]:
+    """Median seconds of each part."""
+    spent: dict[str, list[float]] = {name: [] for name in parts}
+    for _ in range(rounds):
+        for name, work in parts.items():
+            start = time.perf_counter()
+            work()
+            wait(device)
+            spent[name].append(time.perf_counter() - start)
+    return degrading_alone({name: median(seconds[1:]) for name, seconds in spent.items()})
+
+
+def counted_parts(parts: Parts, device: torch.device) -> dict[str, float]:
+    """What each part launches."""
+    activities = [ProfilerActivity.CUDA if device.type == "cuda" else ProfilerActivity.CPU]
+    found = {}
+    for name, work in parts.items():
+        for _ in range(3):  # the first times allocate, and make tables
+            work()
+        wait(device)
+        with profile(activities=activities) as profiler:
+            work()
+            wait(device)
+        events: Any = profiler.events()
+        if device.type == "cuda":
+            count = sum(e.device_type.name == "CUDA" and not e.is_user_annotation for e in events)
+        else:
+            count = sum(working(event) for event in events if event.cpu_parent is None)
+        found[name] = float(count)
     return found
 
 
-def _wait(device: torch.device) -> None:
+def working(event: Any) -> int:  # noqa: ANN401
+    """Operators in an event of the profiler that do work themselves."""
+    within = sum(working(child) for child in event.cpu_children)
+    return within or int(works(event.name))
+
+
+@cache
+def works(name: str) -> bool:
+    """Whether an operator computes: it is none that allocates, or makes another view of what is there."""
+    space, _, operator = name.partition("::")
+    if space != "aten" or operator.startswith(("empty", "new_empty", "resize_", "set_")):
+        return False
+    packet = getattr(torch.ops.aten, operator, None)
+    if packet is None:
+        return True
+    made = [result for o in packet.overloads() for result in getattr(packet, o)._schema.returns]
+    return not any(result.alias_info is not None and not result.alias_info.is_write for result in made)
+
+
+def wait(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize()
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from blindsr.training.checkpoint import Position
 from blindsr.training.ema import WeightAverage
 from blindsr.training.loop import RECIPES
 from blindsr.training.meter import LossMeter
-from blindsr.training.recipe import Recipe
+from blindsr.training.recipe import Recipe, Stage
 from blindsr.training.step import TrainingStep
 
 CPU = torch.device("cpu")
@@ -145,3 +146,106 @@ def test_all_of_a_step_is_on_the_training_device(
         loss.backward()
     average.update(recipe.network)
     assert losses.logged and all(loss.device == meta for loss in losses.logged.values())
+
+
+class Recorder:
+    """Stands in for what records graphs on a GPU: what is recorded is not run, and run again by a replay.
+
+    A replay has what the recording had, the very same tensors: new inputs must be written into them.
+    """
+
+    def __init__(self, take: TrainingStep, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.run, self.recording = take._run, None
+        self.eager: list[Any] = []
+        self.replayed: list[Any] = []
+        self.places: dict[Any, set[tuple[int, ...]]] = {}
+        self.synchronised = 0
+        recorder = self
+
+        class Graph:
+            def __init__(self) -> None:
+                self.calls: list[Any] = []
+
+            def replay(self) -> None:
+                for call in self.calls:
+                    recorder.replayed.append(call[1])
+                    recorder.run(*call)
+
+        class Event:
+            def record(self) -> None:
+                pass
+
+            def synchronize(self) -> None:
+                recorder.synchronised += 1
+
+        class Stream:
+            def __init__(self, *_: Any) -> None:
+                pass
+
+            def wait_stream(self, other: Any) -> None:
+                pass
+
+        @contextmanager
+        def record(graph: Graph) -> Iterator[None]:
+            recorder.recording = graph
+            yield
+            recorder.recording = None
+
+        def run(place: float, stage: Stage, inputs: dict[str, torch.Tensor]) -> list[str]:
+            where = tuple(tensor.data_ptr() for tensor in inputs.values())
+            self.places.setdefault(stage, set()).add(where)
+            if self.recording is not None:
+                self.recording.calls.append((place, stage, inputs))
+                return []
+            self.eager.append(stage)
+            return self.run(place, stage, inputs)
+
+        take._recording = True
+        monkeypatch.setattr(take, "_run", run)
+        for name, stand_in in {
+            "CUDAGraph": Graph, "graph": record, "Event": Event, "Stream": Stream,
+            "current_stream": Stream, "stream": lambda _: nullcontext(),
+        }.items():  # fmt: skip
+            monkeypatch.setattr(torch.cuda, name, stand_in)
+        monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor.clone())
+
+
+def test_recorded_steps_are_those_that_they_stand_for(
+    any_config_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps, read = 14, []
+    cria = "cria" in any_config_file.name
+    more = ["steps=14", *(["pixel_steps=6", "log_every=2"] if cria else ["optimiser.warmup=9"])]
+    made = []
+    for recorded in (False, True):
+        recipe, config = recipe_of(any_config_file, *more)
+        average = WeightAverage(recipe.network, 0.9)
+        take = TrainingStep(recipe, recipe.network, average, config, CPU, bfloat16=False)
+        for optimiser in take.optimisers.values():  # as a recorded step has them
+            for group in optimiser.param_groups:
+                group["lr"] = torch.tensor(group["lr"])
+        if recorded:
+            recorder = Recorder(take, monkeypatch)
+        stages = []
+        for step in range(steps):
+            stage = recipe.stage(step, step)
+            stages.append(stage)
+            take(Position(step, place=step), stage, recipe.prepare(recipe.dataset(0, "")[step]))
+            if step == 8:
+                read.append(take.meter.read())
+        read.append(take.meter.read())
+        modules = {"network": recipe.network, **recipe.companions}
+        made.append({f"{m}/{k}": v for m, module in modules.items() for k, v in module.state_dict().items()})
+        made[-1] |= {f"average/{k}": v for k, v in average.state_dict().items()}
+    for name, tensor in made[0].items():
+        assert torch.equal(made[1][name], tensor), name
+    assert read[:2] == read[2:] and read[0][1] is None
+    kinds = Counter(stages)
+    assert len(kinds) == (3 if cria else 2)
+    assert sorted(map(str, recorder.eager + recorder.replayed)) == sorted(map(str, stages))
+    for stage, count in kinds.items():
+        alone = count if stage.measured else 3
+        assert recorder.eager.count(stage) == alone and recorder.replayed.count(stage) == count - alone
+        assert len(recorder.places[stage]) == 1  # all its steps read their inputs in one place
+    assert any(stage.measured for stage in kinds) == cria
+    assert recorder.synchronised == steps - 2  # the host is two steps ahead, no more
