@@ -82,7 +82,8 @@ def test_a_run_writes_the_latest_by_time(config_file: Path, tmp_path: Path) -> N
     train(settings, tmp_path / "run", report=lambda p: seen.update({p.step: names(tmp_path / "run")}))
     by_steps = "step-00000004.ckpt"
     assert seen == {
-        1: [LATEST], 2: [LATEST], 3: [LATEST], 4: [by_steps], 5: [by_steps, "step-00000005.ckpt"],
+        1: [LATEST], 2: [LATEST], 3: [LATEST], 4: [by_steps],
+        5: [by_steps, "step-00000005.ckpt", WEIGHTS],
     }  # fmt: skip
     assert names(tmp_path / "run") == [by_steps, "step-00000005.ckpt", WEIGHTS]
 
@@ -109,7 +110,7 @@ def test_without_validation_nothing_is_written_for_it(config_file: Path, tmp_pat
 
     settings = load_config(config_file, ["data.holdout=0", "validation.every=2", "log_every=3"])
     last = train(settings, tmp_path / "run", report=note)
-    assert seen == [(3, []), (6, [last.name])]
+    assert seen == [(3, []), (6, [last.name, WEIGHTS])]
 
 
 def test_a_run_that_is_done_is_its_own_last_checkpoint(config_file: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from blindsr.training.config import CMDSRConfig, CriaConfig
 from blindsr.training.cria import Declared
 from blindsr.training.recipe import degradation_space
 
-CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").rglob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)

@@ -36,12 +36,10 @@ class Cutter:
         with warnings.catch_warnings():  # that the pixels are not to be written to; they are not
             warnings.simplefilter("ignore", UserWarning)
             self._pixels = torch.from_numpy(photos.pixels)
-        if self.device.type == "cuda":
-            free, _ = torch.cuda.mem_get_info(self.device)
-            if self._pixels.numel() < _SHARE * free:
-                self._pixels = self._pixels.to(self.device)
-            else:
-                log.warning("the photos are larger than half of the device's free memory; cut on the host")
+        if self._pixels.numel() < _room(self.device):
+            self._pixels = self._pixels.to(self.device)
+        else:
+            log.warning("the photos are larger than half of the device's free memory; cut on the host")
         self.largest = math.floor(size / shrink)
         self._shrinking: Tensor | None = None
         if self.largest > size:
@@ -80,6 +78,11 @@ class Cutter:
             matrix = self._shrinking[side.to(self.device) - self.size][:, None]  # (N, 1, S, L)
             crops = (matrix @ crops @ matrix.transpose(2, 3)).round().clamp(0, 255)
         return crops / 255
+
+
+def _room(device: torch.device) -> float:
+    """How many bytes the photos may take of a device's memory; a CPU does not copy them."""
+    return _SHARE * torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else math.inf
 
 
 def cut_patches(images: Tensor, offset: Tensor, size: int) -> Tensor:

@@ -186,11 +186,12 @@ class TrainConfig(Section):
     steps: int = Field(1_000_000, ge=1)
     """Length of the run. With `minutes` it says only what the schedules mean by a step: `warmup`, `after`."""
     minutes: float | None = Field(None, gt=0, allow_inf_nan=False)
-    """Length of the run by the clock, however fast it is: schedules move by the share of it that is gone."""
+    """Length of the run by the clock, loading included, however fast it is: schedules move by the share of
+    the rest that is gone."""
     reserve: float = Field(25.0, ge=0, allow_inf_nan=False, validate_default=True)
     """minutes: so many seconds before their end the last step is done, and all files are written after it."""
     init: str | None = None
-    """Weights to start from: a checkpoint, or a model's name or folder; None: random ones."""
+    """Weights to start from: a checkpoint, a state, or a model's name or folder; None: random ones."""
     network: dict[str, Any]
     """Hyper-parameters for `blindsr.network.build_network`."""
     optimiser: OptimiserSection = OptimiserSection()
@@ -201,6 +202,9 @@ class TrainConfig(Section):
     """Steps between the checkpoints that are kept (step-*.ckpt)."""
     checkpoint_seconds: float = Field(25.0, gt=0)
     """Seconds after which latest.ckpt is written anew: a run that is killed loses no more."""
+    state_seconds: float | None = Field(None, gt=0)
+    """Seconds after which a run's state, if it has one, is written anew; None: at its end alone. With a
+    "stable" schedule it is not written again once the rate falls."""
     log_every: int = Field(100, ge=1)
     keep: int = Field(3, ge=1)
     """So many of the checkpoints by steps are kept."""

@@ -77,7 +77,8 @@ class DistilledRecipe(CMDSRRecipe):
     def initialise(self, path: str) -> None:
         """See `Recipe.initialise`; the oracle begins with the mean condition of some tasks."""
         super().initialise(path)
-        inputs = self.prepare(self.dataset(0, self.phase(0))[0])
+        first = self.prepare(self.dataset(0, self.phase(0))[0])
+        inputs = {name: tensor.to(self._cutter.device) for name, tensor in first.items()}
         with torch.no_grad():
             patches, _ = self.halves(inputs)
             self.oracle.start(self.network.conditions(patches.cpu()).mean(0))

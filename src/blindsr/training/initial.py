@@ -12,17 +12,20 @@ from blindsr.engine.torch import load_weights
 from blindsr.errors import ConfigError
 from blindsr.model import load_model
 from blindsr.network.checkpoint import load_network
+from blindsr.training.state import read_average
 
 _CONDITION_NET = "condition_net."
 
 
 def read_initial(init: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Weights and hyper-parameters of what `init` names: a checkpoint, or a model's name or folder.
+    """Weights and hyper-parameters of what `init` names: a checkpoint, a state, or a model's name or folder.
 
     Raises:
         ModelError: It cannot be found or read.
     """
     path = Path(init)
+    if path.suffix == ".npz":
+        return read_average(path)
     if path.is_file():
         network, spec = load_network(path)
     else:

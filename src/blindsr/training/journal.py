@@ -28,6 +28,8 @@ class Progress:
         losses: Their means since the last report.
         seconds_per_step: Likewise.
         scores: What validation has just measured.
+        phase: The part of the run that it is in, see `Recipe.phase`.
+        patches: Patches that the network has restored, those of earlier runs included.
     """
 
     step: int
@@ -35,6 +37,8 @@ class Progress:
     losses: dict[str, float]
     seconds_per_step: float
     scores: Scores | None = None
+    phase: str = ""
+    patches: int = 0
 
 
 class RunJournal:
@@ -94,7 +98,7 @@ class RunJournal:
             self._curve.append({"step": at.step, "patches": at.patches, "psnr, ssim, bicubic": rows})
         if self._report is not None:
             plain = {name: value for name, value in losses.items() if "/" not in name}
-            self._report(Progress(at.step, share, plain, self._seconds, scores))
+            self._report(Progress(at.step, share, plain, self._seconds, scores, at.phase or "", at.patches))
         self.begin(at)
 
     def runs(self, at: Position) -> list[dict[str, Any]]:

@@ -37,7 +37,7 @@ from blindsr.training.meter import LossMeter
 from blindsr.training.precision import computes_in_bfloat16
 from blindsr.training.recipe import Recipe
 from blindsr.training.schedule import Clock
-from blindsr.training.state import read_state, write_state
+from blindsr.training.state import StateKeeper, read_state, write_state
 from blindsr.training.step import TrainingStep
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ def train(
         report: Called with the state of the run at every logged step.
         state: A compact state (.npz, see `blindsr.training.state`). Where it is there, the run goes on from
             it, with a schedule of its own; and the run writes it: at its end, or with a "stable" schedule
-            before the rate falls.
+            before the rate falls; and every `config.state_seconds` until then.
 
     Returns:
         The last checkpoint. Ctrl-C and SIGTERM end the run after the step in hand, with a checkpoint; of a
@@ -121,15 +121,12 @@ def train(
         if state is not None and fabric.is_global_zero:
             write_state(state, config, recipe, take_step.optimisers, average, journal.record(at))
 
-    trunk_kept, first = False, at.step
-    gone = time.monotonic() - started  # the minutes are those of all the run
-    clock = Clock(config.steps, config.minutes, config.reserve + gone, at.place)
+    keeper, first = StateKeeper(keep_state, config.state_seconds), at.step
+    loading = time.monotonic() - started  # the minutes are those of all the run
+    clock = Clock(config.steps, config.minutes, config.reserve + loading, at.place)
     journal.begin(at)
     with _stop_requested() as stop:
         for batch in _batches(recipe, at, clock, fabric):
-            if not trunk_kept and recipe.decays(at.place, clock.steps):
-                keep_state()
-                trunk_kept = True
             stage = recipe.stage(at.step, at.place)
             take_step(at, stage, recipe.prepare(batch))
 
@@ -142,12 +139,18 @@ def train(
             ending = over or stopping
             validating = validation is not None and (over or at.step % config.validation.every == 0)
             file = files.name(at) if ending else file
+            keeping = keeper.due(recipe.decays(at.place, clock.steps))
+            leaving = recipe.phase(at.place) != at.phase  # what is told is of one phase
             # Reading losses waits for the device, so it is done for many steps at once.
-            if file or validating or at.step % config.log_every == 0:
+            if file or keeping or validating or leaving or at.step % config.log_every == 0:
                 losses = _read(take_step.meter, recipe, at, fabric)
                 journal.measure(at)
+                if keeping:  # what is not finite was found out above
+                    keeper.keep()
                 if fabric.is_global_zero and (file or validating):  # before validation, which takes long
                     last = files.write(file or LATEST, at, journal.runs(at))
+                    if ending:
+                        files.write_weights(at)
                 scores = None
                 if validation is not None and validating:
                     with average.applied_to(recipe.network):
@@ -157,10 +160,7 @@ def train(
                 journal.tell(at, at.place / clock.steps, losses, rates, scores)
             if ending:
                 break
-    if fabric.is_global_zero:
-        files.write_weights(at)
-    if not trunk_kept:
-        keep_state()
+    keeper.end()
     journal.close()
     fabric.barrier()
     return last

@@ -12,12 +12,14 @@ import hashlib
 import io
 import json
 import math
+import time
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -28,7 +30,9 @@ from blindsr.errors import ConfigError, ModelError
 from blindsr.files import atomic_path
 from blindsr.training.config import TrainConfig
 from blindsr.training.ema import WeightAverage
-from blindsr.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from blindsr.training.recipe import Recipe
 
 FORMAT = "blindsr-state-1"
 _FAULTS = (
@@ -41,6 +45,35 @@ _BLOCK, _OCTAVES, _LEVELS = 256, 24.0, 254
 steps beside zero: to 3 %, which is 1.6 % of a step. Smaller ones are told as the smallest of the scale."""
 
 
+class StateKeeper:
+    """Says when a run's state is to be written: now and then, last before its rate falls, or else at its end.
+
+    Args:
+        write: Writes it.
+        seconds: After which it is written anew; None: not before it has to be.
+    """
+
+    def __init__(self, write: Callable[[], None], seconds: float | None) -> None:
+        self._write, self._seconds = write, seconds
+        self._written, self._final, self._falling = time.monotonic(), False, False
+
+    def due(self, falling: bool) -> bool:
+        """Whether it is to be written now, `falling` saying whether the rate falls towards the end."""
+        self._falling = falling
+        late = self._seconds is not None and time.monotonic() - self._written >= self._seconds
+        return not self._final and (falling or late)
+
+    def keep(self) -> None:
+        """Write it."""
+        self._write()
+        self._written, self._final = time.monotonic(), self._falling
+
+    def end(self) -> None:
+        """The run is over."""
+        if not self._final:
+            self.keep()
+
+
 def write_state(
     path: Path,
     config: TrainConfig,
@@ -50,6 +83,9 @@ def write_state(
     record: dict[str, Any],
 ) -> None:
     """Write a state, and the JSON beside it.
+
+    Whenever this is cut short, the two are those of one state: between the writes the JSON speaks of both,
+    the new one and the one before.
 
     Args:
         path: The file, .npz.
@@ -89,10 +125,12 @@ def write_state(
         **record,
         "configuration": config.model_dump(mode="json"),
     }
+    with suppress(ModelError):
+        _, before = _read_files(path)
+        _write_record(path, described | {"before": before})
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
-    with atomic_path(path.with_suffix(".json")) as temporary:
-        temporary.write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
+    _write_record(path, described)
 
 
 def read_state(
@@ -114,11 +152,7 @@ def read_state(
         ConfigError: It is another network's.
     """
     content, record = _read_files(path)
-    try:
-        _check_size(content, sum(tensor.numel() for tensor in _tensors(recipe).values()))
-        kept = _Contents.of(content)
-    except _FAULTS as error:
-        raise ModelError(f"{path}: not a whole state ({' '.join(str(error).split())})") from None
+    kept = _unpack(path, content, sum(tensor.numel() for tensor in _tensors(recipe).values()))
     if kept.network != recipe.spec:
         raise ConfigError(f"{path}: it is of {kept.network}, the configuration says {recipe.spec}")
     own = {k: tuple(v.shape) for k, v in _floating(_tensors(recipe)).items()}
@@ -130,12 +164,22 @@ def read_state(
         for name, tensor in _tensors(recipe).items():
             if name in known:
                 tensor.copy_(known[name])
-        averaged = {name.removeprefix("network/"): known[name] + away for name, away in kept.away.items()}
-        average.load_state_dict(averaged, kept.updates)
+        average.load_state_dict(kept.averaged(), kept.updates)
     for name, optimiser in optimisers.items():
         if name in kept.moments:
             _set_moments(optimiser, *kept.moments[name])
     return record
+
+
+def read_average(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The averaged weights of a state's network, and its hyper-parameters.
+
+    Raises:
+        ModelError: It is damaged, or no state; or not the one that its JSON speaks of.
+    """
+    content, _ = _read_files(path)
+    kept = _unpack(path, content, len(content))
+    return kept.averaged(), kept.network
 
 
 @dataclass(frozen=True)
@@ -172,6 +216,28 @@ class _Contents:
             moments[name] = torch.from_numpy(values), int(steps)
         return cls(header["network"], weights, _cut(away, averaged), int(header["updates"]), moments)
 
+    def averaged(self) -> dict[str, Tensor]:
+        """The network's averaged weights."""
+        return {name.removeprefix("network/"): self.weights[name] + away for name, away in self.away.items()}
+
+
+def _unpack(path: Path, content: bytes, weights: int) -> _Contents:
+    """What a file of about so many weights holds.
+
+    Raises:
+        ModelError: It is not whole, or far larger.
+    """
+    try:
+        _check_size(content, weights)
+        return _Contents.of(content)
+    except _FAULTS as error:
+        raise ModelError(f"{path}: not a whole state ({' '.join(str(error).split())})") from None
+
+
+def _write_record(path: Path, record: dict[str, Any]) -> None:
+    with atomic_path(path.with_suffix(".json")) as temporary:
+        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
 
 def _read_files(path: Path) -> tuple[bytes, dict[str, Any]]:
     beside = path.with_suffix(".json")
@@ -188,7 +254,10 @@ def _read_files(path: Path) -> tuple[bytes, dict[str, Any]]:
         or not all(isinstance(record.get(key), kind) for key, kind in known.items())
     ):
         raise ModelError(f"{beside}: does not speak of a state")
-    if record.get("sha256") != hashlib.sha256(content).hexdigest():
+    digest, before = hashlib.sha256(content).hexdigest(), record.pop("before", {})
+    if isinstance(before, dict) and before.get("sha256") == digest:  # the write of the next one was cut short
+        return content, before
+    if record.get("sha256") != digest:
         raise ModelError(f"{path}: not what {beside.name} speaks of (another SHA-256); get both again")
     return content, record
 
