@@ -101,11 +101,15 @@ def test_two_places_to_go_on_from_are_refused(run: Run, recipe: Path, tmp_path: 
 
 
 def test_a_place_for_no_state_is_refused_before_training(run: Run, recipe: Path, tmp_path: Path) -> None:
-    for place, fault in ((tmp_path / "a.ckpt", "a state is an .npz file"),
-                         (tmp_path / "none" / "a.npz", "no such folder")):  # fmt: skip
-        code, _, error = run("train", recipe, "-o", tmp_path / "run", "--state", place)
-        assert code == EXIT_USAGE and fault in error and len(error.splitlines()) == 1
+    code, _, error = run("train", recipe, "-o", tmp_path / "run", "--state", tmp_path / "a.ckpt")
+    assert code == EXIT_USAGE and "a state is an .npz file" in error and len(error.splitlines()) == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_the_folder_of_a_state_is_made(run: Run, recipe: Path, tmp_path: Path) -> None:
+    state = tmp_path / "states" / "x2" / "tiny.npz"
+    assert run("train", recipe, "-o", tmp_path / "run", "--state", state)[0] == 0
+    assert state.exists() and state.with_suffix(".json").exists()
 
 
 def test_a_damaged_state_is_refused_and_stays(run: Run, recipe: Path, tmp_path: Path) -> None:

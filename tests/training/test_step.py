@@ -120,34 +120,6 @@ def test_a_meter_has_means_and_the_first_step_that_was_not_finite() -> None:
     assert meter.read() == ({}, None)
 
 
-@pytest.mark.parametrize("step", [0, 3])
-@pytest.mark.parametrize("pool", [0, 4])
-def test_all_of_a_step_is_on_the_training_device(
-    any_config_file: Path, monkeypatch: pytest.MonkeyPatch, step: int, pool: int
-) -> None:
-    """On the device "meta", which computes nothing, an operation on tensors of two devices is an error."""
-    settings = ["data.degrade=batched", "data.shrink=0.7"]
-    if "cria" in any_config_file.name:
-        settings += [f"data.pool={pool}", "data.degradations=[real, camera]"]
-        settings += [] if pool else ["data.degrade=each"]
-    recipe, _ = recipe_of(any_config_file, *settings)
-    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # it does not know the device
-    monkeypatch.setattr(torch, "is_autocast_enabled", lambda *_: False)
-    meta = torch.device("meta")
-    item = recipe.dataset(0, recipe.phase(step))[step]
-    recipe.load_data(meta)
-    for module in (recipe.network, *recipe.companions.values(), *recipe.fixed):
-        module.to(meta)
-    average = WeightAverage(recipe.network, 0.9)
-    stage = recipe.stage(step, step)
-    prepared = recipe.prepare(item)
-    losses = recipe.losses(recipe.network, {k: v.to(meta) for k, v in prepared.items()}, stage)
-    for loss, _ in losses.objectives:
-        loss.backward()
-    average.update(recipe.network)
-    assert losses.logged and all(loss.device == meta for loss in losses.logged.values())
-
-
 class Recorder:
     """Stands in for what records graphs on a GPU: what is recorded is not run, and run again by a replay.
 
@@ -249,3 +221,31 @@ def test_recorded_steps_are_those_that_they_stand_for(
         assert len(recorder.places[stage]) == 1  # all its steps read their inputs in one place
     assert any(stage.measured for stage in kinds) == cria
     assert recorder.synchronised == steps - 2  # the host is two steps ahead, no more
+
+
+@pytest.mark.parametrize("step", [0, 3])
+@pytest.mark.parametrize("pool", [0, 4])
+def test_all_of_a_step_is_on_the_training_device(
+    any_config_file: Path, monkeypatch: pytest.MonkeyPatch, step: int, pool: int
+) -> None:
+    """On the device "meta", which computes nothing, an operation on tensors of two devices is an error."""
+    settings = ["data.degrade=batched", "data.shrink=0.7"]
+    if "cria" in any_config_file.name:
+        settings += [f"data.pool={pool}", "data.degradations=[real, camera]"]
+        settings += [] if pool else ["data.degrade=each"]
+    recipe, _ = recipe_of(any_config_file, *settings)
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # it does not know the device
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda *_: False)
+    meta = torch.device("meta")
+    item = recipe.dataset(0, recipe.phase(step))[step]
+    recipe.load_data(meta)
+    for module in (recipe.network, *recipe.companions.values(), *recipe.fixed):
+        module.to(meta)
+    average = WeightAverage(recipe.network, 0.9)
+    stage = recipe.stage(step, step)
+    prepared = recipe.prepare(item)
+    losses = recipe.losses(recipe.network, {k: v.to(meta) for k, v in prepared.items()}, stage)
+    for loss, _ in losses.objectives:
+        loss.backward()
+    average.update(recipe.network)
+    assert losses.logged and all(loss.device == meta for loss in losses.logged.values())
