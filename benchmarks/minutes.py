@@ -229,10 +229,10 @@ class Log:
         losses = "  ".join(f"{name} {value:.4g}" for name, value in now.losses.items())
         where = f"{now.phase}, " if now.phase else ""
         _say(f"step {now.step} ({where}{now.share:.0%})  {losses}  {now.seconds_per_step:.3g} s/step")
-        told: dict[str, Any] = {"step": now.step, "share": round(now.share, 4), "phase": now.phase}
-        told |= {"patches": now.patches, "seconds": round(now.seconds_per_step, 4), "losses": now.losses}
+        line: dict[str, Any] = {"step": now.step, "share": round(now.share, 4), "phase": now.phase}
+        line |= {"patches": now.patches, "seconds": round(now.seconds_per_step, 4), "losses": now.losses}
         self.write(
-            "progress", told | ({} if now.scores is None else {"psnr, ssim, bicubic": now.scores.rows})
+            "progress", line | ({} if now.scores is None else {"psnr, ssim, bicubic": now.scores.rows})
         )
 
     def write(self, kind: str, content: Any) -> None:  # noqa: ANN401
@@ -335,14 +335,14 @@ def _reached(log: Log, before: dict[str, int]) -> None:
         _say("not a step was logged")
         return
     patches = last.patches - before["patches"]
-    told = {
+    line = {
         "seconds to the first step": round(log.begun - STARTED, 1),
         "seconds of steps": round(log.seconds, 1),
         "steps": last.step - before["step"], "steps by phase": log.steps, "restored patches": patches,
         "patches per second": round(patches / max(log.seconds, 1e-9), 1),
     }  # fmt: skip
-    log.write("reached", told)
-    _say("reached: " + "; ".join(f"{name} {value}" for name, value in told.items()))
+    log.write("reached", line)
+    _say("reached: " + "; ".join(f"{name} {value}" for name, value in line.items()))
     if last.scores is not None:
         print(last.scores, flush=True)
 
@@ -350,12 +350,12 @@ def _reached(log: Log, before: dict[str, int]) -> None:
 def _computed(log: Log, work_of: dict[str, float], peak: float) -> None:
     """Tell of the arithmetic, given what a step of each part takes."""
     rate = sum(work_of.get(phase, 0.0) * count for phase, count in log.steps.items()) / max(log.seconds, 1e-9)
-    told = {"TFLOP/s": round(rate / 1e12, 4), "of the peak": round(rate / peak, 4)}
-    told |= {
+    line = {"TFLOP/s": round(rate / 1e12, 4), "of the peak": round(rate / peak, 4)}
+    line |= {
         f"GFLOP of a step, {phase or 'any'}": float(f"{work / 1e9:.4g}") for phase, work in work_of.items()
     }
-    log.write("computed", told)
-    _say("computed: " + "; ".join(f"{name} {value}" for name, value in told.items()))
+    log.write("computed", line)
+    _say("computed: " + "; ".join(f"{name} {value}" for name, value in line.items()))
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -93,8 +93,8 @@ class Packer:
             text=True,
         )
         if done.returncode:
-            told = done.stderr.strip().splitlines() or ["pip says nothing"]
-            raise InputError(f"the wheels cannot be had: {told[-1]}")
+            lines = done.stderr.strip().splitlines() or ["pip says nothing"]
+            raise InputError(f"the wheels cannot be had: {lines[-1]}")
         found: dict[str, list[str]] = {group: [] for group in lacks}
         for file in sorted(folder.iterdir()):
             name, _, _, tags = parse_wheel_filename(file.name)
@@ -114,7 +114,7 @@ class Packer:
         """
         held_out, rest = split_holdout(files, holdout)
         total = sum(file.stat().st_size for file in files)
-        told: dict[str, Any] = {"given": len(files), "quality": None}
+        record: dict[str, Any] = {"given": len(files), "quality": None}
         content: dict[Path, bytes] = {}
         if total > room:
             quality, share = self._quality(files, room)
@@ -136,14 +136,14 @@ class Packer:
                     f"the photos held out alone have {_size(content)} bytes, and there is room for {room}"
                 )
             rest = [file for file in rest if file in content]
-            told |= {"quality": quality} | _judged(kept, content)
+            record |= {"quality": quality} | _judged(kept, content)
         (self.folder / "photos").mkdir()
         for number, file in enumerate(_merged(held_out, rest)):
             data = content.get(file) or file.read_bytes()
             suffix = ".avif" if data[4:12] == b"ftypavif" else file.suffix.lower()
             (self.folder / "photos" / f"{number:05}{suffix}").write_bytes(data)
         avif = sum(1 for _ in (self.folder / "photos").glob("*.avif"))
-        return told | {"count": len(held_out) + len(rest), "avif": avif}
+        return record | {"count": len(held_out) + len(rest), "avif": avif}
 
     def _quality(self, files: Sequence[Path], room: int) -> tuple[int, float]:
         """The best quality by which all photos fit, and else the share of them that does by the least."""

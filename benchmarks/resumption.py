@@ -55,13 +55,13 @@ def main(
 
         def losses(name: str, steps: int, rise: int, resume: Path | None) -> list[float]:
             """Go on from the checkpoint, or without one from a copy of the state."""
-            told: list[Progress] = []
+            reports: list[Progress] = []
             copied = None if resume else here / f"{name}.npz"
             if copied is not None:
                 for suffix in (".npz", ".json"):
                     shutil.copy(state.with_suffix(suffix), copied.with_suffix(suffix))
-            train(load_config(config, settings(steps, rise)), here / name, resume, told.append, copied)
-            return [progress.losses["total"] for progress in told]
+            train(load_config(config, settings(steps, rise)), here / name, resume, reports.append, copied)
+            return [progress.losses["total"] for progress in reports]
 
         curves = {
             "exact": losses("exact", before + after, 0, checkpoint),

@@ -154,10 +154,10 @@ def recipe(
     times: dict[str, list[float]] = {name: [] for name in settings}
     for _ in range(rounds):
         for name, chosen in settings.items():
-            told: list[Progress] = []
+            reports: list[Progress] = []
             with tempfile.TemporaryDirectory() as folder:
-                train(chosen, out=Path(folder), report=told.append)
-            times[name].append(told[-1].seconds_per_step)  # of the second half: the first warms up
+                train(chosen, out=Path(folder), report=reports.append)
+            times[name].append(reports[-1].seconds_per_step)  # of the second half: the first warms up
     device = training_device()
     kinds = {n: numbers(computes_in_bfloat16(chosen, device)) for n, chosen in settings.items()}
     peaks = {kind: matrix_peak(device, kind) for kind in dict.fromkeys(kinds.values())}
@@ -167,9 +167,9 @@ def recipe(
     side = data.patch
     count = 2 * data.tasks * data.restored if isinstance(any_setting, CMDSRConfig) else data.batch
     forward = macs(made.network, torch.zeros(1, 3, side, side)) * count
-    told_peaks = ", ".join(f"{peak / 1e9:.0f} GFLOP/s in {short(kind)}" for kind, peak in peaks.items())
+    reached = ", ".join(f"{peak / 1e9:.0f} GFLOP/s in {short(kind)}" for kind, peak in peaks.items())
     print(f"{config}: {count} restored patches of {side}x{side} LR pixels a step, {device.type},")
-    print(f"{threads} threads; {rounds} rounds in turn; product of matrices {told_peaks}\n")
+    print(f"{threads} threads; {rounds} rounds in turn; product of matrices {reached}\n")
     print(
         "| setting | numbers | s / step | patches / s | speed-up | of the peak |\n|---|---|---|---|---|---|"
     )

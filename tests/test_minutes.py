@@ -89,7 +89,10 @@ def recipe(tmp_path: Path, photos: Path) -> Path:
             "restored": 1, "patch": 12, "margin": 4,
         },
         "phases": [
-            {"name": "told", "until": 0.5, "trains": ["oracle", "basenet"], "feeds": "oracle", "support": 1},
+            {
+                "name": "restore", "until": 0.5, "trains": ["oracle", "basenet"], "feeds": "oracle",
+                "support": 1,
+            },
             {"name": "together", "until": 1.0, "trains": ["basenet", "condition"], "feeds": "both"},
         ],
         "optimiser": stable, "condition_optimiser": stable,
@@ -113,10 +116,10 @@ def test_photos_are_encoded_to_fit(packing: ModuleType, recipe: Path, photos: Pa
     sizes = [sum(len(least._encoded(f, q)) for f in photos.iterdir()) for q in (95, 60)]
     rest = size_of(folder) - size_of(folder / "photos") + 2**14 + 160 * 28
     manifest = packing.pack(recipe, folder, rest + sizes[1] + (sizes[0] - sizes[1]) // 2)
-    told = manifest["photos"]
-    assert told["count"] == told["avif"] == 8
-    assert 60 < told["quality"] < 95
-    assert told["psnr"] > 25
+    packed = manifest["photos"]
+    assert packed["count"] == packed["avif"] == 8
+    assert 60 < packed["quality"] < 95
+    assert packed["psnr"] > 25
     with Image.open(folder / "photos" / "00003.avif") as image:
         assert image.size == (72, 96)  # upright
     assert size_of(folder) <= rest + sizes[0]
@@ -130,8 +133,8 @@ def test_photos_held_out_stay_so_where_others_are_left_out(
     files = sorted(photos.iterdir())
     sizes = {file: len(least._encoded(file, 60)) for file in files}
     room = sum(sizes.values()) * 6 // 8
-    told = packing.Packer(folder, 10**7).add_photos(files, 2, room)
-    assert 3 <= told["count"] < 8
+    packed = packing.Packer(folder, 10**7).add_photos(files, 2, room)
+    assert 3 <= packed["count"] < 8
     held_out, _ = split_holdout(sorted((folder / "photos").iterdir()), 2)
     original, _ = split_holdout(files, 2)
     assert [file.read_bytes() for file in held_out] == [least._encoded(file, 60) for file in original]
@@ -226,11 +229,11 @@ def test_a_run_leaves_what_the_next_goes_on_from(
     assert max(file.stat().st_size for file in first.iterdir()) < 2**20
     lines = [json.loads(line) for line in (first / "log.jsonl").read_text().splitlines()]
     assert [line["kind"] for line in lines if line["kind"] != "progress"] == ["begun", "reached", "computed"]
-    assert {line["phase"] for line in lines if line["kind"] == "progress"} == {"told", "together"}
+    assert {line["phase"] for line in lines if line["kind"] == "progress"} == {"restore", "together"}
     reached, computed = lines[-2:]
     assert reached["steps"] == sum(reached["steps by phase"].values()) > 2
     assert reached["restored patches"] > 0
-    assert 0 < computed["GFLOP of a step, told"] < computed["GFLOP of a step, together"]
+    assert 0 < computed["GFLOP of a step, restore"] < computed["GFLOP of a step, together"]
     network, _ = load_network(first / "weights.ckpt")
     trunk, _ = read_average(first / "tiny.npz")
     assert network.state_dict().keys() == trunk.keys()

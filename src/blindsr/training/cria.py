@@ -363,10 +363,10 @@ class CriaRecipe(Recipe):
                 declared.weight * terms[declared.name], seen[declared.view], retain_graph=True
             )
             gradients[declared.name] = gradient.detach().float().flatten()
-        told = {f"gradient/{name}": gradient.norm() for name, gradient in gradients.items()}
+        logged = {f"gradient/{name}": gradient.norm() for name, gradient in gradients.items()}
         for (a, x), (b, y) in combinations(gradients.items(), 2):
-            told[f"cosine/{a}, {b}"] = nn.functional.cosine_similarity(x, y, dim=0)
-        return told
+            logged[f"cosine/{a}, {b}"] = nn.functional.cosine_similarity(x, y, dim=0)
+        return logged
 
     def _discriminator_features(self, x: Tensor) -> list[Tensor]:
         """The discriminator's own features, where no other network's weights are at hand."""

@@ -133,14 +133,14 @@ def train(
             rates = take_step.rates(stage, at.place)
             at.step += 1
             at.patches += recipe.patches(stage) * fabric.world_size
-            told = clock.place(at.step - first), stop(), files.due(at)
-            at.place, stopping, file = _agreed(told, fabric)
+            decided = clock.place(at.step - first), stop(), files.due(at)
+            at.place, stopping, file = _agreed(decided, fabric)
             over = clock.over(at.place)
             ending = over or stopping
             validating = validation is not None and (over or at.step % config.validation.every == 0)
             file = files.name(at) if ending else file
             keeping = keeper.due(recipe.decays(at.place, clock.steps))
-            leaving = recipe.phase(at.place) != at.phase  # what is told is of one phase
+            leaving = recipe.phase(at.place) != at.phase  # a report is of one phase
             # Reading losses waits for the device, so it is done for many steps at once.
             if file or keeping or validating or leaving or at.step % config.log_every == 0:
                 losses = _read(take_step.meter, recipe, at, fabric)
@@ -220,9 +220,9 @@ def _batches(recipe: Recipe, at: Position, clock: Clock, fabric: Fabric) -> Iter
                 break
 
 
-def _agreed(told: T, fabric: Fabric) -> T:
+def _agreed(decided: T, fabric: Fabric) -> T:
     """What the first of several processes says: none may go on, or end, without the others."""
-    return told if fabric.world_size == 1 else fabric.broadcast(told)
+    return decided if fabric.world_size == 1 else fabric.broadcast(decided)
 
 
 def _read(meter: LossMeter, recipe: Recipe, at: Position, fabric: Fabric) -> dict[str, float]:
