@@ -157,13 +157,8 @@ class CMDSRRecipe(Recipe):
                 fed = scale_gradient(conditions, loss.condition_pixel)
         total, terms = self.restoration(network.restore_tasks(lr[:, :m], fed), hr[:, :m])
         if learn_condition and conditions is not None:
-            first, second = conditions.float().chunk(2)  # (T, C) each
-            terms["contrastive"] = task_contrastive(first, second, inputs["negatives"])
-            total = total + loss.contrastive * terms["contrastive"]
-            if "reader" in self.companions:
-                read = self.companions["reader"](conditions)
-                terms["regression"] = task_regression(read, inputs["parameters"].repeat(2, 1))
-                total = total + loss.regression * terms["regression"]
+            judged, own_terms = self.distinction(conditions, inputs)
+            total, terms = total + judged, terms | own_terms
         return Losses([(total, stage.groups)], {"total": total, **terms})
 
     def halves(self, inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -184,6 +179,25 @@ class CMDSRRecipe(Recipe):
             images = (image.flatten(0, 1) / self.network.pixel_range for image in (sr, hr))
             terms["structural"] = structural_dissimilarity(*images)
             total = total + self.config.loss.structural * terms["structural"]
+        return total, terms
+
+    def distinction(
+        self, conditions: Tensor, inputs: Mapping[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """What the ConditionNet alone is trained by: the sum, and its terms.
+
+        Args:
+            conditions: Of the first support sets of all tasks, then of the second ones, (2T, C).
+            inputs: What is known of the tasks.
+        """
+        loss = self.config.loss
+        first, second = conditions.float().chunk(2)  # (T, C) each
+        terms = {"contrastive": task_contrastive(first, second, inputs["negatives"])}
+        total = loss.contrastive * terms["contrastive"]
+        if "reader" in self.companions:
+            read = self.companions["reader"](conditions)
+            terms["regression"] = task_regression(read, inputs["parameters"].repeat(2, 1))
+            total = total + loss.regression * terms["regression"]
         return total, terms
 
     @torch.no_grad()

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from blindsr.dataset import TaskDataset
 from blindsr.errors import ConfigError
-from blindsr.loss import PARAMETERS, imitation, task_contrastive, task_regression
+from blindsr.loss import PARAMETERS, imitation
 from blindsr.network import CMDSR, Oracle
 from blindsr.training.cmdsr import CMDSRRecipe, scale_gradient
 from blindsr.training.config import DistilledConfig, OptimiserSection, PhaseSection
@@ -103,14 +103,8 @@ class DistilledRecipe(CMDSRRecipe):
         if learns and own is not None:
             terms["imitation"] = imitation(self._modulation(own), self._modulation(given))
             total = total + loss.imitation * terms["imitation"]
-            first, second = own.float().chunk(2)  # (T, C) each
-            if loss.contrastive:
-                terms["contrastive"] = task_contrastive(first, second, inputs["negatives"])
-                total = total + loss.contrastive * terms["contrastive"]
-            if "reader" in self.companions:
-                read = self.companions["reader"](own)
-                terms["regression"] = task_regression(read, inputs["parameters"].repeat(2, 1))
-                total = total + loss.regression * terms["regression"]
+            judged, own_terms = self.distinction(own, inputs)
+            total, terms = total + judged, terms | own_terms
         return Losses([(total, stage.groups)], {"total": total, **terms})
 
     def _fed(self, phase: PhaseSection, given: Tensor, own: Tensor | None) -> Tensor:
