@@ -257,6 +257,13 @@ def test_a_json_that_does_not_fit_is_told(saved: tuple[Path, Path], text: str, w
     assert len(str(caught.value).splitlines()) == 1
 
 
+def test_its_json_tells_no_places_of_a_machine(saved: tuple[Path, Path]) -> None:
+    state = next(path for path in saved if path.suffix == ".npz")
+    text = state.with_suffix(".json").read_text()
+    assert str(state.parent) not in text
+    assert json.loads(text)["configuration"]["data"]["photos"] == "photos"
+
+
 def test_a_state_alone_is_none(saved: tuple[Path, Path]) -> None:
     config_file, state = saved
     state.with_suffix(".json").unlink()

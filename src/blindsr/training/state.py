@@ -123,7 +123,7 @@ def write_state(
         "sha256": hashlib.sha256(content).hexdigest(),
         "bytes": len(content),
         **record,
-        "configuration": config.model_dump(mode="json"),
+        "configuration": _placeless(config.model_dump()),
     }
     with suppress(ModelError):
         _, before = _read_files(path)
@@ -232,6 +232,15 @@ def _unpack(path: Path, content: bytes, weights: int) -> _Contents:
         return _Contents.of(content)
     except _FAULTS as error:
         raise ModelError(f"{path}: not a whole state ({' '.join(str(error).split())})") from None
+
+
+def _placeless(value: Any) -> Any:  # noqa: ANN401
+    """A configuration as JSON, in which paths are names: where they lie is a matter of one machine."""
+    if isinstance(value, dict):
+        return {key: _placeless(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_placeless(one) for one in value]
+    return value.name if isinstance(value, Path) else value
 
 
 def _write_record(path: Path, record: dict[str, Any]) -> None:
