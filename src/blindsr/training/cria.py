@@ -143,7 +143,6 @@ class CriaRecipe(Recipe):
         if "regression" in needed and config.contrast.regression == "frozen":
             frozen = build_network(config.network)
             self.companions["regression"] = frozen.requires_grad_(False).eval()
-        self._groups: PoolDataset | None = None
         self._features: Callable[[Tensor], Any] | None = None
         if "features" in needed:
             section = config.features
@@ -194,7 +193,6 @@ class CriaRecipe(Recipe):
 
     def dataset(self, rank: int, phase: str = "") -> Dataset[Any]:
         """See `Recipe.dataset`."""
-        self._rank = rank
         data, steps, seed = self.config.data, self.config.steps, self.config.seed
         if isinstance(self._source, PairCache):
             return PairDataset(
@@ -202,11 +200,12 @@ class CriaRecipe(Recipe):
                 rank=rank,
             )  # fmt: skip
         if data.pool:
-            return PoolDataset(
+            self._groups = PoolDataset(
                 self._source, degradation_space(self.config), batch=data.batch, patch=data.patch,
                 margin=data.margin, steps=steps, group=data.group, pool=data.pool, reuse=data.reuse,
                 seed=seed, rank=rank, shrink=data.shrink, limits=self._limits,
             )  # fmt: skip
+            return self._groups
         return CropDataset(
             self._source, degradation_space(self.config), batch=data.batch, patch=data.patch,
             margin=data.margin, steps=steps, seed=seed, rank=rank, group=data.group, shrink=data.shrink,
@@ -258,10 +257,6 @@ class CriaRecipe(Recipe):
     def prepare(self, batch: CropBatch[Any] | PairBatch | PoolBatch) -> dict[str, Tensor]:
         """See `Recipe.prepare`; a pool is filled here, and drawn from in the step."""
         if isinstance(batch, PoolBatch):
-            if self._groups is None:
-                dataset = self.dataset(self._rank)
-                assert isinstance(dataset, PoolDataset)
-                self._groups = dataset
             self._pool.fill(batch, self._groups)
             drawn = {"picks": batch.picks, "offset": batch.offset, "poses": batch.poses}
             return {name: torch.from_numpy(array) for name, array in drawn.items()}

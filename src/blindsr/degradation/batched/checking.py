@@ -20,6 +20,13 @@ def check_side(scale: int, side: int) -> None:
         raise InputError(f"batched degradation: a side of {side} pixels is no multiple of the scale {scale}")
 
 
+def common_scale(scales: Sequence[int]) -> int:
+    """Return the scale that all spaces have; refuse several, and none."""
+    if len(set(scales)) != 1:
+        raise InputError("batched degradation: needs at least one space, and one scale for all")
+    return scales[0]
+
+
 def check_kernel(i: int, size: int, largest: int) -> None:
     """Refuse a kernel of task `i` that is larger than the limit."""
     if size > largest:

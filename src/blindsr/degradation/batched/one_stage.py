@@ -19,6 +19,7 @@ from blindsr.degradation.batched.checking import (
     check_kernel_limit,
     check_side,
     check_tasks,
+    common_scale,
 )
 from blindsr.degradation.batched.jpeg import Jpeg, quality_column
 from blindsr.degradation.batched.kernels import gaussian_pixels, kernel_columns
@@ -72,11 +73,10 @@ class OneStageLimits:
         Raises:
             InputError: there is no space, their scales differ, or the side is no multiple of the scale.
         """
-        if len({space.scale for space in spaces}) != 1:
-            raise InputError("batched degradation: needs at least one space, and one scale for all")
+        scale = common_scale([space.scale for space in spaces])
         ends = [(1.0, 1.0)] + [space.noise_scale for space in spaces if space.coloured_probability > 0]
         return cls(
-            scale=spaces[0].scale,
+            scale=scale,
             side=side,
             largest_kernel=max(max(space.kernel_sizes) for space in spaces),
             noise_scale=(min(low for low, _ in ends), max(high for _, high in ends)),

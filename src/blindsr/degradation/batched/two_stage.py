@@ -24,6 +24,7 @@ from blindsr.degradation.batched.checking import (
     check_kernel_limit,
     check_side,
     check_tasks,
+    common_scale,
 )
 from blindsr.degradation.batched.jpeg import Jpeg, quality_column
 from blindsr.degradation.batched.kernels import kernel_columns, kernel_pixels
@@ -111,14 +112,13 @@ class TwoStageLimits:
         Raises:
             InputError: there is no space, their scales differ, or the side is no multiple of the scale.
         """
-        if len({space.scale for space in spaces}) != 1:
-            raise InputError("batched degradation: needs at least one space, and one scale for all")
+        scale = common_scale([space.scale for space in spaces])
         sizes = [
             size
             for space in spaces
             for size in (*space.first.kernel_sizes, *space.second.kernel_sizes, *space.sinc_sizes)
         ]
-        return cls(spaces[0].scale, side, max(sizes))
+        return cls(scale, side, max(sizes))
 
     def columns(
         self, tasks: Sequence[TwoStage], seeds: Sequence[int], items: Sequence[int] | None = None
