@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from blindsr import engine, quantisation
-from blindsr.engine import choose_engine, instructions
+from blindsr.engine import choose_engine
 from blindsr.engine.openvino import OpenVINOEngine
 from blindsr.errors import InputError, MissingExtraError, ModelError
 from blindsr.export import export_checkpoint
@@ -150,32 +150,3 @@ def test_a_card_names_both_files_or_none(make_model: MakeModel) -> None:
     (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")
     with pytest.raises(ModelError, match=r"int8 is NAME\.xml and int8_weights NAME\.bin"):
         load_model(folder)
-
-
-@pytest.mark.parametrize(
-    ("flags", "expected"),
-    [
-        ("fpu sse avx2 avx512_vnni", True),
-        ("fpu avx_vnni", True),
-        ("fp asimd asimddp", True),
-        ("fpu avx2", False),
-    ],
-)
-def test_instructions_by_linux(
-    flags: str, expected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags\t\t: {flags}\n", encoding="ascii")
-    monkeypatch.setattr(instructions, "_CPUINFO", tmp_path / "cpuinfo")
-    monkeypatch.setattr(instructions, "_cpuinfo", instructions._cpuinfo.__wrapped__)
-    assert instructions.has_int8_instructions() is expected
-
-
-def test_instructions_by_numpy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(instructions, "_CPUINFO", tmp_path / "none")
-    monkeypatch.setattr(instructions, "_cpuinfo", instructions._cpuinfo.__wrapped__)
-    known = instructions._numpy_features()
-    assert known and all(isinstance(there, bool) for there in known.values())
-    monkeypatch.setattr(instructions, "_numpy_features", lambda: {"AVX512_ICL": True})
-    assert instructions.has_int8_instructions()
-    monkeypatch.setattr(instructions, "_numpy_features", lambda: {"AVX2": True})
-    assert not instructions.has_int8_instructions()

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from blindsr.engine import instructions
 from blindsr.training import load_config, train
 from blindsr.training import precision as precision_module
 from blindsr.training.precision import computes_in_bfloat16
@@ -29,19 +28,6 @@ def test_auto_asks_the_card(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     assert computes_in_bfloat16(load_config(config_file), torch.device("cuda")) is native
-
-
-@pytest.mark.parametrize(
-    ("flags", "expected"),
-    [("fpu avx2 avx512_bf16", True), ("fpu amx_bf16", True), ("fp asimd bf16", True), ("fpu avx2", False)],
-)
-def test_instructions_by_linux(
-    flags: str, expected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags\t\t: {flags}\n", encoding="ascii")
-    monkeypatch.setattr(instructions, "_CPUINFO", tmp_path / "cpuinfo")
-    monkeypatch.setattr(instructions, "_cpuinfo", instructions._cpuinfo.__wrapped__)
-    assert instructions.has_bf16_instructions() is expected
 
 
 def test_a_run_in_bfloat16_keeps_its_weights_in_single_precision(config_file: Path, tmp_path: Path) -> None:
