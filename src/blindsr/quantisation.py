@@ -50,7 +50,8 @@ ROWS = tuple(
 
 _GRAPH = "int8"  # .xml and .bin
 _UNHARMED = 100.0  # of a graph that loses nothing: NNCF divides by it
-_FP32_TYPES = ["Add", "Multiply"]
+_FP32_TYPES = ["Add", "Multiply", "Subtract", "Divide", "Power", "AvgPool", "ReduceMean"]
+"""Sums and scalings between the convolutions, and the lattice filter, which works on the result."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,8 @@ def quantise(
     Every convolution computes in 8 bit, but for the first one and the bicubic skip, which see the photo's own
     pixels, and those that cost too much: NNCF takes them back one by one, the most harmful first, until the
     loss is below `drop` under every degradation of `ROWS`. Sums and scalings between the convolutions stay in
-    fp32: they cost no time, and the residual sums would lose a little at every block.
+    fp32, which costs no time, as the residual sums would lose a little at every block; so does what comes
+    after the network, whose steps of 8 bits would be seen.
 
     Args:
         folder: A model's folder, with weights; `int8.xml` and `int8.bin` are written, the card names them.

@@ -26,6 +26,7 @@ VARIANTS = [
     COMPACT | {"scale": 4},
     COMPACT | {"scale": 2, "unshuffle": 2},
     COMPACT | {"scale": 1, "unshuffle": 4},
+    COMPACT | {"scale": 4, "lattice_filter": 3},
 ]
 
 OFFICIAL = {
@@ -77,14 +78,15 @@ def test_output_is_both_views_and_texture_moves_between_them(spec: dict[str, Any
     with torch.no_grad():
         views = network.views(lr)
         assert views.output.shape == (2, 3, 8 * scale, 12 * scale)
-        assert torch.equal(network(lr), views.output)
+        torch.testing.assert_close(network(lr), views.output, rtol=0, atol=1e-6)
         assert network.texture == (views.texture is not None) == (spec["projector"] > 0)
         if views.texture is None or views.mask is None:
             return
         assert torch.equal(network(lr, torch.tensor([0.0])), views.structure)
         half = network(lr, torch.tensor([0.5, 1.0]))  # one a photo
-        torch.testing.assert_close(half[0], views.structure[0] + views.texture[0] / 2)
-        torch.testing.assert_close(half[1], views.output[1])
+        if "lattice_filter" not in spec:  # of two views it takes out nearly, not just, what it does of each
+            torch.testing.assert_close(half[0], views.structure[0] + views.texture[0] / 2)
+        torch.testing.assert_close(half[1], views.output[1], rtol=0, atol=1e-6)
         assert float(views.texture.abs().mean()) > 0
         channels = 1 if spec.get("mask") == "views" else spec["projector"]
         assert views.mask.shape == (2, channels, 8 * scale, 12 * scale)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from blindsr.errors import ConfigError
 from blindsr.network.basenet import BicubicUpscale, conv3x3, scale_residual
+from blindsr.network.lattice import LatticeFilter
 from blindsr.network.restorer import Restorer
 from blindsr.network.rrdb import RRDBTrunk, leaky
 
@@ -133,6 +134,7 @@ class Cria(Restorer):
         skip: Add the (bicubically enlarged) input to `mid`, and `mid` to the structure view.
         unshuffle: The trunk works on an image so many times smaller, with its square times the channels:
             for scale 1 and 2, which otherwise cost as much for each HR pixel as x4 for each LR pixel.
+        lattice_filter: Cells over which `LatticeFilter` looks for a lattice in what was made; 0 leaves it in.
 
     Raises:
         ConfigError: Values that do not go together.
@@ -151,6 +153,7 @@ class Cria(Restorer):
         carry: int = 0,
         skip: bool = False,
         unshuffle: int = 1,
+        lattice_filter: int = 0,
     ) -> None:
         super().__init__()
         for name, value, known in (
@@ -189,6 +192,12 @@ class Cria(Restorer):
             reach += self.projector.reach / inner
             if skip:
                 _start_small(self.projector.structure_out, self.projector.texture_out)
+        self.lattice_filter: LatticeFilter | None = None
+        if lattice_filter:
+            if inner == 1:
+                raise ConfigError("cria.lattice_filter: at scale 1 without unshuffle there is no lattice")
+            self.lattice_filter = LatticeFilter(inner, lattice_filter)
+            reach += self.lattice_filter.reach
         # In pixels of the input; a place within a group of `unshuffle` pixels sees less on one side.
         self.halo = max(math.ceil(reach * unshuffle), 3) + (unshuffle - 1)
 
@@ -201,6 +210,16 @@ class Cria(Restorer):
         Returns:
             Both views at HR size, not clipped, and the mask.
         """
+        views = self._views(x)
+        if self.lattice_filter is None:
+            return views
+        structure = self.lattice_filter(views.structure)
+        if views.texture is None:
+            return Views(structure)
+        return Views(structure, self.lattice_filter(views.output) - structure, views.mask)
+
+    def _views(self, x: Tensor) -> Views:
+        """The views as the weights make them."""
         inner = nn.functional.pixel_unshuffle(x, self.multiple) if self.multiple > 1 else x
         made: Tensor = self.tail(self.trunk(inner))  # (N, 3 + carry, sH, sW)
         enlarged = 0 if self.skip is None else self.skip(x)
@@ -222,10 +241,11 @@ class Cria(Restorer):
         Returns:
             SR batch, (N, 3, scale * H, scale * W), not clipped.
         """
-        views = self.views(x)
-        if texture is None or views.texture is None:
-            return views.output
-        return views.structure + texture.view(-1, 1, 1, 1) * views.texture
+        views = self._views(x)
+        image = views.output
+        if texture is not None and views.texture is not None:
+            image = views.structure + texture.view(-1, 1, 1, 1) * views.texture
+        return image if self.lattice_filter is None else self.lattice_filter(image)
 
 
 def _start_small(*convolutions: nn.Conv2d) -> None:
