@@ -22,6 +22,7 @@ from blindsr.network.idn import IDN
 from blindsr.network.oracle import Oracle
 from blindsr.network.restorer import Restorer
 from blindsr.network.srresnet import SRResNet
+from blindsr.network.unified import Unified
 from blindsr.network.vdsr import VDSR
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "Discriminator",
     "Oracle",
     "Restorer",
+    "Unified",
     "build_discriminator",
     "build_named",
     "build_network",
@@ -59,21 +61,26 @@ def build_network(spec: Mapping[str, Any]) -> CMDSR | Cria:
 
     Args:
         spec: Of CMDSR, ``{"basenet": {"name": ..., **arguments}, "condition": {"name": ..., **arguments} |
-            None, "pixel_range": 1.0}``; of Cria-CL, ``{"cria": arguments}``.
+            None, "pixel_range": 1.0}``; of Cria-CL, ``{"cria": arguments}``; of both in one, ``{"basenet":
+            ..., "condition": ..., "unified": arguments}``.
 
     Raises:
         ConfigError: An unknown name or argument; the message names the nearest right one.
     """
     if set(spec) == {"cria"}:
         return build_named({"cria": Cria}, {"name": "cria", **spec["cria"]}, "network")
-    unknown = set(spec) - {"basenet", "condition", "pixel_range"}
-    if unknown or "basenet" not in spec:
+    unknown = set(spec) - {"basenet", "condition", "pixel_range", "unified"}
+    if unknown or "basenet" not in spec or {"pixel_range", "unified"} <= set(spec):
         raise ConfigError(
-            f"a network has basenet, condition and pixel_range, or cria alone, not {sorted(spec)}"
+            "a network has basenet, condition and pixel_range, or basenet, condition and unified, or cria "
+            f"alone, not {sorted(spec)}"
         )
     basenet = build_named(BASENETS, spec["basenet"], "basenet")
     condition = spec.get("condition")
     condition_net = None if condition is None else build_named(CONDITION_NETS, condition, "condition")
+    if "unified" in spec:
+        chosen = {"name": "unified", "basenet": basenet, "condition_net": condition_net, **spec["unified"]}
+        return build_named({"unified": Unified}, chosen, "network")
     pixel_range = float(spec.get("pixel_range", 1.0))
     if condition_net is not None:
         condition_net.start_for(pixel_range)

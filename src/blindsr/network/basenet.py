@@ -47,11 +47,13 @@ class BaseNet(nn.Module, ABC):
         halo: Receptive radius in LR pixels: an output pixel depends on no LR pixel further away.
         modulated: Input channels of each modulated convolution, in the order in which the modulation
             vector lists them.
+        carry: Channels of features that come out beside the image.
     """
 
     scale: int
     halo: int
     modulated: tuple[int, ...]
+    carry: int = 0
 
     @abstractmethod
     def forward(self, x: Tensor, modulation: Tensor | None = None) -> Tensor:
@@ -62,7 +64,7 @@ class BaseNet(nn.Module, ABC):
             modulation: All scales side by side, (N, M) or (1, M) with M = sum(modulated); None: all ones.
 
         Returns:
-            SR batch, (N, 3, scale * H, scale * W), not clipped.
+            SR batch, (N, 3, scale * H, scale * W), not clipped; `carry` channels more where there are such.
         """
 
     def split(self, modulation: Tensor | None) -> list[Tensor | None]:
@@ -110,6 +112,21 @@ class BicubicUpscale(nn.Module):
         """Enlarge a batch."""
         x = nn.functional.pad(x, (2, 2, 2, 2), mode="replicate")
         return nn.functional.pixel_shuffle(nn.functional.conv2d(x, self.kernel), self.scale)
+
+
+def add_image(made: Tensor, image: Tensor) -> Tensor:
+    """Add an image to the first three channels of what was made, (N, 3 + K, H, W)."""
+    if made.shape[1] == 3:
+        return made + image
+    return torch.cat([made[:, :3] + image, made[:, 3:]], 1)
+
+
+def start_small(*convolutions: nn.Conv2d) -> None:
+    """Let what is added to an image be little at first."""
+    scale_residual(list(convolutions), gain=0.1)
+    for convolution in convolutions:
+        assert convolution.bias is not None
+        nn.init.zeros_(convolution.bias)
 
 
 def scale_residual(convolutions: list[nn.Conv2d], gain: float) -> None:

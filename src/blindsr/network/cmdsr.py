@@ -94,10 +94,9 @@ class CMDSR(Restorer):
 
     def restore_tasks(self, lr: Tensor, condition: Tensor | None) -> Tensor:
         """Restore m photos of each of T tasks: (T, m, 3, H, W) under (T, C) -> (T, m, 3, sH, sW)."""
-        tasks, photos = lr.shape[:2]
-        modulation = None
-        if condition is not None:
-            modulation = self.modulation(condition).repeat_interleave(photos, 0)  # (T m, M)
-        sr: Tensor = self(lr.flatten(0, 1), modulation)
-        sr = sr.unflatten(0, (tasks, photos))
-        return sr
+        sr: Tensor = self(lr.flatten(0, 1), self.modulation_of_tasks(condition, lr.shape[1]))
+        return sr.unflatten(0, lr.shape[:2])  # type: ignore[no-any-return]
+
+    def modulation_of_tasks(self, condition: Tensor | None, photos: int) -> Tensor | None:
+        """The modulation of every one of so many photos of each of T tasks: (T, C) -> (T m, M)."""
+        return None if condition is None else self.modulation(condition).repeat_interleave(photos, 0)

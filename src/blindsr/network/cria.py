@@ -3,86 +3,14 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
-from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from blindsr.errors import ConfigError
-from blindsr.network.basenet import BicubicUpscale, conv3x3, scale_residual
+from blindsr.network.basenet import BicubicUpscale, add_image, conv3x3, start_small
 from blindsr.network.lattice import LatticeFilter
-from blindsr.network.restorer import Restorer
 from blindsr.network.rrdb import RRDBTrunk, leaky
-
-
-class Views(NamedTuple):
-    """What the network makes of a batch.
-
-    Args:
-        structure: The view that is held to the pixel criterion, (N, 3, sH, sW).
-        texture: What the other view adds to it, same shape; None without a projector.
-        mask: Share of the structure view at each place, in [0, 1], (N, K, sH, sW), K = 1 or the projector's
-            width; None without a projector.
-    """
-
-    structure: Tensor
-    texture: Tensor | None = None
-    mask: Tensor | None = None
-
-    @property
-    def output(self) -> Tensor:
-        """Both views together, (N, 3, sH, sW)."""
-        return self.structure if self.texture is None else self.structure + self.texture
-
-
-class ResidualBlock(nn.Module):
-    """conv1x1(x) + conv(lrelu(conv(x))) and one more lrelu on the branch."""
-
-    def __init__(self, inputs: int, channels: int) -> None:
-        super().__init__()
-        self.conv1, self.conv2 = conv3x3(inputs, channels), conv3x3(channels, channels)
-        self.skip = nn.Conv2d(inputs, channels, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, inputs, H, W) -> (N, channels, H, W)."""
-        branch = leaky(self.conv2(leaky(self.conv1(x))))
-        residual: Tensor = branch + self.skip(x)
-        return residual
-
-
-class SpatialProjector(nn.Module):
-    """Three branches on an image: two views of it, and the mask that shares the places out between them.
-
-    Args:
-        inputs: Channels of the input.
-        channels: Width of the branches.
-        blocks: Residual blocks in each branch.
-        mask: "channels" is the published softmax over the mask branch's channels. "views" is one over the two
-            views, so that the mask is one number a place and what the one view has the other has not.
-    """
-
-    def __init__(self, inputs: int, channels: int, blocks: int, mask: str) -> None:
-        super().__init__()
-
-        def branch(last: int) -> nn.Sequential:
-            widths = [inputs, *[channels] * (blocks - 1), last]
-            return nn.Sequential(*(ResidualBlock(a, b) for a, b in pairwise(widths)))
-
-        self.structure, self.texture = branch(channels), branch(channels)
-        self.mask = branch(channels if mask == "channels" else 2)
-        self.structure_out, self.texture_out = conv3x3(channels, 3), conv3x3(channels, 3)
-        self.spatial = mask == "views"
-        self.reach = 2 * blocks + 1
-
-    def forward(self, x: Tensor) -> Views:
-        """(N, inputs, H, W) -> the two views, (N, 3, H, W) each, and the mask."""
-        mask = torch.softmax(self.mask(x), 1)
-        if self.spatial:
-            mask = mask[:, :1]  # (N, 1, H, W); the other channel is the rest to 1
-        structure = self.structure_out(mask * self.structure(x))
-        texture = self.texture_out((1 - mask) * self.texture(x))
-        return Views(structure, texture, mask)
+from blindsr.network.views import SpatialProjector, ViewRestorer, Views
 
 
 class NearestTail(nn.Module):
@@ -114,7 +42,7 @@ class NearestTail(nn.Module):
         return image
 
 
-class Cria(Restorer):
+class Cria(ViewRestorer):
     """The generator of Cria-CL; the defaults are the published network.
 
     The trunk makes an image `mid` at HR size, and the projector two views of it. The *structure* view is a
@@ -183,16 +111,14 @@ class Cria(Restorer):
         else:
             last = conv3x3(channels, (3 + carry) * inner**2)
             if skip:  # start as the enlarged input, nearly
-                _start_small(last)
+                start_small(last)
             self.tail = nn.Sequential(last, nn.PixelShuffle(inner))
             reach += 1
-        self.projector: SpatialProjector | None = None
         if projector:
             self.projector = SpatialProjector(3 + carry, projector, projector_blocks, mask)
             reach += self.projector.reach / inner
             if skip:
-                _start_small(self.projector.structure_out, self.projector.texture_out)
-        self.lattice_filter: LatticeFilter | None = None
+                start_small(self.projector.structure_out, self.projector.texture_out)
         if lattice_filter:
             if inner == 1:
                 raise ConfigError("cria.lattice_filter: at scale 1 without unshuffle there is no lattice")
@@ -210,26 +136,15 @@ class Cria(Restorer):
         Returns:
             Both views at HR size, not clipped, and the mask.
         """
-        views = self._views(x)
-        if self.lattice_filter is None:
-            return views
-        structure = self.lattice_filter(views.structure)
-        if views.texture is None:
-            return Views(structure)
-        return Views(structure, self.lattice_filter(views.output) - structure, views.mask)
+        return self.filtered(self._views(x))
 
     def _views(self, x: Tensor) -> Views:
         """The views as the weights make them."""
         inner = nn.functional.pixel_unshuffle(x, self.multiple) if self.multiple > 1 else x
         made: Tensor = self.tail(self.trunk(inner))  # (N, 3 + carry, sH, sW)
-        enlarged = 0 if self.skip is None else self.skip(x)
-        if self.projector is None:
-            return Views(made + enlarged)
         if self.skip is None:
-            return self.projector(made)  # type: ignore[no-any-return]
-        mid = made[:, :3] + enlarged
-        views: Views = self.projector(torch.cat([mid, made[:, 3:]], 1) if made.shape[1] > 3 else mid)
-        return Views(mid + views.structure, views.texture, views.mask)
+            return self.project(made, anchored=False)
+        return self.project(add_image(made, self.skip(x)), anchored=True)
 
     def forward(self, x: Tensor, texture: Tensor | None = None) -> Tensor:
         """Restore a batch.
@@ -241,16 +156,4 @@ class Cria(Restorer):
         Returns:
             SR batch, (N, 3, scale * H, scale * W), not clipped.
         """
-        views = self._views(x)
-        image = views.output
-        if texture is not None and views.texture is not None:
-            image = views.structure + texture.view(-1, 1, 1, 1) * views.texture
-        return image if self.lattice_filter is None else self.lattice_filter(image)
-
-
-def _start_small(*convolutions: nn.Conv2d) -> None:
-    """Let what is added to an image be little at first."""
-    scale_residual(list(convolutions), gain=0.1)
-    for convolution in convolutions:
-        assert convolution.bias is not None
-        nn.init.zeros_(convolution.bias)
+        return self.blended(self._views(x), texture)

@@ -7,7 +7,14 @@ import math
 from torch import Tensor, nn
 
 from blindsr.errors import ConfigError
-from blindsr.network.basenet import BaseNet, BicubicUpscale, ModulatedConv2d, conv3x3, scale_residual
+from blindsr.network.basenet import (
+    BaseNet,
+    BicubicUpscale,
+    ModulatedConv2d,
+    add_image,
+    conv3x3,
+    scale_residual,
+)
 
 
 class ModulatedBlock(nn.Module):
@@ -28,7 +35,7 @@ class DirectTail(nn.ModuleList):
     """A modulated convolution, then a pixel shuffle."""
 
     def forward(self, x: Tensor, scale: Tensor | None) -> Tensor:
-        """(N, C, H, W) -> (N, 3, sH, sW)."""
+        """(N, C, H, W) -> (N, 3 + carry, sH, sW)."""
         conv, shuffle = self
         output: Tensor = shuffle(conv(x, scale))
         return output
@@ -46,9 +53,11 @@ class SRResNet(BaseNet):
             and one pixel shuffle: at x4 it removes half of the arithmetic.
         skip: Add the bicubically upscaled input, so that the trunk only has to learn what is missing.
         ends: Let the condition enter the first and the last convolution too; needs the direct tail.
+        carry: So many channels of features come out beside the image, for what is to follow; needs the direct
+            tail.
 
     Raises:
-        ConfigError: For another scale or tail, or ends without the direct tail.
+        ConfigError: For another scale or tail, or ends or carry without the direct tail.
     """
 
     def __init__(
@@ -59,6 +68,7 @@ class SRResNet(BaseNet):
         tail: str = "shuffle",
         skip: bool = False,
         ends: bool = False,
+        carry: int = 0,
     ) -> None:
         super().__init__()
         if scale not in (2, 3, 4):
@@ -67,9 +77,11 @@ class SRResNet(BaseNet):
             raise ConfigError(f"tail must be 'shuffle' or 'direct', not {tail!r}")
         if ends and tail != "direct":
             raise ConfigError("ends: only the direct tail has one last convolution to modulate")
+        if carry and tail != "direct":
+            raise ConfigError("carry: only the direct tail carries features beside the image")
         self.scale = scale
         self.skip = BicubicUpscale(scale) if skip else None
-        self.ends = ends
+        self.ends, self.carry = ends, carry
         self.modulated = (channels,) * (2 * blocks) + ((3, channels) if ends else ())
         self.input_conv = ModulatedConv2d(3, channels, 3, padding=1)
         self.backbone = nn.ModuleList(ModulatedBlock(channels) for _ in range(blocks))
@@ -87,7 +99,7 @@ class SRResNet(BaseNet):
             reach += 1 / size
         else:
             self.upsampler = nn.Sequential()
-            last = ModulatedConv2d(channels, 3 * scale**2, 3, padding=1)
+            last = ModulatedConv2d(channels, (3 + carry) * scale**2, 3, padding=1)
             self.output_conv = DirectTail([last, nn.PixelShuffle(scale)])
             reach += 1
             if skip:  # start as the bicubic interpolation, nearly
@@ -108,7 +120,7 @@ class SRResNet(BaseNet):
         for i, block in enumerate(self.backbone):
             features = block(features, scales[2 * i], scales[2 * i + 1])
         features = self.upsampler(features + first)
-        output: Tensor = self.output_conv(features, last_scale)  # (N, 3, sH, sW)
+        output: Tensor = self.output_conv(features, last_scale)  # (N, 3 + carry, sH, sW)
         if self.skip is not None:
-            output = output + self.skip(x)
+            output = add_image(output, self.skip(x))
         return output

@@ -23,8 +23,8 @@ from blindsr.loss.adversarial import Adversarial
 from blindsr.loss.criterion import VIEWS, Criterion, Restored
 from blindsr.network import Cria, Discriminator, build_discriminator, build_named, build_network
 from blindsr.network.checkpoint import load_features
-from blindsr.network.cria import Views
 from blindsr.network.esrgan import initialise_trunk
+from blindsr.network.views import Views
 from blindsr.training.config import CriaConfig, OptimiserSection
 from blindsr.training.initial import read_initial
 from blindsr.training.pool import GroupDegradation, PairPool
