@@ -25,8 +25,8 @@ from blindsr.dataset.layouts import training_photos
 from blindsr.dataset.photos import split_holdout
 from blindsr.errors import InputError
 from blindsr.files import atomic_path
-from blindsr.training.config import CriaConfig, TrainConfig, load_config
-from blindsr.training.cria import Declared
+from blindsr.training.config import CriteriaConfig, TrainConfig, load_config
+from blindsr.training.criteria import Declared
 from blindsr.training.journal import source_commit
 from blindsr.training.state import read_average
 
@@ -274,7 +274,7 @@ def _brought(packer: Packer, config: TrainConfig, state: Path | None, features: 
         settings.append(f"init={packer.add(initial, f'init{initial.suffix}')}")
         if initial.suffix == ".npz":
             packer.add(initial.with_suffix(".json"), "init.json")
-    if isinstance(config, CriaConfig) and config.features.network != "discriminator":
+    if isinstance(config, CriteriaConfig) and config.features.network != "discriminator":
         needed = {need for spec in config.criteria for need in Declared.of(spec).needs}
         weights = features or config.features.weights
         if "features" in needed:

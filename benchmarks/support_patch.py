@@ -16,8 +16,8 @@ from blindsr.dataset import PhotoCache
 from blindsr.dataset.photos import split_holdout
 from blindsr.network.checkpoint import network_of, read_tensors
 from blindsr.picture import find_pictures
-from blindsr.training.cmdsr import restore_photo
 from blindsr.training.config import parse_config
+from blindsr.training.tasks import restore_photo
 from blindsr.training.validation import Validation
 
 SIDES = (16, 20, 24, 28, 32, 40, 48, 64)

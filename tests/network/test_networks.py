@@ -16,6 +16,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "srresnet": {"channels": 8, "blocks": 2},
     "vdsr": {"channels": 8, "depth": 5},
     "idn": {"channels": 16, "distilled": 4, "blocks": 2},
+    "rrdb": {"channels": 8, "blocks": 1, "growth": 4},
 }
 VARIANTS = [{"name": name, **arguments} for name, arguments in SMALL.items()]
 DIRECT = {"name": "srresnet", "channels": 8, "blocks": 2, "tail": "direct", "skip": True}

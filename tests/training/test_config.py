@@ -10,7 +10,7 @@ from blindsr.errors import ConfigError
 from blindsr.network import build_network
 from blindsr.training import load_config
 from blindsr.training.config import CMDSRConfig, CriaConfig
-from blindsr.training.cria import Declared
+from blindsr.training.criteria import Declared
 from blindsr.training.recipe import degradation_space
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").rglob("*.yaml"))

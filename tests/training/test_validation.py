@@ -17,8 +17,8 @@ from blindsr.degradation.resize import resize
 from blindsr.evaluation.metrics import psnr, ssim
 from blindsr.network import build_network
 from blindsr.training import load_config, train
-from blindsr.training.cmdsr import restore_photo
 from blindsr.training.config import ValidationSection
+from blindsr.training.tasks import restore_photo
 from blindsr.training.validation import Validation
 
 CPU = torch.device("cpu")

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from blindsr.dataset.crops import draw_places
 from blindsr.dataset.photos import PhotoCache
-from blindsr.degradation import Degradation, DegradationSpace
+from blindsr.degradation import DegradationSpace, Task, TaskSpace
 from blindsr.degradation.batched import OneStageLimits
 from blindsr.errors import InputError
 
@@ -33,7 +33,7 @@ class TaskBatch:
 
     step: int
     places: NDArray[np.int64]
-    degradations: tuple[Degradation, ...]
+    degradations: tuple[Task, ...]
     seeds: tuple[int, ...]
     offset: NDArray[np.int64]
     negatives: NDArray[np.int64]
@@ -73,7 +73,7 @@ class TaskDataset(Dataset[TaskBatch]):
     def __init__(
         self,
         photos: PhotoCache,
-        space: DegradationSpace,
+        space: TaskSpace,
         *,
         tasks: int = 8,
         support: int = 20,
@@ -91,6 +91,8 @@ class TaskDataset(Dataset[TaskBatch]):
             raise InputError(
                 f"neighbours {neighbours}: tasks in pairs need an even number of them, not {tasks}"
             )
+        if neighbours and not isinstance(space, DegradationSpace):
+            raise InputError(f"neighbours {neighbours}: only tasks of one stage differ in one factor alone")
         self.photos, self.space, self.steps, self.seed, self.rank = photos, space, steps, seed, rank
         self.tasks, self.support, self.patch, self.margin = tasks, support, patch, margin
         self.single_photo, self.neighbours, self.shrink = single_photo, neighbours, shrink
@@ -102,7 +104,9 @@ class TaskDataset(Dataset[TaskBatch]):
     def __getitem__(self, step: int) -> TaskBatch:
         rng = np.random.default_rng([self.seed, self.rank, step])
         paired = bool(self.neighbours) and rng.random() < self.neighbours
+        degradations: tuple[Task, ...]
         if paired:
+            assert isinstance(self.space, DegradationSpace)
             firsts = [self.space.sample(rng) for _ in range(self.tasks // 2)]
             degradations = tuple(d for first in firsts for d in (first, self.space.neighbour(first, rng)))
         else:

@@ -21,6 +21,7 @@ from blindsr.network.discriminator import Discriminator, PatchDiscriminator, UNe
 from blindsr.network.idn import IDN
 from blindsr.network.oracle import Oracle
 from blindsr.network.restorer import Restorer
+from blindsr.network.rrdb import RRDBNet
 from blindsr.network.srresnet import SRResNet
 from blindsr.network.unified import Unified
 from blindsr.network.vdsr import VDSR
@@ -42,7 +43,12 @@ __all__ = [
     "build_network",
 ]
 
-BASENETS: dict[str, Callable[..., BaseNet]] = {"srresnet": SRResNet, "vdsr": VDSR, "idn": IDN}
+BASENETS: dict[str, Callable[..., BaseNet]] = {
+    "srresnet": SRResNet,
+    "vdsr": VDSR,
+    "idn": IDN,
+    "rrdb": RRDBNet,
+}
 CONDITION_NETS: dict[str, Callable[..., ConditionNet]] = {
     "patches": PatchConditionNet,
     "attentive": AttentiveConditionNet,

@@ -39,14 +39,41 @@ class ModulatedConv2d(nn.Conv2d):
         return super().forward(x * scale[:, :, None, None])
 
 
+class ScaledConv2d(ModulatedConv2d):
+    """A convolution whose output channels are scaled by the modulation of the task.
+
+    Where many convolutions see the same features, as in a dense block, scaling what each one makes costs
+    fewer scales and less work than scaling what each one sees.
+    """
+
+    def forward(self, x: Tensor, scale: Tensor | None = None) -> Tensor:
+        """Convolve.
+
+        Args:
+            x: Features, (N, C, H, W).
+            scale: One scale a channel of the output, (N, C_out) or (1, C_out); None: all ones.
+
+        Returns:
+            Features, (N, C_out, H', W').
+        """
+        if scale is None:
+            return super().forward(x)
+        if self.scales_weight:
+            assert self.bias is not None
+            one = scale[0]  # of one condition
+            convolved: Tensor = self._conv_forward(x, self.weight * one[:, None, None, None], self.bias * one)
+            return convolved
+        return super().forward(x) * scale[:, :, None, None]
+
+
 class BaseNet(nn.Module, ABC):
     """A super-resolution network whose convolutions can be modulated.
 
     Attributes:
         scale: Integer magnification.
         halo: Receptive radius in LR pixels: an output pixel depends on no LR pixel further away.
-        modulated: Input channels of each modulated convolution, in the order in which the modulation
-            vector lists them.
+        modulated: Channels that the modulation scales at each modulated convolution, those that it sees (or,
+            of a `ScaledConv2d`, that it makes), in the order in which the modulation vector lists them.
         carry: Channels of features that come out beside the image.
     """
 

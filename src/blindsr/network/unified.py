@@ -14,6 +14,11 @@ from blindsr.network.lattice import LatticeFilter
 from blindsr.network.views import SpatialProjector, ViewRestorer, Views
 
 
+def rename_cria(name: str) -> str:
+    """What a weight of a `Cria` is called in a unified network with its trunk."""
+    return name if name.startswith("projector.") else f"basenet.{name}"
+
+
 class Unified(CMDSR, ViewRestorer):
     """A BaseNet that adapts to the task, and a spatial projector that makes two views of what it restores.
 

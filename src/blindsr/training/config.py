@@ -286,11 +286,10 @@ class DistilledConfig(CMDSRConfig):
         return self
 
 
-class CriaConfig(TrainConfig):
-    """A training run of Cria-CL: a first stage of pixel criteria alone, a second one of all."""
+class CriteriaConfig(TrainConfig):
+    """A training run judged by criteria: a first stage of pixel criteria alone, a second one of all."""
 
-    recipe: Literal["cria"]
-    data: CropSection
+    data: CropSection | DataSection
     pixel_steps: int = Field(0, ge=0)
     """Length of the first stage. The learning rate of each stage moves as `optimiser` and `texture_optimiser`
     say, each over the steps of its own stage."""
@@ -305,10 +304,46 @@ class CriaConfig(TrainConfig):
     discriminator_optimiser: OptimiserSection = OptimiserSection()
 
 
+class CriaConfig(CriteriaConfig):
+    """A training run of Cria-CL."""
+
+    recipe: Literal["cria"]
+    data: CropSection
+
+
+class UnifiedSection(DataSection):
+    """Where the batches of the unified network come from: as CMDSR's, and tasks may be of any kind."""
+
+    degradations: str | dict[str, Any] | list[str | dict[str, Any]] = "real"  # type: ignore[assignment]
+    """Name of a degradation space, or its ranges; of several, in turn by chance."""
+    neighbours: Literal[0] = 0
+    degrade: Literal["each"] = "each"
+
+
+class UnifiedConfig(CriteriaConfig):
+    """A training run of both systems in one network."""
+
+    recipe: Literal["unified"]
+    data: UnifiedSection
+    init_condition: str | None = None
+    """Where `init` is a network that does not adapt: weights of a ConditionNet, as `init` names them."""
+    condition_optimiser: OptimiserSection = OptimiserSection()
+    """The ConditionNet's, over the whole run."""
+    loss: LossSection = LossSection(condition_every=1)
+    """What the ConditionNet is trained by: its own loss, and a share of what the criteria make of it."""
+
+    @model_validator(mode="after")
+    def _no_more(self) -> UnifiedConfig:
+        if self.loss.structural or self.loss.regression:
+            raise ValueError("loss: structural is a criterion here, and not all tasks have a regression")
+        return self
+
+
 CONFIGS: dict[str, type[TrainConfig]] = {
     "cmdsr": CMDSRConfig,
     "cria": CriaConfig,
     "distilled": DistilledConfig,
+    "unified": UnifiedConfig,
 }
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from itertools import combinations
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from blindsr.dataset import CropBatch, CropDataset, PairBatch, PairCache, PairDataset, PhotoCache
@@ -18,95 +17,18 @@ from blindsr.dataset.photos import split_holdout
 from blindsr.dataset.pool import BatchLimits, PoolBatch, PoolDataset
 from blindsr.degradation import degrade
 from blindsr.errors import ConfigError
-from blindsr.loss import CRITERIA
-from blindsr.loss.adversarial import Adversarial
-from blindsr.loss.criterion import VIEWS, Criterion, Restored
-from blindsr.network import Cria, Discriminator, build_discriminator, build_named, build_network
-from blindsr.network.checkpoint import load_features
+from blindsr.network import Cria, build_network
 from blindsr.network.esrgan import initialise_trunk
-from blindsr.network.views import Views
 from blindsr.training.config import CriaConfig, OptimiserSection
+from blindsr.training.criteria import ALL, Criteria
 from blindsr.training.initial import read_initial
 from blindsr.training.pool import GroupDegradation, PairPool
-from blindsr.training.recipe import (
-    Losses,
-    Recipe,
-    Stage,
-    degradation_space,
-    degrades_in_batches,
-    need_one_device,
-)
+from blindsr.training.recipe import Losses, Recipe, Stage, degradation_space, degrades_in_batches
 from blindsr.training.validation import Restore, Validation
-
-PIXEL, ALL = "pixel", "all"
-"""The stages: pixel criteria alone, and all of them."""
-
-
-@dataclass(frozen=True)
-class Declared:
-    """A criterion as the configuration declares it.
-
-    Args:
-        name: What logs call it: its own name, or what the key `as` says.
-        criterion: What judges.
-        weight: Of its value in the sum.
-        view: What it judges in the second stage: "structure" or "output".
-        polarity: See `Criterion`.
-        stage: 1 for a criterion of both stages, 2 for one of the second alone.
-    """
-
-    name: str
-    criterion: Criterion
-    weight: float
-    view: str
-    polarity: str
-    stage: int
-
-    @classmethod
-    def of(cls, spec: Mapping[str, Any]) -> Declared:
-        """Read a declaration.
-
-        Raises:
-            ConfigError: It names what does not exist; the message says what does.
-        """
-        arguments = dict(spec)
-        name, weight = arguments.get("name"), arguments.pop("weight", 1.0)
-        view, stage = arguments.pop("view", "output"), arguments.pop("stage", 2)
-        polarity, label = arguments.pop("polarity", None), arguments.pop("as", name)
-        own = ("weight", "view", "stage", "polarity", "as")
-        criterion = build_named(CRITERIA, arguments, "criteria", own)
-        polarity = criterion.polarities[0] if polarity is None else polarity
-        for key, value, known in (
-            ("view", view, VIEWS),
-            ("polarity", polarity, criterion.polarities),
-            ("stage", stage, (1, 2)),
-        ):
-            if value not in known:
-                raise ConfigError(
-                    f"criteria: {key} of {name} is one of {', '.join(map(str, known))}, not {value!r}"
-                )
-        if isinstance(weight, bool) or not isinstance(weight, (int, float)) or weight < 0:
-            raise ConfigError(f"criteria: weight of {name} is a number of 0 or more, not {weight!r}")
-        if stage == 1 and (criterion.needs or polarity != "attract"):
-            raise ConfigError(
-                f"criteria: {name} has no place in the first stage, which is of regression alone"
-            )
-        return cls(str(label), criterion, float(weight), view, polarity, stage)
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """What must be there for it."""
-        return (*self.criterion.needs, *(["regression"] if self.polarity == "repel" else []))
 
 
 class CriaRecipe(Recipe):
-    """One step of Cria-CL.
-
-    In the first stage the criteria of stage 1 judge both the structure view and the output. In the second
-    every criterion judges the view that it was declared for; the discriminator learns in the same step, from
-    the same batch. For the first `texture_optimiser.after` steps of it the discriminator alone learns: beside
-    a network that is trained already, one that starts from nothing may never catch up.
-    """
+    """One step of Cria-CL, in the two stages of `Criteria`."""
 
     network: Cria
     methods = ("views",)
@@ -124,34 +46,13 @@ class CriaRecipe(Recipe):
                 f"data.patch {config.data.patch}: the network needs a multiple of {network.multiple}"
             )
         self.network = network
-        self.parameters = {"network": list(network.parameters())}
-        self.criteria = [Declared.of(spec) for spec in config.criteria]
-        names = [declared.name for declared in self.criteria]
-        if len(set(names)) < len(names):
-            raise ConfigError("criteria: to declare one twice, give one of them another name by the key as")
-        needed = {need for declared in self.criteria for need in declared.needs}
-        if config.pixel_steps and not any(declared.stage == 1 for declared in self.criteria):
-            raise ConfigError("criteria: pixel_steps needs a criterion of stage 1")
-        if "discriminator" in needed or config.features.network == "discriminator":
-            if config.discriminator is None:
-                raise ConfigError("discriminator: these criteria need one")
-            need_one_device(config, "a discriminator")
-            adversarial = [d.criterion for d in self.criteria if isinstance(d.criterion, Adversarial)]
-            self._discriminate = (adversarial or [Adversarial()])[0].discriminator
-            self.companions["discriminator"] = build_discriminator(config.discriminator)
-            self.parameters["discriminator"] = list(self.companions["discriminator"].parameters())
-        if "regression" in needed and config.contrast.regression == "frozen":
+        self.criteria = Criteria(config)
+        self.fixed = self.criteria.fixed
+        self.parameters = {"network": list(network.parameters()), **self.criteria.parameters}
+        self.companions |= self.criteria.companions
+        if self.criteria.freezes:
             frozen = build_network(config.network)
             self.companions["regression"] = frozen.requires_grad_(False).eval()
-        self._features: Callable[[Tensor], Any] | None = None
-        if "features" in needed:
-            section = config.features
-            if section.network == "discriminator":
-                self._features = self._discriminator_features
-            else:
-                features = load_features(section.network, section.weights, section.layers)
-                self.fixed.append(features)
-                self._features = features
 
     @property
     def spec(self) -> dict[str, Any]:
@@ -184,7 +85,7 @@ class CriaRecipe(Recipe):
 
     def phase(self, place: float) -> str:
         """See `Recipe.phase`: the two stages."""
-        return PIXEL if place < self.config.pixel_steps else ALL
+        return self.criteria.phase(place)
 
     def enter(self, phase: str) -> None:
         """See `Recipe.enter`: what the second stage is contrasted with is the network that it begins with."""
@@ -223,21 +124,12 @@ class CriaRecipe(Recipe):
         return self._restore
 
     def section(self, group: str, place: float) -> tuple[OptimiserSection, float, float]:
-        """See `Recipe.section`: each stage has a schedule of its own."""
-        config = self.config
-        if group == "network" and place < config.pixel_steps:
-            return config.optimiser, place, min(config.pixel_steps, config.steps)
-        sections = {"network": config.texture_optimiser, "discriminator": config.discriminator_optimiser}
-        return sections[group], max(0, place - config.pixel_steps), config.steps - config.pixel_steps
+        """See `Recipe.section`."""
+        return self.criteria.section(group, place)
 
     def stage(self, step: int, place: float) -> Stage:
         """See `Recipe.stage`."""
-        if self.phase(place) == PIXEL:
-            return Stage(PIXEL, ("network",))
-        groups = self.begun(place)
-        if groups == ("discriminator",):
-            return Stage("discriminator", groups)
-        return Stage(ALL, groups, measured=(step + 1) % self.config.log_every == 0)
+        return self.criteria.stage(step, place, self.begun(place))
 
     def patches(self, stage: Stage) -> int:
         """See `Recipe.patches`."""
@@ -271,13 +163,15 @@ class CriaRecipe(Recipe):
         if stage.name == "discriminator":
             with torch.no_grad():
                 output = network.views(lr).output
-            alone, _ = self._discriminator_loss(hr, output)
-            return Losses([(alone, stage.groups)], {"total": alone, "discriminator": alone})
-        views: Views = network.views(lr)
-        seen = {"structure": views.structure, "output": views.output}
-        if stage.name == PIXEL:
-            return self._first_stage(seen, hr)
-        return self._second_stage(seen, views.mask, lr, hr, stage.measured)
+            return self.criteria.discriminator_alone(hr, output, stage)
+        frozen = partial(self._frozen, lr) if self.criteria.freezes else None
+        return self.criteria.losses(network.views(lr), hr, stage, frozen)
+
+    @torch.no_grad()
+    def _frozen(self, lr: Tensor) -> Tensor:
+        """What the network of the end of the first stage makes of LR patches."""
+        output: Tensor = self.companions["regression"](lr)
+        return output
 
     @torch.no_grad()
     def _images(self, inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -302,72 +196,6 @@ class CriaRecipe(Recipe):
         ]
         offset = torch.from_numpy(batch.offset).to(hr.device)
         return cut_patches(torch.cat(lr), offset, size), cut_patches(hr, offset * scale, size * scale)
-
-    def _first_stage(self, seen: dict[str, Tensor], hr: Tensor) -> Losses:
-        made = Restored(seen, hr)
-        terms = {}
-        for declared in self.criteria:
-            if declared.stage == 1:
-                values = [declared.criterion(made, view, "attract") for view in VIEWS]
-                terms[declared.name] = torch.stack(values).mean()
-        total = sum(d.weight * terms[d.name] for d in self.criteria if d.name in terms)
-        assert isinstance(total, Tensor)
-        return Losses([(total, ("network",))], {"total": total, **terms})
-
-    def _second_stage(
-        self, seen: dict[str, Tensor], mask: Tensor | None, lr: Tensor, hr: Tensor, measured: bool
-    ) -> Losses:
-        regression = seen["structure"].detach()
-        if "regression" in self.companions:
-            with torch.no_grad():
-                regression = self.companions["regression"](lr)
-        texture = None if mask is None else 1 - mask.mean(1, keepdim=True)  # (N, 1, sH, sW)
-        judge = self.companions.get("discriminator")
-        objectives: list[tuple[Tensor, tuple[str, ...]]] = []
-        logged: dict[str, Tensor] = {}
-        real = None
-        if judge is not None:
-            logged["discriminator"], real = self._discriminator_loss(hr, seen["output"].detach())
-            objectives.append((logged["discriminator"], ("discriminator",)))
-        # The network is differentiated by its own weights alone, so the discriminator judges as it is.
-        made = Restored(seen, hr, regression, texture, self._features, judge, real)
-        terms = {d.name: d.criterion(made, d.view, d.polarity) for d in self.criteria}
-        total = sum(d.weight * terms[d.name] for d in self.criteria)
-        assert isinstance(total, Tensor)
-        objectives.append((total, ("network",)))
-        if measured:
-            logged |= self._gradients(seen, terms)
-        return Losses(objectives, {"total": total, **logged, **terms})
-
-    def _discriminator_loss(self, hr: Tensor, output: Tensor) -> tuple[Tensor, Tensor]:
-        """The discriminator's loss, and what it says of the truth: (N, 1, h', w'), without a gradient."""
-        judge = self.companions["discriminator"]
-        real = judge(hr)
-        return self._discriminate(real, judge(output)), real.detach()
-
-    def _gradients(self, seen: dict[str, Tensor], terms: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The contrast of the criteria, made visible: where each would move the image that it judges.
-
-        Returns:
-            The norm of each weighted criterion's gradient with respect to its view, and the cosine between
-            each two.
-        """
-        gradients = {}
-        for declared in self.criteria:
-            (gradient,) = torch.autograd.grad(
-                declared.weight * terms[declared.name], seen[declared.view], retain_graph=True
-            )
-            gradients[declared.name] = gradient.detach().float().flatten()
-        logged = {f"gradient/{name}": gradient.norm() for name, gradient in gradients.items()}
-        for (a, x), (b, y) in combinations(gradients.items(), 2):
-            logged[f"cosine/{a}, {b}"] = nn.functional.cosine_similarity(x, y, dim=0)
-        return logged
-
-    def _discriminator_features(self, x: Tensor) -> list[Tensor]:
-        """The discriminator's own features, where no other network's weights are at hand."""
-        judge = self.companions["discriminator"]
-        assert isinstance(judge, Discriminator)
-        return judge.features(x)
 
     @torch.no_grad()
     def _restore(self, lr: Tensor) -> Tensor:

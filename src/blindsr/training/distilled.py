@@ -18,9 +18,10 @@ from blindsr.dataset import TaskDataset
 from blindsr.errors import ConfigError
 from blindsr.loss import PARAMETERS, imitation
 from blindsr.network import CMDSR, Oracle
-from blindsr.training.cmdsr import CMDSRRecipe, scale_gradient
+from blindsr.training.cmdsr import CMDSRRecipe
 from blindsr.training.config import DistilledConfig, OptimiserSection, PhaseSection
 from blindsr.training.recipe import Losses, Stage, need_one_device
+from blindsr.training.tasks import scale_gradient
 
 
 class DistilledRecipe(CMDSRRecipe):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from blindsr.engine.torch import load_weights
 from blindsr.errors import ConfigError
 from blindsr.model import load_model
+from blindsr.network import CMDSR
 from blindsr.network.checkpoint import load_network
 from blindsr.training.state import read_average
 
@@ -40,7 +41,8 @@ def load_initial(network: nn.Module, init: str, wanted: dict[str, Any]) -> None:
     From a network of another scale comes all but the layers whose shape the scale decides, the last ones:
     they stay as they are. EDSR's x4 networks begin so, from x2 (arXiv 1707.02921, section 4.2). From one with
     another ConditionNet, which reads conditions of the same length, comes all but that. From one with fewer
-    blocks comes all, and the blocks that it lacks begin as the identity.
+    blocks comes all, and the blocks that it lacks begin as the identity. From one without the projector of a
+    unified network comes all but that.
 
     Args:
         network: What is to be trained.
@@ -56,6 +58,8 @@ def load_initial(network: nn.Module, init: str, wanted: dict[str, Any]) -> None:
     if spec.get("condition") != wanted.get("condition"):
         weights = {k: v for k, v in weights.items() if not k.startswith(_CONDITION_NET)}
         weights |= {k: v for k, v in own.items() if k.startswith(_CONDITION_NET)}
+    if "unified" in wanted and "unified" not in spec:
+        weights, spec = _topped(weights, own, spec, wanted)
     if _blocks(spec) < _blocks(wanted):
         weights, spec = _deepened(weights, own, spec, wanted)
     if _comparable(spec) != _comparable(wanted) or weights.keys() != own.keys():
@@ -63,6 +67,42 @@ def load_initial(network: nn.Module, init: str, wanted: dict[str, Any]) -> None:
     if spec != wanted:
         weights = {k: v if v.shape == own[k].shape else own[k] for k, v in weights.items()}
     network.load_state_dict(weights)
+
+
+def load_condition_net(network: CMDSR, init: str) -> None:
+    """Load the weights of the ConditionNet of what `init` names, and no others.
+
+    Raises:
+        ModelError: They cannot be found or read.
+        ConfigError: It has none, or one of another size.
+    """
+    weights, _ = read_initial(init)
+    found = {k.removeprefix(_CONDITION_NET): v for k, v in weights.items() if k.startswith(_CONDITION_NET)}
+    try:
+        assert network.condition_net is not None
+        network.condition_net.load_state_dict(found)
+    except (AssertionError, RuntimeError):
+        raise ConfigError(
+            f"init_condition {init}: it has not the ConditionNet that the configuration says"
+        ) from None
+
+
+def _topped(
+    weights: dict[str, Tensor], own: dict[str, Tensor], spec: dict[str, Any], wanted: dict[str, Any]
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The weights of a CMDSR below a projector that begins as it is, and their hyper-parameters.
+
+    What the last convolution makes beside the image, for the projector, begins as it is too.
+    """
+    if float(spec.get("pixel_range", 1)) != 1:
+        return weights, spec
+    topped = weights | {name: tensor for name, tensor in own.items() if name.startswith("projector.")}
+    for name in ("basenet.output_conv.0.weight", "basenet.output_conv.0.bias"):
+        if name in weights and name in own and len(own[name]) > len(weights[name]):
+            topped[name] = torch.cat([weights[name], own[name][len(weights[name]) :]])
+    carry = {"carry": wanted["basenet"]["carry"]} if "carry" in wanted["basenet"] else {}
+    kept = {name: section for name, section in spec.items() if name != "pixel_range"}
+    return topped, kept | {"basenet": spec["basenet"] | carry, "unified": wanted["unified"]}
 
 
 def _comparable(spec: dict[str, Any]) -> dict[str, Any]:

@@ -39,6 +39,7 @@ from blindsr.training.recipe import Recipe
 from blindsr.training.schedule import Clock
 from blindsr.training.state import StateKeeper, read_state, write_state
 from blindsr.training.step import TrainingStep
+from blindsr.training.unified import UnifiedRecipe
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ RECIPES: dict[str, Callable[[Any], Recipe]] = {
     "cmdsr": CMDSRRecipe,
     "cria": CriaRecipe,
     "distilled": DistilledRecipe,
+    "unified": UnifiedRecipe,
 }
 
 

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from blindsr.degradation import TaskSpace, read_space
 from blindsr.errors import ConfigError, InputError
 from blindsr.network import Restorer
-from blindsr.training.config import CMDSRConfig, CriaConfig, CropSection, DataSection, OptimiserSection
+from blindsr.training.config import CMDSRConfig, CriteriaConfig, CropSection, DataSection, OptimiserSection
 from blindsr.training.initial import load_initial
 from blindsr.training.schedule import decays_from
 from blindsr.training.validation import Restore, Validation
@@ -144,7 +144,7 @@ class Recipe(ABC):
         """Hyper-parameters of the network."""
 
 
-def degradation_space(config: CMDSRConfig | CriaConfig) -> TaskSpace:
+def degradation_space(config: CMDSRConfig | CriteriaConfig) -> TaskSpace:
     """The space that a configuration names or spells out.
 
     Raises:
@@ -161,7 +161,7 @@ def degrades_in_batches(data: DataSection | CropSection, device: torch.device) -
     return data.degrade == "batched" or (data.degrade == "auto" and device.type == "cuda")
 
 
-def need_one_device(config: CMDSRConfig | CriaConfig, why: str) -> None:
+def need_one_device(config: CMDSRConfig | CriteriaConfig, why: str) -> None:
     """Refuse several devices: companions that are trained have no gradients in common there.
 
     Raises:

@@ -1,0 +1,113 @@
+"""The recipe of both systems in one network: CMDSR's tasks and conditions, Cria-CL's criteria."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from blindsr.errors import ConfigError
+from blindsr.network import Unified, build_network
+from blindsr.network.unified import rename_cria
+from blindsr.training.config import OptimiserSection, UnifiedConfig
+from blindsr.training.criteria import ALL, Criteria
+from blindsr.training.initial import load_condition_net, read_initial
+from blindsr.training.recipe import Losses, Stage
+from blindsr.training.tasks import TaskRecipe, scale_gradient
+
+
+class UnifiedRecipe(TaskRecipe):
+    """One step of the unified network.
+
+    A batch is that of CMDSR: tasks, and of each two support sets, of which some patches are restored under
+    the condition of their set. What judges them is what judges in Cria-CL, in its two stages; so the
+    ConditionNet learns to tell what each criterion has to know of a photo. Its share of that gradient, and
+    the weight of its own loss, are those of `loss`.
+    """
+
+    network: Unified
+    methods = ("conditions", "view_tasks")
+
+    def __init__(self, config: UnifiedConfig) -> None:
+        self.config: UnifiedConfig = config
+        network = build_network(config.network)
+        if not isinstance(network, Unified):
+            raise ConfigError("recipe unified trains a network of basenet, condition and unified")
+        self.take(network)
+        self.criteria = Criteria(config)
+        self.fixed = self.criteria.fixed
+        self.companions |= self.criteria.companions
+        if network.projector is not None:
+            self.parameters["basenet"] += network.projector.parameters()
+        self.parameters |= self.criteria.parameters
+        if self.criteria.freezes:
+            raise ConfigError("contrast.regression: here it is the structure view")
+
+    def initialise(self, path: str) -> None:
+        """Start from the same network, or from one of either system.
+
+        From a CMDSR comes all but the projector (see `load_initial`), from a Cria-CL with a trunk of the same
+        size all but the adaptation: the modulation changes nothing at first, and the ConditionNet comes from
+        where `init_condition` says.
+        """
+        weights, spec = read_initial(path)
+        if "cria" not in spec:
+            super().initialise(path)
+            return
+        own = self.network.state_dict()
+        found = {rename_cria(name): tensor for name, tensor in weights.items()}
+        adaptation = {name for name in own if name.startswith(("condition_net.", "modulations."))}
+        wrong = [n for n in own if n not in adaptation and (n not in found or found[n].shape != own[n].shape)]
+        if wrong or found.keys() - own.keys():
+            named = ", ".join([*wrong, *(found.keys() - own.keys())][:3])
+            raise ConfigError(f"init {path}: its network is {spec}, which does not fit in {named}")
+        if self.network.modulations is not None:
+            found["modulations.weight"] = torch.zeros_like(own["modulations.weight"])
+        self.network.load_state_dict(own | found)
+        if self.config.init_condition is not None:
+            load_condition_net(self.network, self.config.init_condition)
+
+    def phase(self, place: float) -> str:
+        """See `Recipe.phase`."""
+        return self.criteria.phase(place)
+
+    def section(self, group: str, place: float) -> tuple[OptimiserSection, float, float]:
+        """See `Recipe.section`; the ConditionNet has one schedule for the whole run."""
+        if group == "condition":
+            return self.config.condition_optimiser, place, self.config.steps
+        return self.criteria.section(group, place)
+
+    def stage(self, step: int, place: float) -> Stage:
+        """See `Recipe.stage`."""
+        due = step % self.config.loss.condition_every == 0
+        begun = tuple(name for name in self.begun(place) if name != "condition" or due)
+        if set(begun) <= {"condition", "discriminator"} and self.phase(place) == ALL:
+            begun = tuple(name for name in begun if name != "condition")  # the discriminator begins alone
+        return self.criteria.stage(step, place, begun)
+
+    def losses(self, network: Any, inputs: Mapping[str, Tensor], stage: Stage) -> Losses:  # noqa: ANN401
+        """See `Recipe.losses`."""
+        loss, m = self.config.loss, self.config.data.restored
+        lr, hr = self.halves(inputs)  # (2T, n, 3, h, w) and (2T, n, 3, sh, sw)
+        truth = hr[:, :m].flatten(0, 1)  # (2T m, 3, sh, sw)
+        learns = "condition" in stage.groups
+        conditions, fed = None, None
+        if self.network.adaptive:
+            with torch.set_grad_enabled(learns):
+                fed = conditions = network.conditions(lr)  # (2T, C)
+            if learns:
+                fed = scale_gradient(conditions, loss.condition_pixel)
+        if stage.name == "discriminator":
+            with torch.no_grad():
+                output = network.view_tasks(lr[:, :m], fed).output
+            return self.criteria.discriminator_alone(truth, output, stage)
+        losses = self.criteria.losses(network.view_tasks(lr[:, :m], fed), truth, stage)
+        if learns and conditions is not None:
+            judged, terms = self.distinction(conditions, inputs)
+            # Its graph is part of the network's, which is the last to be differentiated.
+            total, groups = losses.objectives[-1]
+            losses.objectives[-1] = total + judged, groups
+            losses.logged |= terms
+        return losses
