@@ -107,6 +107,20 @@ def test_a_network_with_a_texture_view_becomes_a_model(tmp_path: Path) -> None:
         np.testing.assert_allclose(*results, atol=1e-4)
 
 
+def test_a_network_that_adapts_and_has_a_texture_view_becomes_a_model(tmp_path: Path) -> None:
+    spec = {
+        "basenet": {"name": "rrdb", "scale": 2, "channels": 6, "blocks": 1, "growth": 3, "carry": 2},
+        "condition": ATTENTIVE,
+        "unified": {"projector": 4, "projector_blocks": 1, "lattice_filter": 5},
+    }
+    network = save_spec(tmp_path / "a.ckpt", spec)
+    folder = export_checkpoint(tmp_path / "a.ckpt", tmp_path / "both")
+    model = load_model(folder)
+    assert model.adaptive and model.support is not None
+    assert (model.scale, model.halo, model.texture) == (2, network.halo, 1.0)
+    check(network, folder)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "network",
@@ -115,7 +129,7 @@ def test_a_network_with_a_texture_view_becomes_a_model(tmp_path: Path) -> None:
         CRIA | {"scale": 1},
         CRIA | {"scale": 2, "unshuffle": 2},
         GROUPED | {"scale": 4},
-        GROUPED | {"scale": 2, "projector": 0, "carry": 0},
+        GROUPED | {"scale": 2, "projector": 0, "carry": 0, "lattice_filter": 3},
     ],
 )
 def test_every_form_of_cria_exports(tmp_path: Path, network: dict[str, Any]) -> None:
