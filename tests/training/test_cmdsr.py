@@ -16,6 +16,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "srresnet": {"channels": 8, "blocks": 4},
     "vdsr": {"channels": 8, "depth": 20},
     "idn": {"channels": 16, "distilled": 4, "blocks": 2},
+    "rrdb": {"channels": 8, "blocks": 1, "growth": 4},
 }
 CONDITIONS: dict[str, dict[str, Any]] = {
     "patches": {"size": 32, "width": 8},
