@@ -89,7 +89,8 @@ def teach(network: CMDSR, hr: Tensor, steps: int, rng: np.random.Generator) -> O
 @torch.no_grad()
 def restore(network: CMDSR, lr: Tensor, condition: Tensor) -> NDArray[np.float32]:
     """(1, 3, h, w) -> (sh, sw, 3)."""
-    sr: NDArray[np.float32] = network(lr, network.modulation(condition))[0].permute(1, 2, 0).numpy()
+    restored = network.restore(lr, modulation=network.modulation(condition))
+    sr: NDArray[np.float32] = restored[0].permute(1, 2, 0).numpy()
     return sr
 
 

@@ -64,7 +64,7 @@ def torch_network(model: str, files: list[Path], threads: int, channels_last: bo
     network = build_network(card.network).eval()
     network.load_state_dict(load_file(card.file("weights")))
     pixels = read(files[0]).pixels
-    lr = torch.from_numpy(pixels.transpose(2, 0, 1)[None].copy()) * card.pixel_range
+    lr = torch.from_numpy(pixels.transpose(2, 0, 1)[None].copy())
     support = None
     if card.support is not None:
         patches = select_support(pixels, card.support.count, card.support.patch)
@@ -76,7 +76,7 @@ def torch_network(model: str, files: list[Path], threads: int, channels_last: bo
     @torch.inference_mode()
     def work() -> object:
         modulation = None if support is None else network.modulation(network.condition(support))
-        return network(lr, modulation)
+        return network.restore(lr, modulation=modulation)
 
     return work
 
@@ -113,6 +113,7 @@ def general_in_openvino(model: str, files: list[Path], threads: int) -> Work:
     from torch import nn
 
     from blindsr.engine.openvino import compile_graph
+    from blindsr.evaluation.contestants.contestant import NetworkRestorer
     from blindsr.picture import read
 
     layers: list[nn.Module] = [nn.Conv2d(3, 64, 3, padding=1), nn.PReLU(64)]
@@ -126,8 +127,9 @@ def general_in_openvino(model: str, files: list[Path], threads: int) -> Work:
         dynamic_shapes=[sides], verbose=False,
     )  # fmt: skip
     graph = compile_graph(path, threads)
-    lr = np.ascontiguousarray(read(files[0]).pixels.transpose(2, 0, 1)[None])
-    return lambda: graph({"lr": lr})
+    restorer = NetworkRestorer("general", lambda planes: graph({"lr": planes[None]})[0][0], 4, 1.0)
+    pixels = read(files[0]).pixels
+    return lambda: restorer.restore(pixels, 4)
 
 
 def gemm(model: str, files: list[Path], threads: int) -> Work:

@@ -24,6 +24,7 @@ from speed import photos as made_photos
 
 from blindsr.batch import Plan, plan_batch, run_batch
 from blindsr.picture import read
+from blindsr.picture.colours import Colours
 from blindsr.support import select_support
 from blindsr.tiling import plan_tiles
 from blindsr.upscaler import Upscaler
@@ -34,13 +35,14 @@ Arrays = tuple[NDArray[np.float32] | None, list[NDArray[np.float32]]]
 def prepare(upscaler: Upscaler, file: Path) -> Arrays:
     """A photo's support set and tiles, ready for the engine."""
     picture = read(file)
-    pixels = np.repeat(picture.pixels, 3, axis=2) if picture.gray else picture.pixels
+    colours = Colours(picture)
+    pixels = colours.window(slice(0, picture.height), slice(0, picture.width))
     spec, model = upscaler.model.support, upscaler.model
     support = None if spec is None else select_support(pixels, spec.count, spec.patch)
-    lr = pixels.transpose(2, 0, 1)[None]
     height, width, most = picture.height, picture.width, upscaler.most_pixels
     tiles = plan_tiles(height, width, upscaler.tile, model.halo, most, multiple=model.multiple)
-    return support, [np.ascontiguousarray(lr[(..., *tile.window.slices)]) for tile in tiles]
+    windows = (colours.window(*tile.window.slices).transpose(2, 0, 1)[None] for tile in tiles)
+    return support, [np.ascontiguousarray(window) for window in windows]
 
 
 def network(upscaler: Upscaler, ready: list[Arrays]) -> None:

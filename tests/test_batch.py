@@ -291,6 +291,20 @@ def test_other_settings_do_all_again(photos: Path, make_model: MakeModel, tmp_pa
         assert statuses(photos, out, one, "jpeg", **options).count("skipped") == 4
 
 
+def test_results_made_with_another_margin_are_made_again(
+    photos: Path, make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upscaler, out = Upscaler(make_model()), tmp_path / "out"
+    (photos / "bad.png").write_bytes(b"")  # the journal stays where something failed
+    monkeypatch.setattr("blindsr.rim.MARGIN", 0)
+    assert statuses(photos, out, upscaler).count("done") == 4
+    before = contents(out)
+    assert statuses(photos, out, upscaler).count("skipped") == 4
+    monkeypatch.undo()
+    assert statuses(photos, out, upscaler).count("done") == 4
+    assert contents(out) != before
+
+
 def test_a_second_batch_at_the_same_place(photos: Path, make_model: MakeModel, tmp_path: Path) -> None:
     journal = Journal(tmp_path / "out", {})
     with pytest.raises(InputError, match="another batch is writing here"):

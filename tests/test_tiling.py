@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from blindsr.errors import InputError
 from blindsr.model import load_model
-from blindsr.tiling import AUTO_PIXELS, Box, plan_tiles
+from blindsr.rim import margins
+from blindsr.tiling import AUTO_PIXELS, Box, plan_tiles, whole
 from blindsr.upscaler import Upscaler
 
 from .conftest import MakeModel, made_photo
@@ -28,35 +29,52 @@ from .conftest import MakeModel, made_photo
 def test_geometry(height: int, width: int, tile: int | str, halo: int, multiple: int) -> None:
     covered = np.zeros((height, width), int)
     shapes = set()
+    (above, below), (before, after) = (margins(side, halo, multiple) for side in (height, width))
     for piece in plan_tiles(height, width, tile, halo, multiple=multiple):
         window, core = piece.window, piece.core
-        assert core.top < core.bottom and core.left < core.right
-        assert window.top % multiple == window.left % multiple == 0
-        assert min(window.top, window.left) >= 0 and window.bottom <= height and window.right <= width
-        # The halo is whole wherever the image goes on.
-        assert window.top <= max(0, core.top - halo) and window.bottom >= min(height, core.bottom + halo)
-        assert window.left <= max(0, core.left - halo) and window.right >= min(width, core.right + halo)
+        assert 0 <= core.top < core.bottom <= height and 0 <= core.left < core.right <= width
+        assert all(end % multiple == 0 for end in (window.top, window.bottom, window.left, window.right))
+        assert -above <= window.top and window.bottom <= height + below
+        assert -before <= window.left and window.right <= width + after
+        # The halo is whole wherever the image, or its margin, goes on.
+        assert window.top <= max(-above, core.top - halo)
+        assert window.bottom >= min(height + below, core.bottom + halo)
+        assert window.left <= max(-before, core.left - halo)
+        assert window.right >= min(width + after, core.right + halo)
         if isinstance(tile, int):
             longest = max(window.bottom - window.top, window.right - window.left)
             # No tile is smaller than a group of pixels, at either end of which a group may be cut.
             assert longest <= 2 * halo + max(tile, 1 if multiple == 1 else 3 * multiple)
+        kept = piece.kept(3)
+        assert (kept.top, kept.right) == (3 * (core.top - window.top), 3 * (core.right - window.left))
         covered[core.slices] += 1
         shapes.add((window.bottom - window.top, window.right - window.left))
     assert (covered == 1).all()
     assert len(shapes) == 1
 
 
+@given(
+    height=st.integers(1, 90), width=st.integers(1, 90), halo=st.integers(0, 40), multiple=st.integers(1, 9)
+)
+def test_an_image_in_one_tile(height: int, width: int, halo: int, multiple: int) -> None:
+    tile = whole(height, width, halo, multiple)
+    assert tile.core == Box(0, height, 0, width)
+    assert [tile] == plan_tiles(height, width, "auto", halo, multiple=multiple)
+
+
 @pytest.mark.parametrize(
-    ("height", "width"), [(384, 384), (300, 800), (700, 1100), (4000, 3000), (40, 20000), (3000, 90)]
+    ("height", "width"),
+    [(384, 384), (368, 368), (300, 800), (700, 1100), (4000, 3000), (40, 20000), (3000, 90)],
 )
 @pytest.mark.parametrize("halo", [0, 20, 100])
 def test_auto_stays_within_its_memory_and_near_the_whole_image(height: int, width: int, halo: int) -> None:
     tiles = plan_tiles(height, width, "auto", halo)
     areas = [(t.window.bottom - t.window.top) * (t.window.right - t.window.left) for t in tiles]
+    extended = whole(height, width, halo).window.area
     assert max(areas) <= AUTO_PIXELS
-    assert (len(tiles) == 1) == (height * width <= AUTO_PIXELS)
+    assert (len(tiles) == 1) == (extended <= AUTO_PIXELS)
     if halo <= 20:
-        assert sum(areas) < 1.35 * height * width
+        assert sum(areas) < 1.35 * extended
 
 
 @pytest.mark.parametrize("most", [1, 2000, 50_000])
@@ -99,7 +117,7 @@ def upscaler(tmp_path_factory: pytest.TempPathFactory) -> Upscaler:
 @given(height=st.integers(1, 70), width=st.integers(1, 70), tile=st.integers(1, 60), seed=st.integers(0, 99))
 def test_tiled_equals_untiled(upscaler: Upscaler, height: int, width: int, tile: int, seed: int) -> None:
     photo = made_photo(height, width, seed).astype(np.float32) / 255
-    upscaler.tile = max(height, width)
+    upscaler.tile = "auto"
     whole = upscaler.upscale(photo)
     upscaler.tile = tile
     assert np.abs(upscaler.upscale(photo) - whole).max() < 1e-5
@@ -112,7 +130,7 @@ def test_tiled_equals_untiled_where_pixels_are_grouped(
 ) -> None:
     photo = made_photo(height, width).astype(np.float32) / 255
     upscaler = Upscaler(make_model(scale=scale, multiple=multiple, adaptive=False), device="cpu")
-    upscaler.tile = max(height, width)
+    upscaler.tile = "auto"
     whole = upscaler.upscale(photo)
     assert whole.shape == (scale * height, scale * width, 3)
     upscaler.tile = tile
@@ -123,14 +141,13 @@ def test_tiled_equals_untiled_where_pixels_are_grouped(
 
 def test_tiles_off_the_groups_would_be_seen(make_model: MakeModel) -> None:
     """The comparison above can fail: with tiles that begin anywhere it does."""
-    photo = made_photo(61, 70).astype(np.float32) / 255
+    photo = made_photo(64, 72).astype(np.float32) / 255
     upscaler = Upscaler(make_model(scale=1, multiple=4, adaptive=False), device="cpu")
-    whole = upscaler.upscale(photo)
-    groups = upscaler.engine.upscale
+    restored = upscaler.upscale(photo)
     for shift, seen in ((4, False), (3, True)):
-        lr = np.ascontiguousarray(photo[shift:].transpose(2, 0, 1)[None])
-        shifted = groups(lr, None)[0].transpose(1, 2, 0).clip(0, 1)
-        inside = np.abs(shifted[24:] - whole[shift + 24 :])
+        lr = np.ascontiguousarray(photo[shift : shift + 60].transpose(2, 0, 1)[None])
+        shifted = upscaler.engine.upscale(lr, None)[0].transpose(1, 2, 0).clip(0, 1)
+        inside = np.abs(shifted - restored[shift : shift + 60])[24:-24, 24:-24]
         assert (inside.max() > 1e-3) == seen
 
 

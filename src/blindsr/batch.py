@@ -342,6 +342,7 @@ def _settings(
     import pyvips
 
     from blindsr import __version__
+    from blindsr.rim import MARGIN
 
     engine = type(upscaler.engine)  # its module is named after the library that it runs on
     return {
@@ -353,6 +354,7 @@ def _settings(
             **{role: _sha256(path.read_bytes()) for role, path in upscaler.model.files.items()},
         },
         "tile": [upscaler.tile, upscaler.most_pixels],
+        "margin": MARGIN,
         "texture": upscaler.texture,
         "adaptation": None if adaptation is None else _sha256(adaptation.modulation.tobytes()),
         "size": None if size is None else size.label,

@@ -295,7 +295,7 @@ def _verify(network: Restorer, folder: Path) -> float:
     generator = torch.Generator().manual_seed(2)
     worst = 0.0
     for height, width in ((24, 20), (31, 45)):
-        lr = torch.rand(1, 3, height, width, generator=generator)
+        lr = torch.rand(1, 3, height * model.multiple, width * model.multiple, generator=generator)
         modulation = None
         with torch.no_grad():
             if model.support is not None:
@@ -314,14 +314,11 @@ def _verify(network: Restorer, folder: Path) -> float:
 
 @torch.no_grad()
 def _restored(network: Restorer, lr: Tensor, modulation: Tensor | None, texture: float | None) -> Tensor:
-    """What the network itself makes of an LR image of any size in [0, 1], in [0, 1]."""
-    height, width = lr.shape[2:]
-    padding = (0, -width % network.multiple, 0, -height % network.multiple)
+    """What the network itself makes of an LR image in [0, 1], in [0, 1]."""
     knobs = {"modulation": modulation, "texture": None if texture is None else torch.tensor([texture])}
     given = {name: value for name, value in knobs.items() if value is not None}
-    padded = nn.functional.pad(lr, padding, mode="replicate") if any(padding) else lr
-    sr: Tensor = network(padded * network.pixel_range, **given) / network.pixel_range
-    return sr[:, :, : network.scale * height, : network.scale * width]
+    sr: Tensor = network(lr * network.pixel_range, **given) / network.pixel_range
+    return sr
 
 
 def _difference(want: Tensor, got: NDArray[np.float32]) -> float:

@@ -90,7 +90,7 @@ class Model:
         condition_size: Length of the condition; 0 when not adaptive.
         texture: How much of its texture view is added to its structure view unless somebody says otherwise,
             0 to 1; None for a model that has no such views.
-        multiple: Sides of what its graph takes are multiples of this, LR pixels: engines pad what is not.
+        multiple: Sides of what its graph takes are multiples of this, LR pixels: photos are extended to that.
         tile_memory: Bytes that the engine takes for each LR pixel of a tile.
         files: Verified paths by role: `base` and `condition` (ONNX graphs), `weights` (safetensors),
             `inspect` (what its conditions tell of a photo, see `blindsr.inspection`), `int8` and

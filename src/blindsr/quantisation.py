@@ -29,7 +29,9 @@ from blindsr.errors import InputError, MissingExtraError
 from blindsr.evaluation.metrics import psnr
 from blindsr.export import write_base
 from blindsr.model import CARD, Model, add_to_card, drop_from_card, load_model
-from blindsr.picture import read
+from blindsr.picture import Picture, read
+from blindsr.picture.colours import Colours
+from blindsr.tiling import Tile, whole
 from blindsr.upscaler import Upscaler
 
 log = logging.getLogger(__name__)
@@ -191,7 +193,9 @@ class _Loss:
     def psnr(self, compiled: Callable[[Feed], Any], feed: Feed, truth: Pixels) -> float:
         """PSNR of a restored crop in dB."""
         (sr,) = list(compiled(feed).values())
-        restored = (sr[0].transpose(1, 2, 0) / np.float32(self._model.pixel_range)).clip(0, 1)
+        tile = _tile(self._model, *(side // self._model.scale for side in truth.shape[:2]))
+        core = sr[(0, slice(None), *tile.kept(self._model.scale).slices)]
+        restored = (core.transpose(1, 2, 0) / np.float32(self._model.pixel_range)).clip(0, 1)
         return psnr(restored, truth, channel="y", border=self._model.scale)
 
 
@@ -287,11 +291,19 @@ def _probes(
 
 
 def _feed(upscaler: Upscaler, lr: Pixels, texture: float | None) -> Feed:
-    """Inputs of the graph for an LR crop, (1, 3, h, w) in [0, 1]."""
-    model = upscaler.model
-    modulation = upscaler.adapt([lr[0].transpose(1, 2, 0)]).modulation if model.adaptive else None
-    feed = fill_inputs(model, lr, modulation, texture if model.texture is not None else None)
+    """Inputs of the graph for an LR crop, (1, 3, h, w) in [0, 1], extended as photos are."""
+    model, pixels = upscaler.model, lr[0].transpose(1, 2, 0)
+    modulation = upscaler.adapt([pixels]).modulation if model.adaptive else None
+    window = Colours(Picture(pixels)).window(*_tile(model, *lr.shape[2:]).window.slices)
+    feed = fill_inputs(
+        model, window.transpose(2, 0, 1)[None], modulation, texture if model.texture is not None else None
+    )
     return {**feed, "lr": np.ascontiguousarray(feed["lr"] * np.float32(model.pixel_range))}
+
+
+def _tile(model: Model, height: int, width: int) -> Tile:
+    """An LR crop as one tile."""
+    return whole(height, width, model.halo, model.multiple)
 
 
 def _crop(photo: Path, side: int, rng: np.random.Generator | None) -> Pixels:

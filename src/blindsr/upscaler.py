@@ -75,6 +75,9 @@ class Adaptation:
 class Upscaler:
     """A model on a device, ready for any number of pictures.
 
+    The network sees every picture extended by its own reflection, for beyond what it is given it sees zeros,
+    a black frame; what is made of the extension is cut off.
+
     Args:
         model: Name of an available model, path of a model's folder, or a `Model`.
         device: "auto", "cpu", "cuda" or "mps"; see `choose_engine`.
@@ -265,7 +268,7 @@ class Upscaler:
 
     @property
     def most_pixels(self) -> int:
-        """LR pixels that one tile's window may hold, halo included."""
+        """LR pixels that one tile's window may hold, halo and margin included."""
         return min(self._most_pixels, self.memory.tile // self.model.tile_memory)
 
     def limits(self, target: str | Path) -> Limits:
@@ -361,8 +364,7 @@ class Upscaler:
         for done, tile in enumerate(tiles, 1):
             lr = colours.window(*tile.window.slices).transpose(2, 0, 1)[None]  # (1, 3, h, w)
             sr = self.engine.upscale(lr, modulation, self.texture)
-            rows, columns = tile.core.relative_to(tile.window).scaled(scale).slices
-            core = sr[0, :, rows, columns]
+            core = sr[(0, slice(None), *tile.kept(scale).slices)]
             if picture.gray:
                 core = core.clip(0, 1).mean(axis=0, keepdims=True)
             finish(core, tile.core.scaled(scale))

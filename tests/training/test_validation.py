@@ -14,8 +14,10 @@ from torch import Tensor
 
 from blindsr.dataset import PhotoCache
 from blindsr.degradation.resize import resize
+from blindsr.evaluation.contestants.own import load_checkpoint
 from blindsr.evaluation.metrics import psnr, ssim
 from blindsr.network import build_network
+from blindsr.network.checkpoint import FORMAT
 from blindsr.training import load_config, train
 from blindsr.training.config import ValidationSection
 from blindsr.training.tasks import restore_photo
@@ -99,6 +101,26 @@ def test_a_photo_with_few_places_for_a_fixed_number_of_patches(
         restore = partial(restore_photo, network, 20, patch)
         psnr_of_it, similarity, _ = validation.run(restore, 0, None, tmp_path, CPU).rows["mean"]
         assert np.isfinite([psnr_of_it, similarity]).all()
+
+
+@pytest.mark.parametrize("side", [1, 5, 24])
+def test_what_is_measured_is_what_users_get(tmp_path: Path, side: int) -> None:
+    """The restoration of a photo by a network in training is that of the checkpoint, to its rim."""
+    torch.manual_seed(0)
+    spec = {
+        "basenet": {"name": "srresnet", "scale": 2, "channels": 4, "blocks": 1},
+        "condition": {"name": "patches", "size": 8, "width": 4},
+        "pixel_range": 255.0,
+    }
+    network = build_network(spec)
+    torch.save({"format": FORMAT, "network": spec, "state": network.state_dict()}, tmp_path / "a.ckpt")
+    contestant = load_checkpoint(tmp_path / "a.ckpt", "a", "cpu", 1)
+    spec_of_support = contestant.model.support
+    assert spec_of_support is not None
+    lr = torch.rand(1, 3, side, 7, generator=torch.Generator().manual_seed(0))
+    measured = restore_photo(network, spec_of_support.count, spec_of_support.patch, lr)
+    given = contestant.restore(lr[0].permute(1, 2, 0).numpy(), 2)
+    np.testing.assert_allclose(measured[0].permute(1, 2, 0).numpy(), given, atol=1e-5)
 
 
 def test_a_run_with_a_fixed_number_of_patches_and_small_photos(config_file: Path, tmp_path: Path) -> None:

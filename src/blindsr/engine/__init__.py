@@ -42,7 +42,8 @@ class Engine(Protocol):
         """Restore one LR image.
 
         Args:
-            lr: (1, 3, H, W), RGB in [0, 1]; any H and W.
+            lr: (1, 3, H, W), RGB in [0, 1]; H and W multiples of the model's `multiple`. Beyond it the
+                network sees zeros: whoever wants a photo's rim right extends the photo (see `blindsr.rim`).
             modulation: (1, M); None for a model that does not adapt.
             texture: How much of the texture view is added, 0 to 1; None takes the model's default, and is
                 the only choice for a model without such a view.
@@ -52,6 +53,7 @@ class Engine(Protocol):
 
         Raises:
             MemoryError: There is not enough memory for an image of this size.
+            ModelError: The model takes no such sides, or its other inputs are not those given.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""What a model's base network takes, and its result's true size: the same for every engine."""
+"""What a model's base network takes: the same for every engine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from blindsr.errors import ModelError
 from blindsr.model import Model
 
-__all__ = ["crop_result", "fill_inputs", "input_names"]
+__all__ = ["fill_inputs", "input_names"]
 
 
 def input_names(model: Model) -> tuple[str, ...]:
@@ -22,15 +22,16 @@ def fill_inputs(
 ) -> dict[str, NDArray[np.float32]]:
     """An array for each of the base network's inputs, by name; the arguments are those of `Engine.upscale`.
 
-    An LR image whose sides are no multiples of what the network wants goes on at its right and bottom as its
-    last pixels do; `crop_result` takes away what comes of them.
-
     Raises:
-        ModelError: An input is missing, or the model has none such.
+        ModelError: An input is missing, or the model has none such, or a side of the LR image is no multiple
+            of what the network wants (`blindsr.tiling` cuts photos into such as are).
     """
-    missing = [-side % model.multiple for side in lr.shape[2:]]
-    if any(missing):
-        lr = np.pad(lr, ((0, 0), (0, 0), (0, missing[0]), (0, missing[1])), mode="edge")
+    height, width = lr.shape[2:]
+    if height % model.multiple or width % model.multiple:
+        raise ModelError(
+            f"model {model.name}: its graph takes sides that are multiples of {model.multiple} pixels, "
+            f"not {width}x{height}; Upscaler takes any"
+        )
     inputs = {"lr": lr}
     if model.adaptive:
         if modulation is None:
@@ -41,9 +42,3 @@ def fill_inputs(
     elif texture is not None:
         raise ModelError(f"model {model.name} has no texture view: it takes no texture")
     return inputs
-
-
-def crop_result(model: Model, sr: NDArray[np.float32], lr: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What of a result (1, 3, sH', sW') belongs to the LR image, (1, 3, H, W), that it was asked for."""
-    height, width = lr.shape[2:]
-    return sr[:, :, : model.scale * height, : model.scale * width]

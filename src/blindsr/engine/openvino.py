@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blindsr.engine.inputs import crop_result, fill_inputs, input_names
+from blindsr.engine.inputs import fill_inputs, input_names
 from blindsr.errors import ModelError
 from blindsr.folders import user_folder
 from blindsr.model import Model
@@ -118,7 +118,7 @@ class OpenVINOEngine:
             raise
         # The division makes the copy that is needed anyway.
         restored: NDArray[np.float32] = sr / np.float32(self._model.pixel_range)
-        return crop_result(self._model, restored.transpose(0, 3, 1, 2), lr)
+        return restored.transpose(0, 3, 1, 2)
 
     def _to_graph(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         """[0, 1] -> the graph's range."""

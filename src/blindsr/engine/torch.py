@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from blindsr.engine.inputs import crop_result, fill_inputs
+from blindsr.engine.inputs import fill_inputs
 from blindsr.errors import ConfigError, InputError, ModelError
 from blindsr.model import Model
 from blindsr.network import CMDSR, Cria, Restorer, build_network
@@ -56,8 +56,7 @@ class TorchEngine:
         pixels = inputs.pop("lr")
         try:
             knobs = {name: torch.from_numpy(value).to(self._device) for name, value in inputs.items()}
-            sr = _to_numpy(self._network(self._to_device(pixels), **knobs) / self._model.pixel_range)
-            return crop_result(self._model, sr, lr)
+            return _to_numpy(self._network(self._to_device(pixels), **knobs) / self._model.pixel_range)
         except RuntimeError as error:
             # A device has an error of its own for it; the CPU's allocator only says so.
             if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):

@@ -20,6 +20,7 @@ PIXEL_CODE = (
     "evaluation/measures.py",
     "evaluation/runner.py",
     "picture",
+    "rim.py",
     "tiling.py",
 )
 """Parts of this package that every measured value depends on."""

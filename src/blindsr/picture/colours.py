@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindsr.picture.photo import Photo, Picture
+from blindsr.rim import reflected
 
 
 class Colours:
@@ -48,7 +49,23 @@ class Colours:
             self._coarse = _continue_colours(coarse[:, :, :-1], coarse[:, :, -1])
 
     def window(self, rows: slice, columns: slice) -> NDArray[np.float32]:
-        """(h, w, 3)."""
+        """What is seen in a window, (h, w, 3), which may reach beyond the picture: there it is reflected.
+
+        Args:
+            rows: Start and stop; the picture's first row is 0, and what lies above it below 0.
+            columns: The same.
+        """
+        parts, sides = (rows, columns), (self.picture.height, self.picture.width)
+        places = [reflected(part.start, part.stop, side) for part, side in zip(parts, sides, strict=True)]
+        inside = [slice(int(at.min()), int(at.max()) + 1) for at in places]
+        pixels = self._inside(*inside)
+        for axis, at in enumerate(places):
+            if inside[axis] != parts[axis]:
+                pixels = pixels.take(at - inside[axis].start, axis)
+        return np.repeat(pixels, 3, axis=2) if self.picture.gray else pixels
+
+    def _inside(self, rows: slice, columns: slice) -> NDArray[np.float32]:
+        """Colours of a part of the picture, (h, w, 3 or 1)."""
         if self._coarse is None:
             pixels, _ = self.picture.window(rows, columns)
         else:
@@ -64,7 +81,7 @@ class Colours:
             pixels = _continue_colours(pixels, alpha, above, self._LEVELS)
             top, left = rows.start - inside[0].start, columns.start - inside[1].start
             pixels = pixels[top : top + rows.stop - rows.start, left : left + columns.stop - columns.start]
-        return np.repeat(pixels, 3, axis=2) if self.picture.gray else pixels
+        return pixels
 
 
 def _halve(

@@ -200,8 +200,7 @@ class CriaRecipe(Recipe):
     @torch.no_grad()
     def _restore(self, lr: Tensor) -> Tensor:
         """(1, 3, h, w) -> (1, 3, sh, sw)."""
-        sr: Tensor = self.network(lr)
-        return sr.float().clamp(0, 1)
+        return self.network.restore(lr).float().clamp(0, 1)
 
 
 def _unit(images: Tensor) -> Tensor:

@@ -208,8 +208,7 @@ def restore_photo(network: CMDSR, support: int, patch: int, lr: Tensor) -> Tenso
         modulation = network.modulation(
             network.condition(torch.from_numpy(patches).to(lr.device) * network.pixel_range)
         )
-    sr: Tensor = network(lr * network.pixel_range, modulation) / network.pixel_range
-    return sr.float().clamp(0, 1)
+    return network.restore(lr, modulation=modulation).float().clamp(0, 1)
 
 
 def scale_gradient(x: Tensor, gain: float) -> Tensor:

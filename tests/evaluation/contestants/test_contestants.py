@@ -23,6 +23,7 @@ from blindsr.evaluation.contestants.contestant import NetworkRestorer, Pixels, f
 from blindsr.evaluation.contestants.ncnn import ends_of
 from blindsr.network import build_network
 from blindsr.network.checkpoint import FORMAT
+from blindsr.rim import MARGIN
 from blindsr.upscaler import Upscaler
 
 from ...conftest import MakeModel, made_photo
@@ -126,7 +127,8 @@ def test_large_pictures_are_tiled_without_seams(monkeypatch: pytest.MonkeyPatch)
     photo = made_photo(90, 70).astype(np.float32) / np.float32(255)
     tiled = NetworkRestorer("t", network, 3, 1.0, halo=2).restore(photo, 3)
     assert len(seen) > 1
-    whole = network(np.ascontiguousarray(photo.transpose(2, 0, 1))).transpose(1, 2, 0)
+    extended = np.pad(photo.transpose(2, 0, 1), [(0, 0), (2, 2), (2, 2)], mode="symmetric")
+    whole = network(extended).transpose(1, 2, 0)[6:-6, 6:-6]
     assert np.array_equal(tiled, whole.clip(0, 1))
 
 
@@ -159,7 +161,7 @@ def test_a_checkpoint_is_its_network(tmp_path: Path, lr: Pixels, condition: dict
     assert restored.shape == (40, 48, 3)
     if condition is None:
         with torch.no_grad():
-            expected = network(torch.from_numpy(lr.transpose(2, 0, 1)[None] * 255)) / 255
+            expected = network.restore(torch.from_numpy(lr.transpose(2, 0, 1)[None]))
         assert np.abs(restored - expected[0].numpy().transpose(1, 2, 0).clip(0, 1)).max() < 1e-5
 
 
@@ -172,12 +174,11 @@ def test_a_checkpoint_with_a_texture_view(
     spec = {"cria": {"scale": 1, "unshuffle": 4, "tail": "direct", **sizes}}
     network = build_network(spec).eval()
     torch.save({"format": FORMAT, "network": spec, "state": network.state_dict()}, tmp_path / "a.pth")
-    lr = photo.astype(np.float32) / np.float32(255)  # 40 x 56, multiples of 4
-    lr = np.tile(lr, (15, 1, 1))
+    lr = np.tile(photo.astype(np.float32) / np.float32(255), (15, 1, 1))
     monkeypatch.setattr("blindsr.evaluation.contestants.contestant._WHOLE", 1)
     restored = find_contestant(str(tmp_path / "a.pth"), "cpu").restorer.restore(lr, 1)
     with torch.no_grad():
-        expected = network(torch.from_numpy(lr.transpose(2, 0, 1)[None]))
+        expected = network.restore(torch.from_numpy(lr.transpose(2, 0, 1)[None]))
     assert np.abs(restored - expected[0].numpy().transpose(1, 2, 0).clip(0, 1)).max() < 1e-5
 
 
@@ -317,7 +318,8 @@ def test_ncnn_is_fed_what_its_file_names(tmp_path: Path, lr: Pixels, ncnn: list[
     (tmp_path / "a.bin").write_bytes(b"")
     restored = find_contestant(str(tmp_path / "a.bin")).restorer.restore(lr, 4)
     assert np.array_equal(restored, lr.repeat(4, 0).repeat(4, 1))
-    assert np.array_equal(ncnn[-1], lr.transpose(2, 0, 1))
+    extended = np.pad(lr.transpose(2, 0, 1), [(0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN)], mode="symmetric")
+    assert np.array_equal(ncnn[-1], extended)
 
 
 def test_a_network_that_must_be_told_is_told_from_the_file_beside_it(
@@ -332,7 +334,10 @@ def test_a_network_that_must_be_told_is_told_from_the_file_beside_it(
     told = find_contestant(str(tmp_path / "a.param"))
     told.restorer.restore(lr, 4)
     assert told.identity != untold.identity
-    assert ncnn[-1].shape == (5, 20, 24) and ncnn[-1][3:, 0, 0].tolist() == [0.5, -2.0]
+    assert ncnn[-1].shape == (5, 20 + 2 * MARGIN, 24 + 2 * MARGIN) and ncnn[-1][3:, 0, 0].tolist() == [
+        0.5,
+        -2.0,
+    ]
     (tmp_path / "a.json").write_text("[]")
     with pytest.raises(ModelError, match=r"a\.json: should hold"):
         find_contestant(str(tmp_path / "a.param"))

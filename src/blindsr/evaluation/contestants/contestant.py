@@ -11,6 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindsr.errors import ModelError
+from blindsr.picture import Picture
+from blindsr.picture.colours import Colours
+from blindsr.rim import MARGIN
 from blindsr.tiling import plan_tiles
 
 Pixels = NDArray[np.float32]
@@ -20,7 +23,9 @@ Network = Callable[[Pixels], Pixels]
 UNKNOWN_HALO = 32
 """LR pixels around a tile where nothing tells how far a network sees."""
 
-_WHOLE = 1 << 20  # LR pixels up to which a picture is restored in one piece
+_WHOLE = (1024 + 2 * MARGIN) ** 2
+"""LR pixels, margins included, up to which a picture is restored in one piece: about a megapixel."""
+
 _PROBE = 64  # side of the probe, LR pixels
 _LIKE = 0.1  # mean difference up to which a restored probe, shrunk again, is taken for the probe
 
@@ -78,14 +83,14 @@ class Contestant:
 
 @dataclass(frozen=True)
 class NetworkRestorer:
-    """A network known from outside.
+    """A network known from outside. As with `Upscaler`, pictures go on beyond their rims.
 
     Args:
         title: For messages.
         network: Runs it.
         scale: What it enlarges by.
         pixel_range: Pixels of the network are in [0, pixel_range].
-        halo: LR pixels that a tile carries around it; only pictures of more than a megapixel are tiled.
+        halo: LR pixels that a tile carries around it; only pictures of more than about a megapixel are tiled.
         multiple: Tiles begin at multiples of it, LR pixels.
     """
 
@@ -100,14 +105,15 @@ class NetworkRestorer:
         """See `Restorer.restore`."""
         height, width = lr.shape[:2]
         restored = np.empty((height * scale, width * scale, 3), np.float32)
-        planes = np.ascontiguousarray(lr.transpose(2, 0, 1)) * np.float32(self.pixel_range)
+        colours = Colours(Picture(lr))
         for tile in plan_tiles(height, width, "auto", self.halo, _WHOLE, multiple=self.multiple):
-            part = np.ascontiguousarray(planes[(slice(None), *tile.window.slices)])
+            window = colours.window(*tile.window.slices).transpose(2, 0, 1) * np.float32(self.pixel_range)
+            part = np.ascontiguousarray(window)
             sr = self.network(part)
             expected = (3, *(scale * side for side in part.shape[1:]))
             if sr.shape != expected:
                 raise ModelError(f"{self.title}: gave {sr.shape} where {expected} was expected")
-            core = sr[(slice(None), *tile.core.relative_to(tile.window).scaled(scale).slices)]
+            core = sr[(slice(None), *tile.kept(scale).slices)]
             restored[tile.core.scaled(scale).slices] = core.transpose(1, 2, 0)
         restored /= np.float32(self.pixel_range)
         return restored.clip(0, 1)
