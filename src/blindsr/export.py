@@ -22,8 +22,8 @@ from torch import Tensor, nn
 
 from blindsr.engine.openvino import OpenVINOEngine
 from blindsr.errors import InputError, MissingExtraError, ModelError
-from blindsr.files import atomic_path, sha256
-from blindsr.model import SupportSpec, load_model, write_card
+from blindsr.files import atomic_path, refuse_overwriting, sha256
+from blindsr.model import CARD, SupportSpec, load_model, write_card
 from blindsr.network import CMDSR, Restorer
 from blindsr.network.checkpoint import network_of, read_tensors
 
@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 PAPER_PATCH = 32  # side of a support patch at test time, LR pixels (arXiv 2104.03926, section IV)
 SUPPORT_COUNT = 20  # patches in a support set at test time
+WRITTEN = ("base.onnx", "condition.onnx", "weights.safetensors", CARD)
+"""Files of the folder that is made."""
 WRITTEN_BY_HAND = ("description", "licence", "provenance", "metrics", "texture")
 TOLERANCE = 1e-4  # greatest difference between graph and network, relative to the output's largest value
 TEXTURES = (0.0, 0.3, 1.0)  # at which a network with a texture view is compared with its graph
@@ -76,6 +78,7 @@ def export_checkpoint(
         `out`.
 
     Raises:
+        InputError: A file that is made would overwrite the checkpoint.
         MissingExtraError: onnx or onnxscript is not installed.
         ModelError: The checkpoint cannot be used, or a graph does not reproduce the network.
     """
@@ -85,6 +88,7 @@ def export_checkpoint(
         from safetensors.torch import save
     except ImportError as error:
         raise MissingExtraError("export", "train", str(error.name)) from None
+    refuse_overwriting([out / name for name in WRITTEN], [checkpoint])
     content = read_tensors(checkpoint)
     network, spec = network_of(content, checkpoint, scale)
     told = describe(network, support_patch(content))

@@ -100,6 +100,7 @@ class Model:
         licence: Licence of the weights.
         provenance: Where the weights come from.
         metrics: What was measured.
+        card: The file that says all this; None for a model without one.
     """
 
     name: str
@@ -120,6 +121,12 @@ class Model:
     tile_memory: int = TILE_MEMORY
     texture: float | None = None
     multiple: int = 1
+    card: Path | None = None
+
+    @property
+    def reads(self) -> list[Path]:
+        """Every file that the model is read from."""
+        return [*self.files.values(), *([] if self.card is None else [self.card])]
 
     def file(self, role: str) -> Path:
         """Path of one of the model's files.
@@ -288,6 +295,7 @@ def read_card(path: Path, verify: bool = True) -> Model:
         tile_memory=card.get("tile_memory", TILE_MEMORY),
         texture=None if texture is None else float(texture),
         multiple=multiple,
+        card=path,
     )
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 from blindsr.errors import BlindSRError, InputError
-from blindsr.files import is_folder
+from blindsr.files import is_folder, link_below, make_folder
 from blindsr.journal import Journal, Signature, signature
 
 __all__ = ["Existing", "OnPhoto", "OnTaskTile", "Outcome", "Stages", "Task", "run_stages"]
@@ -32,11 +32,20 @@ Status = Literal["done", "skipped", "failed"]
 
 @dataclass(frozen=True)
 class Task:
-    """One photo, the file it becomes, and why it must not become that."""
+    """One photo, the file it becomes, and why it must not become that.
+
+    Args:
+        source: The photo.
+        target: Its result.
+        fault: Why it must not become that; empty if it may.
+        root: The folder above the result that the user named. It may be a link; below it none is followed,
+            lest what came with the photos leads results to elsewhere. None: the result's own folder.
+    """
 
     source: Path
     target: Path
     fault: str = ""
+    root: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -219,7 +228,7 @@ class _Pipeline:
             else:
                 self._wait(self._may_decode)
                 with self._stage(item, "decode"):
-                    _check_place(task.target)
+                    _check_place(task)
                     item.read = signature(task.source)
                     item.photo = self._keep(self._stages.decode(task))
                     item.input_size = item.photo.width, item.photo.height
@@ -248,7 +257,7 @@ class _Pipeline:
             if item.status == "done":
                 task = item.task
                 with self._stage(item, "encode"), self._closing(item.result):
-                    _make_folder(task.target.parent)
+                    _make_folder(task)
                     self._stages.encode(item.result, task)
                 item.result = None
                 if item.error is None and self._journal is not None:
@@ -316,8 +325,14 @@ class _Pipeline:
             close()
 
 
-def _check_place(target: Path) -> None:
+def _check_place(task: Task) -> None:
     """Refuse a result that could not be written, before any work is done for it."""
+    target = task.target
+    link = None if task.root is None else link_below(target.parent, task.root)
+    if link is not None:
+        raise InputError(
+            f"{link}: a link, through which no results are written; remove it, or give another -o"
+        )
     if is_folder(target):
         raise InputError(f"{target}: a folder has the name of the result; rename it, or give another -o")
     place = next(folder for folder in target.absolute().parents if os.path.lexists(folder))
@@ -327,11 +342,12 @@ def _check_place(target: Path) -> None:
         raise InputError(f"{place}: no right to write in this folder; change that, or give another -o")
 
 
-def _make_folder(folder: Path) -> None:
+def _make_folder(task: Task) -> None:
+    folder = task.target.parent
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder, task.root)
     except OSError as error:
-        raise InputError(f"{folder}: cannot be made ({error.strerror})") from error
+        raise InputError(f"{error.filename or folder}: cannot be made ({error.strerror})") from error
 
 
 _MORE = "so other photos may fail as well; free some space, then run this again"

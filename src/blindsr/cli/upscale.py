@@ -147,6 +147,7 @@ def upscale(
         ended_by_closed_pipe(),
     ):
         from blindsr.batch import find_photos, plan_batch, run_batch
+        from blindsr.files import refuse_overwriting
         from blindsr.memory import Memory
         from blindsr.model import ADAPTING_MODEL, DEFAULT_MODEL
         from blindsr.picture import MAX_PIXELS
@@ -171,9 +172,16 @@ def upscale(
         )
         label = f"x{upscaler.model.scale}" if size is None else size.label
         plan = plan_batch(inputs, out, label, format_, quality, recursive)
+        results = [task.target for task in plan.tasks if not task.fault]
+        alike = [] if support is None else find_photos([support], results=results)
+        read = [*alike, *([] if profile is None else [profile]), *upscaler.model.reads]
+        refuse_overwriting(results, read)
+        if compare is not None:
+            photos = [task.source for task in plan.tasks]
+            refuse_overwriting([compare], [*photos, *read], "give another --compare")
         adaptation = None
         if support is not None:
-            adaptation = upscaler.adapt(find_photos([support]))
+            adaptation = upscaler.adapt(alike)
         elif profile is not None:
             from blindsr.camera import read_profile
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from blindsr.errors import InputError
+from blindsr.files import make_folder, open_in_place
 
 PIXEL_CODE = (
     "degradation",
@@ -93,8 +94,8 @@ class RecordFile:
         }
         line = json.dumps(entry, sort_keys=True).encode("ascii") + b"\n"
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("ab") as file:
+            make_folder(self.path.parent)
+            with open(open_in_place(self.path), "ab") as file:  # noqa: PTH123  (a descriptor)
                 file.write(b"\n" + line if self._cut_off else line)
                 file.flush()
                 os.fsync(file.fileno())
@@ -110,7 +111,7 @@ class RecordFile:
             width, height = entry["size"]
             scores = {str(name): float(value) for name, value in entry["scores"].items()}
             key, new = str(entry["key"]), Measured(float(entry["seconds"]), int(width), int(height), scores)
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             return
         before = self._known.get(key)
         if before is not None:

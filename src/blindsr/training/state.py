@@ -74,6 +74,11 @@ class StateKeeper:
             self.keep()
 
 
+def written_with(path: Path) -> list[Path]:
+    """The files that a state is written to: itself, and the JSON beside it."""
+    return [path, path.with_suffix(".json")]
+
+
 def write_state(
     path: Path,
     config: TrainConfig,
@@ -244,7 +249,7 @@ def _placeless(value: Any) -> Any:  # noqa: ANN401
 
 
 def _write_record(path: Path, record: dict[str, Any]) -> None:
-    with atomic_path(path.with_suffix(".json")) as temporary:
+    with atomic_path(written_with(path)[1]) as temporary:
         temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
