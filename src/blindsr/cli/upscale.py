@@ -173,7 +173,8 @@ def upscale(
         label = f"x{upscaler.model.scale}" if size is None else size.label
         plan = plan_batch(inputs, out, label, format_, quality, recursive)
         results = [task.target for task in plan.tasks if not task.fault]
-        alike = [] if support is None else find_photos([support], results=results)
+        earlier = [] if out in results else results  # -o may name a photo, made-up names are of earlier runs
+        alike = [] if support is None else find_photos([support], results=earlier)
         read = [*alike, *([] if profile is None else [profile]), *upscaler.model.reads]
         refuse_overwriting(results, read)
         if compare is not None:
