@@ -1,4 +1,4 @@
-"""Links that lie among photos and results, as an archive from elsewhere can bring them: none is written through."""
+"""Links among photos and results, as an archive from elsewhere can bring them: none is written through."""
 
 from __future__ import annotations
 

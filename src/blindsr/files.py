@@ -13,8 +13,10 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from blindsr.errors import InputError
+from blindsr.memory import show_bytes
 
 if sys.platform != "win32":
     import fcntl
@@ -26,6 +28,9 @@ _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # opening a pipe would wait for its other end
 _BY_FOLDER = {os.open, os.stat, os.mkdir, os.unlink, os.rename} <= os.supports_dir_fd
 """Whether files can be named relative to an opened folder: everywhere but on Windows."""
+
+DOCUMENT = 4 << 20
+"""Most bytes of a file that is read as text: a card, a configuration, a profile."""
 
 _in_hand: set[Path] = set()
 """Temporary files and folders that this process is writing."""
@@ -319,10 +324,51 @@ def is_folder(path: Path) -> bool:
         return False
 
 
+def open_file(path: Path) -> IO[bytes]:
+    """Open a file for reading, and nothing else: a pipe would wait for ever, a device never end.
+
+    Raises:
+        OSError: It cannot be opened, or is no file; `strerror` says so.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        descriptor = os.open(path, flags)
+    except ValueError as error:  # a name that no file can have
+        raise OSError(errno.EINVAL, "no file can have this name", str(path)) from error
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # a socket
+            raise OSError(errno.EINVAL, "not a file", str(path)) from error
+        raise
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise OSError(errno.EINVAL, "not a file", str(path))
+
+
+def read_whole(path: Path, most: int = DOCUMENT) -> bytes:
+    """The content of a file.
+
+    Args:
+        path: The file.
+        most: Bytes that it may have.
+
+    Raises:
+        OSError: It cannot be read, is no file, or is larger; `strerror` says so.
+    """
+    with open_file(path) as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"larger than {show_bytes(most)}", str(path))
+    return content
+
+
 def sha256(path: Path) -> str:
     """SHA-256 of a file's content, hexadecimal."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_file(path) as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

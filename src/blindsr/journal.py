@@ -11,6 +11,7 @@ from typing import Any
 
 from blindsr.errors import InputError
 from blindsr.files import lock, make_folder, open_in_place
+from blindsr.untrusted import parse_json
 
 __all__ = ["JOURNAL", "Journal"]
 
@@ -120,10 +121,10 @@ class Journal:
             if not line.endswith(b"\n"):
                 break
             try:
-                entry = json.loads(line)
+                entry = parse_json(line)
                 key = entry["source"], entry["target"]
                 self._finished[key] = tuple(entry["source_signature"]), tuple(entry["target_signature"])
-            except (ValueError, KeyError, TypeError, RecursionError):
+            except (ValueError, KeyError, TypeError):
                 break
             end += len(line)
         return end

@@ -369,6 +369,15 @@ _ADVICE = {
 """What to do about an error of the system, by stage."""
 
 
+def _code_of(error: BaseException | None) -> int | None:
+    """The system's number of what went wrong, of the first error in a chain that has one."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno is not None:
+            return error.errno
+        error = error.__cause__
+    return None
+
+
 def _explained(error: Exception, task: Task, stage: str) -> Exception:
     """The error with the file's name and with what to do."""
     log.debug("%s: %s failed", task.source, stage, exc_info=error)
@@ -384,9 +393,10 @@ def _explained(error: Exception, task: Task, stage: str) -> Exception:
     else:
         reason = next(iter(str(error).splitlines()), "")[:200]
         text = f"{named}: could not {stage} it ({type(error).__name__}: {reason})"
-    for code, advice in _ADVICE.get(stage, {}).items():
-        if os.strerror(code) in text:
-            text = f"{text}; {advice}"
+    code = _code_of(error)
+    advice = None if code is None else _ADVICE.get(stage, {}).get(code)
+    if advice is not None:
+        text = f"{text}; {advice}"
     if text == str(error):
         explained = error
     else:

@@ -40,7 +40,7 @@ ModelName = Annotated[
     str | None, typer.Option(metavar="NAME|PATH", help='A model; "blindsr models" lists them.')
 ]
 Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to run.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; all if not given.")]
+Threads = Annotated[int | None, typer.Option(min=1, max=1024, help="CPU threads; all if not given.")]
 
 # Mean distance of photos from their profile, in parts of that of photos degraded at random.
 _AGREE, _ROUGHLY = 0.35, 0.7

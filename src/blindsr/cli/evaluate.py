@@ -87,7 +87,7 @@ def evaluate(
         bool, typer.Option("--luma", help="Luma alone, as the published rows of bicubic were made.")
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, max=1024, help="CPU threads.")] = None,
     memory: Annotated[
         bool, typer.Option("--memory/--no-memory", help="Also measure each model's peak memory.")
     ] = True,
