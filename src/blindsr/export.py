@@ -22,10 +22,11 @@ from torch import Tensor, nn
 
 from blindsr.engine.openvino import OpenVINOEngine
 from blindsr.errors import InputError, MissingExtraError, ModelError
-from blindsr.files import atomic_path, refuse_overwriting, sha256
-from blindsr.model import CARD, SupportSpec, load_model, write_card
+from blindsr.files import atomic_path, read_whole, refuse_overwriting, sha256
+from blindsr.model import CARD, MOST_PATCH, SupportSpec, load_model, write_card
 from blindsr.network import CMDSR, Restorer
 from blindsr.network.checkpoint import network_of, read_tensors
+from blindsr.untrusted import parse_json
 
 log = logging.getLogger(__name__)
 
@@ -194,8 +195,10 @@ def support_patch(checkpoint: Mapping[str, Any]) -> int:
     That of its training, where the checkpoint tells: the zeros around a patch enter its features, and a patch
     of another size has another share of them (docs/results.md has what a mismatch costs).
     """
-    patch: int = checkpoint.get("config", {}).get("data", {}).get("patch", PAPER_PATCH)
-    return patch
+    section = checkpoint.get("config")
+    for key in ("data", "patch"):
+        section = section.get(key) if isinstance(section, Mapping) else None
+    return section if isinstance(section, int) and 1 <= section <= MOST_PATCH else PAPER_PATCH
 
 
 def read_entries(path: Path) -> dict[str, Any]:
@@ -205,7 +208,7 @@ def read_entries(path: Path) -> dict[str, Any]:
         InputError: The file cannot be read, is not a JSON object, or names an entry that the export decides.
     """
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
+        entries = parse_json(read_whole(path))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     except ValueError as error:
@@ -336,4 +339,8 @@ def _difference(want: Tensor, got: NDArray[np.float32]) -> float:
 def _provenance(checkpoint: Path, content: Mapping[str, Any]) -> dict[str, Any]:
     if "config" not in content:
         return {"source": checkpoint.name}
-    return {"trained_with": "blindsr", "steps": content["step"], "config": content["config"]}
+    try:
+        config = json.loads(json.dumps([content["step"], content["config"]], allow_nan=False))
+    except (KeyError, TypeError, ValueError, RecursionError):
+        raise ModelError(f"{checkpoint}: damaged: it does not say how it was trained") from None
+    return {"trained_with": "blindsr", "steps": config[0], "config": config[1]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import hashlib
 import os
@@ -26,6 +27,7 @@ _LONGEST_SUFFIX = 64  # bytes; what the name of a temporary file has besides is 
 
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # opening a pipe would wait for its other end
+_HERE = -100  # AT_FDCWD: names count from the current folder
 _BY_FOLDER = {os.open, os.stat, os.mkdir, os.unlink, os.rename} <= os.supports_dir_fd
 """Whether files can be named relative to an opened folder: everywhere but on Windows."""
 
@@ -143,6 +145,34 @@ def make_folder(folder: Path, root: Path | None = None) -> None:
             opened = inner
     finally:
         os.close(opened)
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Let two files or folders take each other's name, both at once: at no moment one is missing.
+
+    Returns:
+        Whether it was done; False where the system or the file system cannot.
+
+    Raises:
+        OSError: One of them is not there, or they may not be moved.
+    """
+    names = os.fsencode(one), os.fsencode(other)
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if sys.platform == "linux":
+            failed = libc.renameat2(_HERE, names[0], _HERE, names[1], 2)  # RENAME_EXCHANGE
+        elif sys.platform == "darwin":
+            failed = libc.renamex_np(*names, 2)  # RENAME_SWAP
+        else:
+            return False
+    except (AttributeError, OSError, TypeError):  # an older C library; on Windows there is none of this kind
+        return False
+    if not failed:
+        return True
+    code = ctypes.get_errno()
+    if code in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM):
+        return False
+    raise OSError(code, os.strerror(code), str(one))
 
 
 def link_below(folder: Path, root: Path) -> Path | None:

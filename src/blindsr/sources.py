@@ -38,8 +38,8 @@ ATTEMPTS = 10
 """How often a file is asked for whose transfer breaks off; each goes on where the one before it ended."""
 
 PATIENCE = 60.0
-"""Seconds in which a server has to begin its answer, and then each time to send `LEAST` bytes of the file: one
-that sends something for ever, but never what it was asked for, must not be waited for."""
+"""Seconds in which a server has to begin its answer, and then each time to send `LEAST` bytes of the file:
+who sends something for ever, but never what was asked for, is not waited for."""
 
 LEAST = 1 << 16
 
@@ -288,7 +288,7 @@ def gunzip(file: Path, where: str) -> Stream:
 
 
 def shown_url(url: str) -> str:
-    """A URL for messages: without name and password, and without the values of its query, which may be keys."""
+    """A URL for messages: without name, password, and the values of its query, which may be keys."""
     start, scheme, rest = url.partition("://")
     if not scheme:
         return url
@@ -386,7 +386,7 @@ class _Response(HTTPResponse):
 
     def __init__(self, sock: Any, *arguments: Any, **options: Any) -> None:  # noqa: ANN401
         super().__init__(sock, *arguments, **options)
-        self.watched = _Watched(self.fp.detach())  # type: ignore[attr-defined]
+        self.watched = _Watched(self.fp.detach())
         self.fp = io.BufferedReader(self.watched)
 
     def begin(self) -> None:
