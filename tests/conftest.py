@@ -31,6 +31,8 @@ def _own_folders(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempP
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.getbasetemp() / "data"))
     monkeypatch.delenv("BLINDSR_MODELS", raising=False)
+    # A trial of every small model would take longer than the tests; tests/engine/test_trial.py has it.
+    monkeypatch.setenv("BLINDSR_TRY_GRAPHS", "0")
 
 
 @pytest.fixture

@@ -185,10 +185,22 @@ def test_a_photo_that_cannot_be_closed_is_that_photos_fault(tmp_path: Path) -> N
     ],
 )
 def test_errors_of_the_system_say_what_to_do(tmp_path: Path, stage: str, code: int, advice: str) -> None:
-    for error in (OSError(code, os.strerror(code)), InputError(f"x: no ({os.strerror(code)})")):
+    ours = InputError(f"x: no ({os.strerror(code)})")
+    ours.__cause__ = OSError(code, os.strerror(code))
+    for error in (OSError(code, os.strerror(code)), ours):
         outcomes = run_stages(tasks(tmp_path), Copying(failing(f"{stage} a", error)).stages)
         assert os.strerror(code) in str(outcomes[0].error) and advice in str(outcomes[0].error)
         assert [one.status for one in outcomes[1:]] == ["done"] * 3
+
+
+def test_words_in_a_name_give_no_advice(tmp_path: Path) -> None:
+    folder = tmp_path / f"{os.strerror(errno.EACCES)}, {os.strerror(errno.ENOSPC)}"
+    folder.mkdir()
+    for stage in ("decode", "encode"):
+        for error in (InputError(f"{folder}/x: damaged"), ValueError(str(folder))):
+            outcomes = run_stages(tasks(folder), Copying(failing(f"{stage} a", error)).stages)
+            said = str(outcomes[0].error)
+            assert "give yourself the right" not in said and "the disk is full" not in said, said
 
 
 def test_what_is_wrong_from_the_start(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blindsr.errors import InputError
-from blindsr.files import is_folder, list_folder, remove_leftovers, walk_files
+from blindsr.files import identity, is_folder, link_below, list_folder, remove_leftovers, walk_files
 from blindsr.journal import Journal
 from blindsr.picture import FORMATS, READABLE, WRITABLE, Photo, PictureWriter, open_photo
 from blindsr.pipeline import Existing, OnPhoto, OnTaskTile, OnTile, Outcome, Stages, Task, run_stages
@@ -92,7 +92,7 @@ def plan_batch(
     elif out.suffix.lower() in (*READABLE, *WRITABLE) and not is_folder(out):
         if len(found) != 1 or not found[0].named:
             raise InputError(f"{out}: one file cannot take the results of several photos; give a folder")
-        return Plan(_checked([Task(found[0].source, out)], quality), out.parent)
+        return Plan(_checked([Task(found[0].source, out, root=out.parent)], quality), out.parent)
     elif os.path.lexists(out) and not is_folder(out):
         raise InputError(f"{out}: neither a folder nor a picture's name; give another -o")
     else:
@@ -103,7 +103,8 @@ def plan_batch(
     for one in found:
         folder = one.source.parent if out is None else out / one.below
         suffix = one.source.suffix if one.source.suffix.lower() in suffixes else suffixes[0]
-        tasks.append(Task(one.source, folder / f"{one.source.stem}_{label}{suffix}", one.fault))
+        above = folder.parents[len(one.below.parts) - 1] if one.below.parts else folder
+        tasks.append(Task(one.source, folder / f"{one.source.stem}_{label}{suffix}", one.fault, above))
     results = {_real(task.target) for task in tasks}
     once: dict[Path, Task] = {}
     for one, task in zip(found, tasks, strict=True):
@@ -114,15 +115,28 @@ def plan_batch(
     return Plan(_checked(list(once.values()), quality), root)
 
 
-def find_photos(inputs: Sequence[Path], recursive: bool = True) -> list[Path]:
+def find_photos(inputs: Sequence[Path], recursive: bool = True, results: Sequence[Path] = ()) -> list[Path]:
     """The photos that are meant by photos, folders and patterns, as `plan_batch` understands them.
 
     A folder that cannot be read is among them: reading it will tell why.
 
+    Args:
+        inputs: As in `plan_batch`.
+        recursive: As in `plan_batch`.
+        results: Files that will be written: those that an earlier run left in a folder are no photos.
+
     Raises:
         InputError: Nothing was found in a folder or by a pattern.
     """
-    return [one.source for entry in inputs for one in _look_up(entry, None, recursive)[1]]
+    written = {identity(path) for path in results} - {None}
+    found = []
+    for entry in inputs:
+        photos = _look_up(entry, None, recursive)[1]
+        kept = [one.source for one in photos if one.named or identity(one.source) not in written]
+        if not kept:
+            raise InputError(f"{entry}: its only photos are results of this command")
+        found += kept
+    return found
 
 
 def run_batch(
@@ -162,8 +176,9 @@ def run_batch(
     Raises:
         InputError: Another batch is writing to the same folder.
     """
-    for folder in dict.fromkeys(task.target.parent for task in plan.tasks):
-        remove_leftovers(folder)
+    for folder, above in dict.fromkeys((task.target.parent, task.root) for task in plan.tasks):
+        if above is None or link_below(folder, above) is None:
+            remove_leftovers(folder)
     journal = None
     if len(plan.tasks) > 1 and plan.root is not None:
         settings = _settings(upscaler, adaptation, size, quality)
@@ -172,7 +187,7 @@ def run_batch(
         except OSError as error:
             log.warning(
                 "%s: no journal can be kept here (%s); if interrupted, this batch cannot be resumed",
-                plan.root,
+                error.filename or plan.root,
                 error.strerror,
             )
     outcomes: list[Outcome] = []
@@ -294,6 +309,7 @@ def _checked(tasks: Sequence[Task], quality: int | None) -> list[Task]:
     """The tasks, with what is wrong with each."""
     lossy = tuple(suffix for one in FORMATS.values() if one.lossy for suffix in one.suffixes)
     sources = {_real(task.source) for task in tasks}
+    photos = {identity(task.source) for task in tasks} - {None}  # hard links, and names in other capitals
     taken: dict[Path, Path] = {}
     checked = []
     for task in tasks:
@@ -302,7 +318,7 @@ def _checked(tasks: Sequence[Task], quality: int | None) -> list[Task]:
         fault = task.fault
         if fault:
             pass
-        elif place in sources:
+        elif place in sources or identity(task.target) in photos:
             fault = f"its result would overwrite the photo {task.target}; give another -o"
         elif place in taken:
             fault = f"its result would overwrite that of {taken[place]}; give another -o"

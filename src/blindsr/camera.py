@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import errno
 import json
-import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindsr.errors import BlindSRError, InputError
-from blindsr.files import atomic_path
+from blindsr.files import atomic_path, read_whole
 from blindsr.model import ADAPTING_MODEL, Model
+from blindsr.untrusted import parse_json
 from blindsr.upscaler import Adaptation, Upscaler
 
 __all__ = ["Survey", "outliers", "read_profile", "survey", "write_profile"]
@@ -22,7 +23,6 @@ __all__ = ["Survey", "outliers", "read_profile", "survey", "write_profile"]
 FORMAT = "blindsr camera profile"
 VERSION = 1
 
-_LARGEST = 1 << 22  # bytes; a profile has some thousand numbers
 _KEYS = ("format", "version", "model", "condition_sha256", "base_sha256", "photos", "condition", "modulation")
 _OPTIONAL = ("names",)
 
@@ -189,17 +189,14 @@ def _read_json(path: Path) -> dict[str, Any]:
     """A profile's entries, all there and none unknown."""
     no_profile = f'{path}: not a camera profile; "blindsr adapt" makes one'
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # to open a pipe would wait for ever
-            raise InputError(no_profile)
-        with path.open("rb") as file:
-            encoded = file.read(_LARGEST + 1)
+        encoded = read_whole(path)
     except OSError as error:
+        if error.errno in (errno.EINVAL, errno.EFBIG):  # a pipe, a device; a photo
+            raise InputError(no_profile) from error
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    if len(encoded) > _LARGEST:
-        raise InputError(no_profile)
     try:
-        content = json.loads(encoded.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
+        content = parse_json(encoded, finite=False)
+    except ValueError as error:
         raise InputError(no_profile) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InputError(no_profile)

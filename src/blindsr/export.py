@@ -22,15 +22,18 @@ from torch import Tensor, nn
 
 from blindsr.engine.openvino import OpenVINOEngine
 from blindsr.errors import InputError, MissingExtraError, ModelError
-from blindsr.files import atomic_path, sha256
-from blindsr.model import SupportSpec, load_model, write_card
+from blindsr.files import atomic_path, read_whole, refuse_overwriting, sha256
+from blindsr.model import CARD, MOST_PATCH, SupportSpec, load_model, write_card
 from blindsr.network import CMDSR, Restorer
 from blindsr.network.checkpoint import network_of, read_tensors
+from blindsr.untrusted import parse_json
 
 log = logging.getLogger(__name__)
 
 PAPER_PATCH = 32  # side of a support patch at test time, LR pixels (arXiv 2104.03926, section IV)
 SUPPORT_COUNT = 20  # patches in a support set at test time
+WRITTEN = ("base.onnx", "condition.onnx", "weights.safetensors", CARD)
+"""Files of the folder that is made."""
 WRITTEN_BY_HAND = ("description", "licence", "provenance", "metrics", "texture")
 TOLERANCE = 1e-4  # greatest difference between graph and network, relative to the output's largest value
 TEXTURES = (0.0, 0.3, 1.0)  # at which a network with a texture view is compared with its graph
@@ -76,6 +79,7 @@ def export_checkpoint(
         `out`.
 
     Raises:
+        InputError: A file that is made would overwrite the checkpoint.
         MissingExtraError: onnx or onnxscript is not installed.
         ModelError: The checkpoint cannot be used, or a graph does not reproduce the network.
     """
@@ -85,6 +89,7 @@ def export_checkpoint(
         from safetensors.torch import save
     except ImportError as error:
         raise MissingExtraError("export", "train", str(error.name)) from None
+    refuse_overwriting([out / name for name in WRITTEN], [checkpoint])
     content = read_tensors(checkpoint)
     network, spec = network_of(content, checkpoint, scale)
     told = describe(network, support_patch(content))
@@ -190,8 +195,10 @@ def support_patch(checkpoint: Mapping[str, Any]) -> int:
     That of its training, where the checkpoint tells: the zeros around a patch enter its features, and a patch
     of another size has another share of them (docs/results.md has what a mismatch costs).
     """
-    patch: int = checkpoint.get("config", {}).get("data", {}).get("patch", PAPER_PATCH)
-    return patch
+    section = checkpoint.get("config")
+    for key in ("data", "patch"):
+        section = section.get(key) if isinstance(section, Mapping) else None
+    return section if isinstance(section, int) and 1 <= section <= MOST_PATCH else PAPER_PATCH
 
 
 def read_entries(path: Path) -> dict[str, Any]:
@@ -201,7 +208,7 @@ def read_entries(path: Path) -> dict[str, Any]:
         InputError: The file cannot be read, is not a JSON object, or names an entry that the export decides.
     """
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
+        entries = parse_json(read_whole(path))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     except ValueError as error:
@@ -329,4 +336,8 @@ def _difference(want: Tensor, got: NDArray[np.float32]) -> float:
 def _provenance(checkpoint: Path, content: Mapping[str, Any]) -> dict[str, Any]:
     if "config" not in content:
         return {"source": checkpoint.name}
-    return {"trained_with": "blindsr", "steps": content["step"], "config": content["config"]}
+    try:
+        config = json.loads(json.dumps([content["step"], content["config"]], allow_nan=False))
+    except (KeyError, TypeError, ValueError, RecursionError):
+        raise ModelError(f"{checkpoint}: damaged: it does not say how it was trained") from None
+    return {"trained_with": "blindsr", "steps": config[0], "config": config[1]}

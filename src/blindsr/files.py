@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import hashlib
 import os
 import re
@@ -9,17 +11,28 @@ import secrets
 import shutil
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from blindsr.errors import InputError
+from blindsr.memory import show_bytes
 
 if sys.platform != "win32":
     import fcntl
 
 _TEMPORARY = re.compile(r"\.blindsr-[0-9a-f]{12}\.part(\..*)?", re.DOTALL)
 _LONGEST_SUFFIX = 64  # bytes; what the name of a temporary file has besides is short, so that it always fits
+
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+_NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # opening a pipe would wait for its other end
+_HERE = -100  # AT_FDCWD: names count from the current folder
+_BY_FOLDER = {os.open, os.stat, os.mkdir, os.unlink, os.rename} <= os.supports_dir_fd
+"""Whether files can be named relative to an opened folder: everywhere but on Windows."""
+
+DOCUMENT = 4 << 20
+"""Most bytes of a file that is read as text: a card, a configuration, a profile."""
 
 _in_hand: set[Path] = set()
 """Temporary files and folders that this process is writing."""
@@ -30,7 +43,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; on a clean exit it is synced and takes `path`'s place.
 
     The temporary file is locked as long as it is written, so that `remove_leftovers` can tell it from one
-    that a killed process left.
+    that a killed process left. It is new, and takes its place by its name in the folder as it was opened: no
+    link is ever written through. A link at `path` is replaced, and what it leads to stays.
 
     Args:
         path: The file to be written; its folder must exist.
@@ -38,24 +52,170 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Yields:
         A path in the same folder with the same suffix (without one where it is longer than any format's). If
         the block raises, it is removed and `path` stays as it was.
+
+    Raises:
+        OSError: The file cannot be written; or a device, a pipe or the like has its name.
     """
-    temporary, descriptor = _create_temporary(path)
-    try:
+    _refuse_special(path)
+    with _opened_folder(path.parent) as folder:
+        temporary, descriptor = _create_temporary(path, folder)
         try:
-            yield temporary
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
-            if sys.platform == "win32":  # there an open file cannot be renamed
+            try:
+                yield temporary
+                _check_same(temporary, descriptor, folder)
+                os.fsync(descriptor)
+                if sys.platform == "win32":  # there an open file cannot be renamed
+                    os.close(descriptor)
+                    descriptor = -1
+                name = temporary if folder is None else temporary.name
+                place = path if folder is None else path.name
+                os.replace(name, place, src_dir_fd=folder, dst_dir_fd=folder)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+        finally:
+            _in_hand.discard(temporary)
+            if descriptor >= 0:
                 os.close(descriptor)
-                descriptor = -1
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+
+
+def open_in_place(path: Path) -> int:
+    """Open a file of ours that is read and written where it lies, made if need be.
+
+    Returns:
+        Its descriptor.
+
+    Raises:
+        OSError: It cannot be opened; or it is a link, has another name besides (a hard link), or is no file:
+            writing it would change what nobody has asked to change.
+    """
+    if not _NO_LINK and path.is_symlink():
+        raise OSError(errno.ELOOP, "a link, which is not written through; remove it", str(path))
+    flags = os.O_RDWR | os.O_CREAT | _NO_LINK | _NO_WAIT | getattr(os, "O_BINARY", 0)
+    try:
+        descriptor = os.open(path, flags, 0o666)
+    except OSError as error:
+        if path.is_symlink():
+            fault = "a link, which is not written through; remove it"
+            raise OSError(errno.ELOOP, fault, str(path)) from error
+        raise
+    status = os.fstat(descriptor)
+    if stat.S_ISREG(status.st_mode) and status.st_nlink <= 1:
+        return descriptor
+    os.close(descriptor)
+    fault = "no file" if not stat.S_ISREG(status.st_mode) else "a file that has another name besides"
+    raise OSError(errno.EEXIST, f"{fault}; remove it", str(path))
+
+
+def make_folder(folder: Path, root: Path | None = None) -> None:
+    """Make a folder for results, with those above it.
+
+    Args:
+        folder: The folder.
+        root: The one above it that the user named, which may be a link; below it none is followed. None: the
+            folder itself.
+
+    Raises:
+        OSError: It cannot be made, or a link is in its way; `filename` tells which.
+    """
+    below = () if root is None else _parts_below(folder, root)
+    above = folder if root is None or not below else root
+    above.mkdir(parents=True, exist_ok=True)
+    if not below:
+        return
+    if not _BY_FOLDER:
+        link = link_below(folder, above)
+        if link is not None:
+            raise _link_error(link)
+        folder.mkdir(parents=True, exist_ok=True)
+        return
+    opened = os.open(above, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for part in below:
+            above = above / part
+            try:
+                with suppress(FileExistsError):
+                    os.mkdir(part, dir_fd=opened)
+                inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | _NO_LINK, dir_fd=opened)
+            except OSError as error:
+                if above.is_symlink():
+                    raise _link_error(above) from error
+                raise OSError(error.errno, error.strerror, str(above)) from error
+            os.close(opened)
+            opened = inner
     finally:
-        _in_hand.discard(temporary)
-        if descriptor >= 0:
-            os.close(descriptor)
+        os.close(opened)
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Let two files or folders take each other's name, both at once: at no moment one is missing.
+
+    Returns:
+        Whether it was done; False where the system or the file system cannot.
+
+    Raises:
+        OSError: One of them is not there, or they may not be moved.
+    """
+    names = os.fsencode(one), os.fsencode(other)
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if sys.platform == "linux":
+            failed = libc.renameat2(_HERE, names[0], _HERE, names[1], 2)  # RENAME_EXCHANGE
+        elif sys.platform == "darwin":
+            failed = libc.renamex_np(*names, 2)  # RENAME_SWAP
+        else:
+            return False
+    except (AttributeError, OSError, TypeError):  # an older C library; on Windows there is none of this kind
+        return False
+    if not failed:
+        return True
+    code = ctypes.get_errno()
+    if code in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM):
+        return False
+    raise OSError(code, os.strerror(code), str(one))
+
+
+def link_below(folder: Path, root: Path) -> Path | None:
+    """The first link on the way from a folder that the user named to one below it; None if there is none."""
+    for part in _parts_below(folder, root):
+        root = root / part
+        if root.is_symlink() or _is_junction(root):
+            return root
+    return None
+
+
+def refuse_overwriting(
+    writes: Iterable[Path], reads: Iterable[Path], advice: str = "give another -o"
+) -> None:
+    """Refuse results that would take the place of what they are made of, before anything is begun.
+
+    Two names are of one file where the system says so: whatever links, hard links, relative paths or other
+    capitals lie between them. What is not there yet is in nobody's way.
+
+    Args:
+        writes: Files that will be written.
+        reads: Files that are read; a folder stands for itself alone.
+        advice: What the message tells to do.
+
+    Raises:
+        InputError: One of the first is one of the second.
+    """
+    known = {mark: file for file in reads if (mark := identity(file)) is not None}
+    for path in writes:
+        mark = identity(path)
+        if mark is not None and mark in known:
+            read = known[mark]
+            same = "it" if os.path.abspath(read) == os.path.abspath(path) else str(read)  # noqa: PTH100
+            raise InputError(f"{path}: the result would overwrite {same}, which is read; {advice}")
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """What two names of one file have in common; None where there is no file."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):  # ValueError: a name that no file can have
+        return None
+    return status.st_dev, status.st_ino
 
 
 @contextmanager
@@ -108,7 +268,7 @@ def remove_leftovers(folder: Path) -> None:
         # What is locked, gone, or on a file system that knows no locks is left alone.
         with suppress(OSError):
             access = os.O_RDONLY if is_dir else os.O_RDWR
-            descriptor = os.open(name, access | getattr(os, "O_NOFOLLOW", 0))
+            descriptor = os.open(name, access | _NO_LINK | _NO_WAIT)
             try:
                 lock(descriptor)
                 if is_dir:
@@ -194,10 +354,51 @@ def is_folder(path: Path) -> bool:
         return False
 
 
+def open_file(path: Path) -> IO[bytes]:
+    """Open a file for reading, and nothing else: a pipe would wait for ever, a device never end.
+
+    Raises:
+        OSError: It cannot be opened, or is no file; `strerror` says so.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        descriptor = os.open(path, flags)
+    except ValueError as error:  # a name that no file can have
+        raise OSError(errno.EINVAL, "no file can have this name", str(path)) from error
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # a socket
+            raise OSError(errno.EINVAL, "not a file", str(path)) from error
+        raise
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise OSError(errno.EINVAL, "not a file", str(path))
+
+
+def read_whole(path: Path, most: int = DOCUMENT) -> bytes:
+    """The content of a file.
+
+    Args:
+        path: The file.
+        most: Bytes that it may have.
+
+    Raises:
+        OSError: It cannot be read, is no file, or is larger; `strerror` says so.
+    """
+    with open_file(path) as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"larger than {show_bytes(most)}", str(path))
+    return content
+
+
 def sha256(path: Path) -> str:
     """SHA-256 of a file's content, hexadecimal."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_file(path) as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
@@ -211,14 +412,28 @@ def _leads_to_file(entry: os.DirEntry[str]) -> bool:
         return entry.is_symlink()
 
 
-def _create_temporary(path: Path) -> tuple[Path, int]:
+@contextmanager
+def _opened_folder(folder: Path) -> Iterator[int | None]:
+    """A folder's descriptor, by which its files are named; None on Windows, which opens no folders."""
+    if not _BY_FOLDER:
+        yield None
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _create_temporary(path: Path, folder: int | None) -> tuple[Path, int]:
     """A new, locked, empty file beside `path`, and its descriptor."""
     suffix = path.suffix if len(os.fsencode(path.suffix)) <= _LONGEST_SUFFIX else ""
     while True:
         temporary = path.with_name(f".blindsr-{secrets.token_hex(6)}.part{suffix}")
+        name = temporary if folder is None else temporary.name
         try:
             # The result gets the rights that the user's umask gives any new file.
-            descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+            descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_LINK, 0o666, dir_fd=folder)
         except FileExistsError:
             continue
         _in_hand.add(temporary)
@@ -229,6 +444,41 @@ def _create_temporary(path: Path) -> tuple[Path, int]:
             return temporary, descriptor
         _in_hand.discard(temporary)
         os.close(descriptor)
+
+
+def _check_same(temporary: Path, descriptor: int, folder: int | None) -> None:
+    """Refuse to put in place what somebody has put where a temporary file was."""
+    name = temporary if folder is None else temporary.name
+    there = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    if not os.path.samestat(there, os.fstat(descriptor)):
+        raise OSError(errno.ESTALE, "another file was put in its place while it was written")
+
+
+def _refuse_special(path: Path) -> None:
+    """Refuse to take the place of a device, a pipe or a socket, or of a link to one."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # not there, or a link to nowhere
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # of a folder, renaming tells
+        raise OSError(errno.EEXIST, "a device, a pipe or the like has this name", str(path))
+
+
+def _parts_below(folder: Path, root: Path) -> tuple[str, ...]:
+    try:
+        return folder.relative_to(root).parts
+    except ValueError:
+        return ()
+
+
+def _is_junction(path: Path) -> bool:
+    """Whether this is what Windows has beside links."""
+    ask: Callable[[Path], bool] | None = getattr(os.path, "isjunction", None)  # from Python 3.12 on
+    return ask is not None and ask(path)
+
+
+def _link_error(link: Path) -> OSError:
+    return OSError(errno.ELOOP, "a link, through which no results are written; remove it", str(link))
 
 
 def _create_temporary_folder(parent: Path) -> tuple[Path, int]:
@@ -244,7 +494,7 @@ def _create_temporary_folder(parent: Path) -> tuple[Path, int]:
             return temporary, -1
         # Here and below, a cleaner may hold it for a leftover, as it may a file.
         try:
-            descriptor = os.open(temporary, os.O_RDONLY)
+            descriptor = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY | _NO_LINK)
         except FileNotFoundError:
             continue
         _in_hand.add(temporary)

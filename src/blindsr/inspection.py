@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindsr.errors import InputError, ModelError
+from blindsr.files import read_whole
 from blindsr.model import Model
+from blindsr.untrusted import parse_json
 
 __all__ = ["Estimate", "Inspector", "Reading", "advice", "decode", "saved_quality"]
 
@@ -214,7 +215,7 @@ def _estimate(errors: Mapping[str, Any], value: float, noise: float) -> Estimate
 def _read(path: Path, model: Model) -> dict[str, Any]:
     """The file's content, if it is for these weights."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(read_whole(path))
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror}); the model is incomplete") from error
     except ValueError as error:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from blindsr.errors import InputError
-from blindsr.files import lock
+from blindsr.files import lock, make_folder, open_in_place
+from blindsr.untrusted import parse_json
 
 __all__ = ["JOURNAL", "Journal"]
 
@@ -39,11 +40,11 @@ class Journal:
 
     Raises:
         InputError: Another batch is writing to the same place.
-        OSError: It cannot be written.
+        OSError: It cannot be written, or a link or another file has its name.
     """
 
     def __init__(self, root: Path, settings: Mapping[str, Any], fresh: bool = False) -> None:
-        root.mkdir(parents=True, exist_ok=True)
+        make_folder(root)
         self.path = root / JOURNAL
         self._root = root
         self._failing = False
@@ -120,7 +121,7 @@ class Journal:
             if not line.endswith(b"\n"):
                 break
             try:
-                entry = json.loads(line)
+                entry = parse_json(line)
                 key = entry["source"], entry["target"]
                 self._finished[key] = tuple(entry["source_signature"]), tuple(entry["target_signature"])
             except (ValueError, KeyError, TypeError):
@@ -160,7 +161,7 @@ def _line(entry: Mapping[str, Any]) -> bytes:
 def _open_locked(path: Path) -> int:
     """Open the file, made if need be, and lock it."""
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+        descriptor = open_in_place(path)
         try:
             lock(descriptor)
         except BlockingIOError as error:

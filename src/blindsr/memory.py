@@ -16,6 +16,9 @@ PROGRAM = 200 << 20
 SMALLEST = 384 << 20
 """The least that may be asked for, bytes."""
 
+NUMBER = r"\d{1,15}(?:\.\d{1,15})?"
+"""A number in an option: as many digits as make sense, which Python always reads."""
+
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
@@ -119,9 +122,9 @@ def read_bytes(text: str, what: str) -> int:
     Raises:
         InputError: The text is no such number.
     """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*", text, re.ASCII | re.IGNORECASE)
+    match = re.fullmatch(rf"\s*({NUMBER})\s*([KMGT]?)(?:i?B)?\s*", text, re.ASCII | re.IGNORECASE)
     if match is None:
-        raise InputError(f"{what} {text!r}: give a size such as 1.5G or 800M")
+        raise InputError(f"{what} {text[:40]!r}: give a size such as 1.5G or 800M")
     return int(float(match[1]) * _UNITS[match[2].upper()])
 
 

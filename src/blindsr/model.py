@@ -13,8 +13,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from blindsr.errors import ModelError
-from blindsr.files import atomic_path, sha256
+from blindsr.files import atomic_path, read_whole, sha256
 from blindsr.folders import user_folder
+from blindsr.untrusted import parse_json, shorten
 
 CARD = "card.json"
 DEFAULT_MODEL = "cria-x4-compact"
@@ -22,6 +23,14 @@ DEFAULT_MODEL = "cria-x4-compact"
 ADAPTING_MODEL = "cmdsr-x4"
 """The same where there are photos to adapt to."""
 SHIPPED = Path(__file__).parent / "weights"
+
+MOST_PATCH = 1024
+"""Largest side of a support patch, pixels."""
+
+_MOST_PATCHES = 4096
+_MOST_NUMBERS = 1 << 20  # of a condition, or a modulation
+_MOST_MEMORY = 1 << 30
+_LONGEST = {"name": 200, "description": 2000, "licence": 500}  # characters
 
 TILE_MEMORY = 12_000
 """Bytes for each LR pixel of a tile where a card does not tell: what the published CMDSR takes."""
@@ -100,6 +109,7 @@ class Model:
         licence: Licence of the weights.
         provenance: Where the weights come from.
         metrics: What was measured.
+        card: The file that says all this; None for a model without one.
     """
 
     name: str
@@ -120,6 +130,12 @@ class Model:
     tile_memory: int = TILE_MEMORY
     texture: float | None = None
     multiple: int = 1
+    card: Path | None = None
+
+    @property
+    def reads(self) -> list[Path]:
+        """Every file that the model is read from."""
+        return [*self.files.values(), *([] if self.card is None else [self.card])]
 
     def file(self, role: str) -> Path:
         """Path of one of the model's files.
@@ -236,29 +252,35 @@ def read_card(path: Path, verify: bool = True) -> Model:
         ModelError: Names the card or the file, and its fault.
     """
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
+        card = parse_json(read_whole(path))
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ModelError(f"{path}: not valid JSON ({error})") from error
     if not isinstance(card, dict):
         raise ModelError(f"{path}: a model card is a JSON object, this is a {type(card).__name__}")
     _check_fields(path, card, _FIELDS, _OPTIONAL)
-    scale, halo, pixel_range = card["scale"], card["halo"], float(card["pixel_range"])
+    for key, most in _LONGEST.items():
+        _require(path, len(card[key]) <= most, f"{key} has more than {most} characters")
+    scale, halo, pixel_range = card["scale"], card["halo"], card["pixel_range"]
     adaptive = card["adaptive"]
-    _require(path, 1 <= scale <= 16, f"scale {scale} is not between 1 and 16")
-    _require(path, 0 <= halo <= 4096, f"halo {halo} is not between 0 and 4096 pixels")
-    _require(path, pixel_range in (1.0, 255.0), f"pixel_range {pixel_range} is neither 1 nor 255")
+    _require(path, 1 <= scale <= 16, f"scale {shorten(scale)} is not between 1 and 16")
+    _require(path, 0 <= halo <= 4096, f"halo {shorten(halo)} is not between 0 and 4096 pixels")
+    _require(path, pixel_range in (1.0, 255.0), f"pixel_range {shorten(pixel_range)} is neither 1 nor 255")
     support = None
     if adaptive:
         support = _read_support(path, card.get("support"))
         for key in ("modulation_size", "condition_size"):
-            _require(path, (card.get(key) or 0) > 0, f"an adaptive model needs a positive {key}")
+            size = card.get(key) or 0
+            _require(path, size > 0, f"an adaptive model needs a positive {key}")
+            _require(path, size <= _MOST_NUMBERS, f"{key} {shorten(size)} is beyond {_MOST_NUMBERS}")
     texture = card.get("texture")
-    _require(path, texture is None or 0 <= texture <= 1, f"texture {texture} is not between 0 and 1")
+    _require(path, texture is None or 0 <= texture <= 1, f"texture {shorten(texture)} is not between 0 and 1")
     multiple = card.get("multiple", 1)
-    _require(path, 1 <= multiple <= 64, f"multiple {multiple} is not between 1 and 64 pixels")
-    _require(path, card.get("tile_memory", 1) >= 1, "tile_memory must be 1 or more")
+    _require(path, 1 <= multiple <= 64, f"multiple {shorten(multiple)} is not between 1 and 64 pixels")
+    memory = card.get("tile_memory", 1)
+    fits = 1 <= memory <= _MOST_MEMORY
+    _require(path, fits, f"tile_memory {shorten(memory)} is not between 1 and {_MOST_MEMORY} bytes")
     files = {role: _read_file(path, role, entry, verify) for role, entry in sorted(card["files"].items())}
     for role in ("base", "condition") if adaptive else ("base",):
         _require(path, role in files, f"files has no {role!r}")
@@ -274,7 +296,7 @@ def read_card(path: Path, verify: bool = True) -> Model:
         description=card["description"],
         scale=scale,
         halo=halo,
-        pixel_range=pixel_range,
+        pixel_range=float(pixel_range),
         adaptive=adaptive,
         support=support,
         modulation_size=card.get("modulation_size") or 0,
@@ -288,6 +310,7 @@ def read_card(path: Path, verify: bool = True) -> Model:
         tile_memory=card.get("tile_memory", TILE_MEMORY),
         texture=None if texture is None else float(texture),
         multiple=multiple,
+        card=path,
     )
 
 
@@ -344,9 +367,9 @@ def _check_fields(
 ) -> None:
     """Each key is known, each needed key is there, each value has the right type."""
     for key in table:
-        nearest = get_close_matches(key, fields, n=1)
+        nearest = get_close_matches(key[:80], fields, n=1)  # of megabytes it would take for ever
         hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
-        _require(path, key in fields, f"unknown key {where + key!r}{hint}")
+        _require(path, key in fields, f"unknown key {shorten(where + key)}{hint}")
     for key, kind in fields.items():
         _require(path, key in table or key in optional, f"{where + key!r} is missing")
         if key in table:
@@ -355,21 +378,22 @@ def _check_fields(
             # In Python a bool is an int; in a card it is not.
             right = isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
             names = " or ".join("null" if k is type(None) else k.__name__ for k in kinds)
-            _require(path, right, f"{where + key!r} should be {names}, not {value!r}")
+            _require(path, right, f"{where + key!r} should be {names}, not {shorten(value)}")
 
 
 def _read_support(path: Path, support: dict[str, Any] | None) -> SupportSpec:
     if support is None:
         raise ModelError(f"{path}: an adaptive model needs 'support'")
     _check_fields(path, support, {"patch": int, "count": int, "fixed_count": bool}, set(), "support.")
-    for key in ("patch", "count"):
-        _require(path, support[key] >= 1, f"support.{key} must be 1 or more")
+    for key, most in (("patch", MOST_PATCH), ("count", _MOST_PATCHES)):
+        value = support[key]
+        _require(path, 1 <= value <= most, f"support.{key} {shorten(value)} is not between 1 and {most}")
     return SupportSpec(**support)
 
 
 def _read_file(path: Path, role: str, entry: object, verify: bool) -> Path:
     """Path of a file named by the card, which must lie in the card's folder and be the one that was meant."""
-    _require(path, role in _FILES, f"files: unknown role {role!r} (known: {', '.join(_FILES)})")
+    _require(path, role in _FILES, f"files: unknown role {shorten(role)} (known: {', '.join(_FILES)})")
     if not isinstance(entry, dict):
         raise ModelError(f"{path}: files.{role} should be an object with path and sha256")
     _check_fields(path, entry, {"path": str, "sha256": str}, set(), f"files.{role}.")
@@ -380,7 +404,7 @@ def _read_file(path: Path, role: str, entry: object, verify: bool) -> Path:
     _require(
         path,
         inside and bool(relative.parts),
-        f"files.{role}: {entry['path']!r} is not a file in the model's folder",
+        f"files.{role}: {shorten(entry['path'])} is not a file in the model's folder",
     )
     digest = entry["sha256"].lower()
     well_formed = re.fullmatch("[0-9a-f]{64}", digest) is not None

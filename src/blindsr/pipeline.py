@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 from blindsr.errors import BlindSRError, InputError
-from blindsr.files import is_folder
+from blindsr.files import is_folder, link_below, make_folder
 from blindsr.journal import Journal, Signature, signature
 
 __all__ = ["Existing", "OnPhoto", "OnTaskTile", "Outcome", "Stages", "Task", "run_stages"]
@@ -32,11 +32,20 @@ Status = Literal["done", "skipped", "failed"]
 
 @dataclass(frozen=True)
 class Task:
-    """One photo, the file it becomes, and why it must not become that."""
+    """One photo, the file it becomes, and why it must not become that.
+
+    Args:
+        source: The photo.
+        target: Its result.
+        fault: Why it must not become that; empty if it may.
+        root: The folder above the result that the user named. It may be a link; below it none is followed,
+            lest what came with the photos leads results to elsewhere. None: the result's own folder.
+    """
 
     source: Path
     target: Path
     fault: str = ""
+    root: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -219,7 +228,7 @@ class _Pipeline:
             else:
                 self._wait(self._may_decode)
                 with self._stage(item, "decode"):
-                    _check_place(task.target)
+                    _check_place(task)
                     item.read = signature(task.source)
                     item.photo = self._keep(self._stages.decode(task))
                     item.input_size = item.photo.width, item.photo.height
@@ -248,7 +257,7 @@ class _Pipeline:
             if item.status == "done":
                 task = item.task
                 with self._stage(item, "encode"), self._closing(item.result):
-                    _make_folder(task.target.parent)
+                    _make_folder(task)
                     self._stages.encode(item.result, task)
                 item.result = None
                 if item.error is None and self._journal is not None:
@@ -316,8 +325,14 @@ class _Pipeline:
             close()
 
 
-def _check_place(target: Path) -> None:
+def _check_place(task: Task) -> None:
     """Refuse a result that could not be written, before any work is done for it."""
+    target = task.target
+    link = None if task.root is None else link_below(target.parent, task.root)
+    if link is not None:
+        raise InputError(
+            f"{link}: a link, through which no results are written; remove it, or give another -o"
+        )
     if is_folder(target):
         raise InputError(f"{target}: a folder has the name of the result; rename it, or give another -o")
     place = next(folder for folder in target.absolute().parents if os.path.lexists(folder))
@@ -327,11 +342,12 @@ def _check_place(target: Path) -> None:
         raise InputError(f"{place}: no right to write in this folder; change that, or give another -o")
 
 
-def _make_folder(folder: Path) -> None:
+def _make_folder(task: Task) -> None:
+    folder = task.target.parent
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder, task.root)
     except OSError as error:
-        raise InputError(f"{folder}: cannot be made ({error.strerror})") from error
+        raise InputError(f"{error.filename or folder}: cannot be made ({error.strerror})") from error
 
 
 _MORE = "so other photos may fail as well; free some space, then run this again"
@@ -353,6 +369,15 @@ _ADVICE = {
 """What to do about an error of the system, by stage."""
 
 
+def _code_of(error: BaseException | None) -> int | None:
+    """The system's number of what went wrong, of the first error in a chain that has one."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno is not None:
+            return error.errno
+        error = error.__cause__
+    return None
+
+
 def _explained(error: Exception, task: Task, stage: str) -> Exception:
     """The error with the file's name and with what to do."""
     log.debug("%s: %s failed", task.source, stage, exc_info=error)
@@ -368,9 +393,10 @@ def _explained(error: Exception, task: Task, stage: str) -> Exception:
     else:
         reason = next(iter(str(error).splitlines()), "")[:200]
         text = f"{named}: could not {stage} it ({type(error).__name__}: {reason})"
-    for code, advice in _ADVICE.get(stage, {}).items():
-        if os.strerror(code) in text:
-            text = f"{text}; {advice}"
+    code = _code_of(error)
+    advice = None if code is None else _ADVICE.get(stage, {}).get(code)
+    if advice is not None:
+        text = f"{text}; {advice}"
     if text == str(error):
         explained = error
     else:

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from blindsr.engine.trial import ensure_tried
 from blindsr.errors import InputError, ModelError
-from blindsr.files import is_folder, remove_leftovers, temporary_folder
+from blindsr.files import DOCUMENT, exchange, is_folder, remove_leftovers, temporary_folder
 from blindsr.files import sha256 as sha256_of
 from blindsr.memory import show_bytes
 from blindsr.model import CARD, Model, available_models, is_model, model_places, read_card
 from blindsr.sources import Archive, Source, Stream, find_source, gunzip, open_archive
+from blindsr.untrusted import parse_json, shorten
 
 __all__ = ["MAX_SIZE", "Pulled", "pull"]
 
 MAX_SIZE = 2 << 30
 """Most bytes that a model, or the archive of one, may have unless somebody says otherwise."""
 
-_CARD_SIZE = 4 << 20
+_REPLACED = ".blindsr-replaced-"
+"""Begins the name of a model that is being replaced."""
 
 OnBytes = Callable[[str, int, int | None], None]
 """Told of the file that is being fetched: its path or URL, bytes done, bytes in all (None: not known)."""
@@ -59,8 +62,9 @@ def pull(
     """Fetch a model and put it where it can be called by name.
 
     Its card and the files that the card names are fetched into a temporary folder, each compared with its
-    SHA-256, and the folder gets its place by one rename: a model is there wholly or not at all. Where it
-    replaces another one, that one is moved away just before. What the card does not name is not fetched.
+    SHA-256; its graphs are run once in a process of their own, see `blindsr.engine.trial`; and the folder
+    gets its place by one rename, or by one exchange for the model that it replaces: at any moment the one or
+    the other is there, wholly. What the card does not name is not fetched.
 
     Args:
         source: Path, or URL of http, https or file, of a model's folder, of its card, or of an archive of it
@@ -83,6 +87,7 @@ def pull(
     if sha256 is not None and re.fullmatch("[0-9a-fA-F]{64}", sha256) is None:
         raise InputError(f"sha256 {sha256!r}: give the 64 hex digits of the card's or the archive's SHA-256")
     place = _place_for_models() if folder is None else folder
+    _recover(place)
     with _writing(place), ExitStack() as stack:
         workspace = cache(lambda: stack.enter_context(_workspace(place)))
         found = find_source(str(source))
@@ -106,7 +111,11 @@ def pull(
             )
         new = workspace() / "model"
         model = _fetch_model(found, card, where, new, max_size, on_bytes)
-        _put(model, new, target, workspace() / "replaced")
+        try:
+            ensure_tried(model)
+        except ModelError as error:  # which tells of the copy
+            raise ModelError(f"{where}: {str(error).replace(f'{new}{os.sep}', '')}") from error
+        _put(model, new, target)
     return Pulled(target.name, target, True, pin)
 
 
@@ -173,8 +182,8 @@ def _read_card(source: Source) -> tuple[str, bytes]:
     card = b""
     for block in stream.blocks:
         card += block
-        if len(card) > _CARD_SIZE:
-            raise ModelError(f"{stream.where}: larger than {show_bytes(_CARD_SIZE)}, so it is no model card")
+        if len(card) > DOCUMENT:
+            raise ModelError(f"{stream.where}: larger than {show_bytes(DOCUMENT)}, so it is no model card")
     return stream.where, card
 
 
@@ -184,7 +193,7 @@ def _fetch_model(
     """Fetch the files that a card names into a new folder; each is compared with its SHA-256."""
     new.mkdir()
     path = new / CARD
-    _save(Stream(where, len(card), iter([card])), path, _CARD_SIZE, _CARD_SIZE, None)
+    _save(Stream(where, len(card), iter([card])), path, DOCUMENT, DOCUMENT, None)
     try:
         model = read_card(path, verify=False)
     except ModelError as error:  # which tells of the copy
@@ -246,8 +255,11 @@ def _save(
     return size, digest.hexdigest()
 
 
-def _put(model: Model, new: Path, target: Path, replaced: Path) -> None:
-    """Give a new model its place; one that is there is moved to `replaced`.
+def _put(model: Model, new: Path, target: Path) -> None:
+    """Give a new model its place; one that is there is exchanged for it, and goes with the workspace.
+
+    Where the system cannot exchange two folders, the old one gets a name of its own in between; of a process
+    that is killed then, `_recover` gives it its place back.
 
     Raises:
         InputError: There is more in its place than a model, which nobody asked to remove.
@@ -258,14 +270,30 @@ def _put(model: Model, new: Path, target: Path, replaced: Path) -> None:
         for path in sorted(target.rglob("*")):
             if not path.is_dir() and path.relative_to(target) not in own:
                 raise InputError(f"{path}: in the place of the model, and not part of it; move it away first")
-    if there:
-        target.rename(replaced)
-    try:
+    if not there:
         new.rename(target)
-    except BaseException:
-        if there:
-            replaced.rename(target)
-        raise
+    elif not exchange(new, target):
+        aside = target.with_name(f"{_REPLACED}{target.name}")
+        target.rename(aside)
+        try:
+            new.rename(target)
+        except BaseException:
+            aside.rename(target)
+            raise
+        aside.rename(new)
+
+
+def _recover(place: Path) -> None:
+    """Give models their places back that a killed process was about to replace, or remove them if it had."""
+    with suppress(OSError):
+        for aside in list(place.glob(f"{_REPLACED}*")):
+            target = aside.with_name(aside.name.removeprefix(_REPLACED))
+            if not os.path.lexists(target):
+                aside.rename(target)
+            elif aside.is_symlink():
+                aside.unlink()
+            else:
+                shutil.rmtree(aside)
 
 
 def _files_of(folder: Path) -> list[Path]:
@@ -309,8 +337,8 @@ def _check_pin(where: str, digest: str, pin: str | None) -> None:
 def _name_in(card: bytes, where: str) -> str:
     """The name that a card gives its model."""
     try:
-        content = json.loads(card)
-    except (ValueError, RecursionError) as error:
+        content = parse_json(card)
+    except ValueError as error:
         raise ModelError(f"{where}: no model card, not valid JSON ({error})") from error
     name = content.get("name") if isinstance(content, dict) else None
     if not isinstance(name, str):
@@ -323,5 +351,6 @@ def _check_name(name: str) -> None:
     """Refuse a name that is no folder's, or that would be a place elsewhere."""
     if re.fullmatch(r"\w[\w.+-]{0,99}", name) is None or name.endswith("."):
         raise InputError(
-            f"model name {name!r}: not fit for a folder; give one of letters, digits and . _ + - with --name"
+            f"model name {shorten(name, 120)}: not fit for a folder; give one of letters, digits and . _ + -"
+            " with --name"
         )

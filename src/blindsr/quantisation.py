@@ -28,6 +28,7 @@ from blindsr.engine.torch import load_weights
 from blindsr.errors import InputError, MissingExtraError
 from blindsr.evaluation.metrics import psnr
 from blindsr.export import write_base
+from blindsr.files import refuse_overwriting, temporary_folder
 from blindsr.model import CARD, Model, add_to_card, drop_from_card, load_model
 from blindsr.picture import Picture, read
 from blindsr.picture.colours import Colours
@@ -129,6 +130,9 @@ def quantise(
     if not (folder / CARD).is_file():
         raise InputError(f"{folder}: give the folder of a model")
     model.file("weights")  # the graph is made of them
+    files = {"int8": f"{_GRAPH}.xml", "int8_weights": f"{_GRAPH}.bin"}
+    others = [path for role, path in model.files.items() if role not in files]
+    refuse_overwriting([folder / name for name in files.values()], others, "give that file another name")
     space = replace(read_space(degradations or _trained_under(model)), scale=model.scale)
     held_out, rest = split_holdout(training_photos(photos), holdout)
     if not held_out or not rest:
@@ -156,9 +160,11 @@ def quantise(
             )
     rows = loss.rows(_compiled(quantised), probes)
     convolutions = _convolutions(quantised)
-    files = {"int8": f"{_GRAPH}.xml", "int8_weights": f"{_GRAPH}.bin"}
     drop_from_card(folder, files)
-    openvino.save_model(quantised, folder / files["int8"], compress_to_fp16=False)
+    with temporary_folder(folder) as made:  # saved in place it would be written through a link
+        openvino.save_model(quantised, made / files["int8"], compress_to_fp16=False)
+        for name in files.values():
+            (made / name).replace(folder / name)
     measures = {
         "convention": f"{len(held_out)} photos held out: PSNR (dB) on Y, border {model.scale}, 8 bit",
         "convolutions": f"{sum(convolutions.values())} of {len(convolutions)} in 8 bit",

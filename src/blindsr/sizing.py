@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from math import floor, isfinite
+from math import floor, inf
 
 from blindsr.errors import InputError
+from blindsr.untrusted import shorten
 
 MAX_OUTPUT_PIXELS = 1 << 31
 """Largest result that may be asked for, in pixels: a slip in a number must not fill the disk."""
+
+_ENDLESS = 10**15
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,10 @@ class OutputSize:
                 f"{' and '.join(given) or 'no size'}: give exactly one of scale, width, height and fit"
             )
         (value,) = (value for value in vars(self).values() if value is not None)
-        if not all(isfinite(side) and side > 0 for side in (value if isinstance(value, tuple) else (value,))):
-            raise InputError(f"{given[0]} {value}: a size must be above 0")
+        sides = value if isinstance(value, tuple) else (value,)
+        # A whole number may have more digits than fit a float; what is merely too large `of` tells.
+        if not all(0 < side < (_ENDLESS if isinstance(side, int) else inf) for side in sides):
+            raise InputError(f"{given[0]} {shorten(value)}: a size must be above 0, and finite")
 
     @classmethod
     def parse_fit(cls, text: str) -> OutputSize:
@@ -48,8 +54,8 @@ class OutputSize:
             InputError: The text is no such box.
         """
         sides = text.lower().split("x")
-        if len(sides) != 2 or not all(side.isdecimal() and side.isascii() for side in sides):
-            raise InputError(f"fit {text!r}: give the box as WIDTHxHEIGHT, such as 3840x2160")
+        if len(sides) != 2 or not all(re.fullmatch("[0-9]{1,15}", side) for side in sides):
+            raise InputError(f"fit {text[:40]!r}: give the box as WIDTHxHEIGHT, such as 3840x2160")
         return cls(fit=(int(sides[0]), int(sides[1])))
 
     @property

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-import gzip
+import io
 import re
 import stat
-import tarfile
-import zipfile
-import zlib
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPMessage, HTTPResponse
+from http.client import HTTPConnection, HTTPException, HTTPMessage, HTTPResponse, HTTPSConnection
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener, url2pathname
+from urllib.request import (
+    HTTPHandler,
+    HTTPRedirectHandler,
+    HTTPSHandler,
+    Request,
+    build_opener,
+    url2pathname,
+)
 
-from blindsr import __version__
+from blindsr import __version__, archives
+from blindsr.archives import DAMAGED, Member
 from blindsr.errors import ModelError
+from blindsr.files import open_file
 from blindsr.model import CARD
+from blindsr.untrusted import brief, shorten
 
 __all__ = ["Archive", "Packing", "Source", "Stream", "find_source", "gunzip", "open_archive"]
 
@@ -29,14 +37,20 @@ TIMEOUT = 30.0
 ATTEMPTS = 10
 """How often a file is asked for whose transfer breaks off; each goes on where the one before it ended."""
 
+PATIENCE = 60.0
+"""Seconds in which a server has to begin its answer, and then each time to send `LEAST` bytes of the file:
+who sends something for ever, but never what was asked for, is not waited for."""
+
+LEAST = 1 << 16
+
 _BLOCK = 1 << 18
+
+_HEADERS = 1 << 20  # bytes that may come before the file
 
 _PACKINGS = {".zip": "zip", ".tar.gz": "tar.gz", ".tgz": "tar.gz", ".tar": "tar"}
 """Archives by the ends of their names."""
 
 _KINDS = "the folder of a model, its card (.json) or an archive of it (.zip, .tar.gz)"
-
-_DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError)
 
 Packing = str
 """A value of `_PACKINGS`."""
@@ -105,14 +119,22 @@ def find_source(place: str) -> Source | Archive:
     try:
         parts = urlsplit(place)
         host = parts.netloc.encode("idna").decode("ascii")
-    except ValueError as error:
-        raise ModelError(f"{place}: not a URL ({error})") from error
+    except ValueError:
+        raise ModelError(f"{shown_url(place)}: not a URL (its machine or port cannot be read)") from None
+    if "@" in parts.netloc:
+        raise ModelError(
+            f"{shown_url(place)}: a name or a password in a URL is not sent; leave out what is before the @"
+        )
     if parts.scheme == "file":
         if parts.netloc not in ("", "localhost"):
-            raise ModelError(f"{place}: a file of another machine; three slashes begin a path (file:///...)")
+            raise ModelError(
+                f"{shown_url(place)}: a file of another machine; three slashes begin a path (file:///...)"
+            )
         return _find_local(Path(url2pathname(parts.path)))
     if parts.scheme not in ("http", "https"):
-        raise ModelError(f"{place}: {parts.scheme} is not spoken here; give a URL of http, https or file")
+        raise ModelError(
+            f"{shown_url(place)}: {parts.scheme} is not spoken here; give a URL of http, https or file"
+        )
     # What a browser's line of address may show as it is: spaces, letters of other languages.
     url = quote(urlunsplit(parts._replace(netloc=host, fragment="")), safe="%/:=&?~+!$,;'@()*[]")
     packing = _packing(parts.path)
@@ -167,7 +189,7 @@ class FolderSource:
             raise ModelError(f"{file}: cannot be read ({error.strerror}); the model is incomplete") from error
         if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
             raise ModelError(f"{file}: not a file")
-        return Stream(str(file), status.st_size, _blocks(lambda: file.open("rb"), str(file)))
+        return Stream(str(file), status.st_size, _blocks(lambda: _content(file), str(file)))
 
 
 class WebSource:
@@ -190,27 +212,19 @@ class WebSource:
         return _fetch(urlunsplit(url._replace(query=self._query)))
 
 
-@dataclass(frozen=True)
-class _Member:
-    """A file in an archive: its size in bytes, and what opens it."""
-
-    size: int
-    open: Callable[[], IO[bytes]]
-
-
 class ArchiveSource:
     """A model in an archive: the files beside and below its one card, or the one nearest to the top.
 
     Args:
         where: The archive's path or URL.
-        members: Its files by path.
+        members: Its files by path, which lie within it.
         close: Closes the archive.
 
     Raises:
         ModelError: There is no card in it, or more than one of the same depth.
     """
 
-    def __init__(self, where: str, members: dict[str, _Member], close: Callable[[], None]) -> None:
+    def __init__(self, where: str, members: dict[str, Member], close: Callable[[], None]) -> None:
         self.close = close
         self._where, self._members = where, members
         found = [PurePosixPath(name) for name in members if PurePosixPath(name).name == CARD]
@@ -229,7 +243,7 @@ class ArchiveSource:
         if member is None:
             raise ModelError(f"{self._where}: no {name} in it; the model is incomplete")
         where = f"{self._where}: {name}"
-        return Stream(where, member.size, _blocks(member.open, where))
+        return Stream(where, member.size, _blocks(member.blocks, where))
 
 
 def open_archive(file: Path, packing: Packing, where: str) -> ArchiveSource:
@@ -243,10 +257,18 @@ def open_archive(file: Path, packing: Packing, where: str) -> ArchiveSource:
     Raises:
         ModelError: It is no such archive, or one with links, or with files that lie outside of it.
     """
-    look = _look_into_zip if packing == "zip" else _look_into_tar
     try:
-        return look(file, where)
-    except _DAMAGED as error:
+        opened = open_file(file)
+        try:
+            if packing == "zip":
+                members = archives.zip_members(archives.open_zip(opened))
+            else:
+                members = archives.tar_members(opened)
+            return ArchiveSource(where, _files_of(members, where), opened.close)
+        except BaseException:
+            opened.close()
+            raise
+    except DAMAGED as error:
         raise ModelError(f"{where}: not a sound {packing} archive ({_reason(error)})") from error
 
 
@@ -258,71 +280,137 @@ def gunzip(file: Path, where: str) -> Stream:
         where: Its path or URL, for messages.
     """
 
-    def unpack() -> IO[bytes]:
-        return gzip.open(file)  # type: ignore[return-value]  # it has all that is needed here
+    def unpack() -> Iterator[bytes]:
+        with open_file(file) as packed:
+            yield from archives.gunzip(packed)
 
     return Stream(where, None, _blocks(unpack, where))
 
 
-def _look_into_zip(file: Path, where: str) -> ArchiveSource:
-    archive = zipfile.ZipFile(file)
-    try:
-        members = {}
-        for entry in archive.infolist():
-            _check_member(entry.filename, stat.S_ISLNK(entry.external_attr >> 16), where)
-            if entry.is_dir():
-                continue
-            if entry.flag_bits & 1 or entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise ModelError(f"{where}: {entry.filename} is encrypted or packed in a way not read here")
-
-            def unpack(entry: zipfile.ZipInfo = entry) -> IO[bytes]:
-                return archive.open(entry)
-
-            members[str(PurePosixPath(entry.filename))] = _Member(entry.file_size, unpack)
-        return ArchiveSource(where, members, archive.close)
-    except BaseException:
-        archive.close()
-        raise
+def shown_url(url: str) -> str:
+    """A URL for messages: without name, password, and the values of its query, which may be keys."""
+    start, scheme, rest = url.partition("://")
+    if not scheme:
+        return url
+    path, question, query = rest.partition("?")
+    machine = path.partition("/")[0]
+    # A password may hold slashes: what looks like a port and is no number is the beginning of one.
+    if "@" in machine or ("@" in path and re.search(r":(?!\d*$)", machine)):
+        path = path.rpartition("@")[2]
+    return f"{start}://{path}{question}{'...' * bool(query)}"
 
 
-def _look_into_tar(file: Path, where: str) -> ArchiveSource:
-    archive = tarfile.open(file, "r:")  # noqa: SIM115  (its members are read later)
-    try:
-        members = {}
-        for entry in archive:
-            _check_member(entry.name, not (entry.isreg() or entry.isdir()), where)
-            if entry.isdir():
-                continue
-
-            def unpack(entry: tarfile.TarInfo = entry) -> IO[bytes]:
-                content = archive.extractfile(entry)
-                assert content is not None  # only for what is no file
-                return content
-
-            members[str(PurePosixPath(entry.name))] = _Member(entry.size, unpack)
-        return ArchiveSource(where, members, archive.close)
-    except BaseException:
-        archive.close()
-        raise
+def _files_of(members: Iterator[Member], where: str) -> dict[str, Member]:
+    """The files among an archive's members; one that leads out of it, a link or the like is refused."""
+    files = {}
+    for member in members:
+        path = PureWindowsPath(member.name)  # to which both slashes part a path: on any system all are told
+        if path.drive or path.root or ".." in path.parts:
+            fault = f"its member {shorten(member.name)} lies outside of it"
+            raise ModelError(f"{where}: {fault}; nothing is unpacked")
+        if member.kind == "other":
+            fault = f"its member {shorten(member.name)} is a link or no file"
+            raise ModelError(f"{where}: {fault}; nothing is unpacked")
+        if member.kind == "file":
+            files[str(PurePosixPath(member.name))] = member
+    return files
 
 
-def _check_member(name: str, is_link: bool, where: str) -> None:
-    """Refuse what could lead out of the folder it is unpacked to: on any system, so that all are told."""
-    path = PureWindowsPath(name)  # to which both slashes part a path
-    if path.drive or path.root or ".." in path.parts:
-        raise ModelError(f"{where}: its member {name!r} lies outside of it; nothing is unpacked")
-    if is_link:
-        raise ModelError(f"{where}: its member {name!r} is a link or no file; nothing is unpacked")
+def _content(file: Path) -> Iterator[bytes]:
+    with open_file(file) as opened:
+        while block := opened.read(_BLOCK):
+            yield block
 
 
-def _blocks(open_: Callable[[], IO[bytes]], where: str) -> Iterator[bytes]:
+def _blocks(read: Callable[[], Iterator[bytes]], where: str) -> Iterator[bytes]:
     """The content of a file of this machine."""
     try:
-        with open_() as file:
-            while block := file.read(_BLOCK):
-                yield block
-    except _DAMAGED as error:
+        yield from read()
+    except DAMAGED as error:
         raise ModelError(f"{where}: cannot be read to its end ({_reason(error)})") from error
+
+
+class _Watched(io.RawIOBase):
+    """What comes from a server, as long as what is wanted comes with it.
+
+    Args:
+        raw: The bytes of the connection.
+    """
+
+    def __init__(self, raw: io.RawIOBase) -> None:
+        self._raw = raw
+        self._since, self._wanted = time.monotonic(), 0
+        self._left: int | None = _HEADERS
+
+    def begin(self) -> None:
+        """The headers are read: the file begins."""
+        self._left = None
+        self.took(LEAST)
+
+    def took(self, size: int) -> None:
+        """So many bytes of the file have come."""
+        self._wanted += size
+        if self._wanted >= LEAST:
+            self._since, self._wanted = time.monotonic(), 0
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401  (any writable buffer)
+        """As any file's.
+
+        Raises:
+            TimeoutError: Too little of the file has come for too long.
+            HTTPException: The headers do not end.
+        """
+        got = self._raw.readinto(buffer)
+        if time.monotonic() - self._since > PATIENCE:
+            raise TimeoutError(f"less than {LEAST >> 10} KiB of it came in {PATIENCE:g} seconds")
+        if self._left is not None:
+            self._left -= got or 0
+            if self._left < 0:
+                raise HTTPException("its headers do not end")
+        return got
+
+    def close(self) -> None:
+        """Close the connection's end."""
+        self._raw.close()
+        super().close()
+
+
+class _Response(HTTPResponse):
+    """An answer whose bytes are watched."""
+
+    watched: _Watched
+
+    def __init__(self, sock: Any, *arguments: Any, **options: Any) -> None:  # noqa: ANN401
+        super().__init__(sock, *arguments, **options)
+        self.watched = _Watched(self.fp.detach())
+        self.fp = io.BufferedReader(self.watched)
+
+    def begin(self) -> None:
+        """Read the headers."""
+        super().begin()
+        self.watched.begin()
+
+
+class _Connection(HTTPConnection):
+    response_class = _Response
+
+
+class _SecureConnection(HTTPSConnection):
+    response_class = _Response
+
+
+class _Plain(HTTPHandler):
+    def http_open(self, req: Request) -> HTTPResponse:
+        return self.do_open(_Connection, req)
+
+
+class _Secure(HTTPSHandler):
+    def https_open(self, req: Request) -> HTTPResponse:
+        return self.do_open(_SecureConnection, req)
 
 
 class _Redirects(HTTPRedirectHandler):
@@ -333,36 +421,43 @@ class _Redirects(HTTPRedirectHandler):
     ) -> Request | None:
         scheme = urlsplit(newurl).scheme
         if scheme not in ("http", "https") or (req.type == "https" and scheme == "http"):
-            raise ModelError(f"{req.full_url}: leads from {req.type} to {newurl}, which is not followed")
+            leads = f"leads from {req.type} to {shown_url(newurl)}"
+            raise ModelError(f"{shown_url(req.full_url)}: {leads}, which is not followed")
+        if "@" in urlsplit(newurl).netloc:
+            raise ModelError(
+                f"{shown_url(req.full_url)}: leads to a URL with a password; that is not followed"
+            )
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def _fetch(url: str) -> Stream:
     """Ask a server for a file."""
     response = _ask(url)
-    return Stream(url, response.length, _received(url, response, response.length))
+    return Stream(shown_url(url), response.length, _received(url, response, response.length))
 
 
-def _ask(url: str, start: int = 0) -> HTTPResponse:
+def _ask(url: str, start: int = 0) -> _Response:
     """Ask a server for a file from its byte `start` on; it may give it from the beginning all the same."""
     headers = {"User-Agent": f"blindsr/{__version__}", **({"Range": f"bytes={start}-"} if start else {})}
+    where = shown_url(url)
     try:
-        response = build_opener(_Redirects).open(Request(url, headers=headers), timeout=TIMEOUT)
+        opener = build_opener(_Redirects, _Plain, _Secure)
+        response = opener.open(Request(url, headers=headers), timeout=TIMEOUT)
     except HTTPError as error:
         error.close()
         said = " ".join(str(error.reason).split())  # of a circle of redirects it is said in three lines
-        raise ModelError(f"{url}: the server answers {error.code} {said}") from error
+        raise ModelError(f"{where}: the server answers {error.code} {said}") from error
     except (OSError, HTTPException, ValueError) as error:
-        raise ModelError(f"{url}: cannot be fetched ({_reason(error)})") from error
-    assert isinstance(response, HTTPResponse)
+        raise ModelError(f"{where}: cannot be fetched ({_reason(error)})") from error
+    assert isinstance(response, _Response)
     begins_there = response.headers.get("Content-Range", "").startswith(f"bytes {start}-")
     if response.status != 200 and not (start and response.status == 206 and begins_there):
         response.close()
-        raise ModelError(f"{url}: the server answers {response.status} {response.reason}, and not the file")
+        raise ModelError(f"{where}: the server answers {response.status} {response.reason}, and not the file")
     return response
 
 
-def _received(url: str, response: HTTPResponse, size: int | None) -> Iterator[bytes]:
+def _received(url: str, response: _Response, size: int | None) -> Iterator[bytes]:
     """The content of a file of a server; one that breaks off is asked for anew from there on."""
     got = 0
     for attempt in range(ATTEMPTS):
@@ -372,13 +467,15 @@ def _received(url: str, response: HTTPResponse, size: int | None) -> Iterator[by
         fault = "the connection ended early"
         try:
             with response:
-                while block := response.read(_BLOCK):
+                # Of a server that leaves the connection open no more is asked for than there is.
+                while (size is None or got < size) and (block := response.read1(_BLOCK)):
+                    response.watched.took(len(block))
                     fresh = block[known:]
                     known -= len(block) - len(fresh)
                     got += len(fresh)
                     if fresh:
                         yield fresh
-        except (OSError, HTTPException) as error:
+        except (OSError, HTTPException, ValueError) as error:
             fault = _reason(error)
             if size is None:
                 break
@@ -386,12 +483,11 @@ def _received(url: str, response: HTTPResponse, size: int | None) -> Iterator[by
             if size is None or got >= size:
                 return
     total = "" if size is None else f" of {size}"
-    raise ModelError(f"{url}: broke off after {got}{total} bytes ({fault}); try again later")
+    raise ModelError(f"{shown_url(url)}: broke off after {got}{total} bytes ({fault}); try again later")
 
 
 def _reason(error: BaseException) -> str:
     """What an error says, as short as it can be said."""
     if isinstance(error, URLError) and isinstance(error.reason, BaseException):
         error = error.reason
-    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return said.strip() or type(error).__name__
+    return brief(error)

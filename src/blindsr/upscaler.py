@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from blindsr.engine import choose_engine
 from blindsr.errors import InputError
-from blindsr.files import is_folder
+from blindsr.files import is_folder, refuse_overwriting
 from blindsr.memory import Memory
 from blindsr.model import ADAPTING_MODEL, DEFAULT_MODEL, Model, load_model, models_with_texture
 from blindsr.picture import MAX_PIXELS, Limits, Photo, Picture, PictureWriter, open_photo
@@ -259,8 +259,10 @@ class Upscaler:
             quality: As in `blindsr.picture.write`.
 
         Raises:
-            InputError: The photo cannot be read, or the result not written; the message names the file.
+            InputError: The photo cannot be read, or the result not written; or the result would overwrite the
+                photo. The message names the file.
         """
+        refuse_overwriting([Path(target)], [Path(source), *self.model.reads], "give another target")
         with open_photo(source, self.limits(target)) as photo:
             self._output_size(photo, source, size)  # an impossible one names the photo
             with self.restore(photo, target, support, on_tile, size, quality) as writer:

@@ -86,7 +86,7 @@ def test_bad_photos_do_not_stop_the_others(source: Path, tmp_path: Path) -> None
 
 def test_a_photo_is_never_replaced(source: Path) -> None:
     before = contents(source)
-    with pytest.raises(InputError, match="would replace it"):
+    with pytest.raises(InputError, match="would overwrite it"):
         degrade_folder(source / "b.png", source, TASK, seed=5)
     assert contents(source) == before
 

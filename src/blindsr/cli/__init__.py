@@ -10,7 +10,8 @@ import typer
 from blindsr import __version__
 from blindsr.cli.camera import adapt, fit_inspect, inspect
 from blindsr.cli.evaluate import evaluate
-from blindsr.cli.screen import EXIT_USAGE, complain, open_streams
+from blindsr.cli.screen import EXIT_USAGE as EXIT_USAGE
+from blindsr.cli.screen import exit_status, open_streams
 from blindsr.cli.training import (
     data,
     degrade,
@@ -23,7 +24,6 @@ from blindsr.cli.training import (
     train,
 )
 from blindsr.cli.upscale import upscale
-from blindsr.errors import BlindSRError
 
 app = typer.Typer(
     help="Blind image super-resolution: reads a photo's degradation and adapts itself to it.",
@@ -34,13 +34,9 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Run the command line; an error that the user can act on is one line, not a traceback."""
+    """Run the command line; an error is one line, not a traceback, and the exit status a documented one."""
     open_streams()
-    try:
-        app(prog_name="blindsr")
-    except BlindSRError as error:
-        complain(error)
-        sys.exit(EXIT_USAGE)
+    sys.exit(exit_status(lambda: app(prog_name="blindsr", standalone_mode=False)))
 
 
 def _show_version(wanted: bool) -> None:

@@ -40,7 +40,7 @@ ModelName = Annotated[
     str | None, typer.Option(metavar="NAME|PATH", help='A model; "blindsr models" lists them.')
 ]
 Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to run.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; all if not given.")]
+Threads = Annotated[int | None, typer.Option(min=1, max=1024, help="CPU threads; all if not given.")]
 
 # Mean distance of photos from their profile, in parts of that of photos degraded at random.
 _AGREE, _ROUGHLY = 0.35, 0.7
@@ -62,12 +62,15 @@ def adapt(
     """Read once what one camera's photos share, for every later photo."""
     from blindsr.batch import find_photos
     from blindsr.camera import survey, write_profile
+    from blindsr.files import refuse_overwriting
     from blindsr.picture import READABLE
 
     if out.is_dir() or out.suffix.lower() in READABLE:
         raise InputError(f"-o {out}: the profile is a file of its own; name it such as phone.profile")
     photos = find_photos(inputs)
+    refuse_overwriting([out], photos)
     upscaler = _upscaler(model, device, threads)
+    refuse_overwriting([out], upscaler.model.reads)
     with progress_bars() as progress:
         bar = progress.add_task("reading", total=len(photos))
         found = survey(

@@ -87,7 +87,7 @@ def evaluate(
         bool, typer.Option("--luma", help="Luma alone, as the published rows of bicubic were made.")
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, max=1024, help="CPU threads.")] = None,
     memory: Annotated[
         bool, typer.Option("--memory/--no-memory", help="Also measure each model's peak memory.")
     ] = True,
@@ -110,6 +110,7 @@ def evaluate(
     from blindsr.evaluation.records import RecordFile
     from blindsr.evaluation.runner import cells_of, evaluate
     from blindsr.evaluation.summary import as_csv, as_json, as_markdown, tables_of, write_text
+    from blindsr.files import refuse_overwriting
 
     if not model:
         raise InputError("evaluate whom? give one --model or more, such as --model bicubic --model cmdsr-x4")
@@ -128,7 +129,11 @@ def evaluate(
     for benchmark, text in zip(benchmarks, data, strict=True):
         _say_what_is_missing(benchmark, text, measures)
     cells = [cell for benchmark in benchmarks for cell in cells_of(benchmark, degradation or [])]
-    records = RecordFile(out / "records.jsonl")
+    writes = [
+        out / name for name in ("records.jsonl", "table.md", "pictures.csv", "results.json", "index.html")
+    ]
+    refuse_overwriting(writes, _read_by(benchmarks, model, niqe, files))
+    records = RecordFile(writes[0])
     gallery = Gallery(out / "crops", crops) if crops else None
     errors: list[Result] = []
     total = len(contestants) * sum(len(cell.benchmark.samples) for cell in cells)
@@ -158,10 +163,12 @@ def evaluate(
         if stop.is_set():
             return
         tables = tables_of(results, cells, measures, taken)
-        write_text(out / "table.md", as_markdown(tables) + "\n")
-        write_text(out / "pictures.csv", as_csv(results, measures))
-        write_text(out / "results.json", as_json(results, tables))
-        write_text(out / "index.html", page_of(tables, gallery))
+        texts = (
+            as_markdown(tables) + "\n", as_csv(results, measures), as_json(results, tables),
+            page_of(tables, gallery),
+        )  # fmt: skip
+        for path, text in zip(writes[1:], texts, strict=True):
+            write_text(path, text)
         for table in tables:
             _print(table)
     if not any(table.contestants for table in tables):
@@ -178,6 +185,18 @@ def _benchmark(text: str, root: Path, scale: int | None, degraded: bool) -> Benc
     if equals:
         return folder_benchmark(name, places, scale or 4, degraded)
     return find_benchmark(name, root, scale)
+
+
+def _read_by(
+    benchmarks: Sequence[Benchmark],
+    models: Sequence[str],
+    niqe: Path | None,
+    lpips: tuple[Path, Path] | None,
+) -> list[Path]:
+    """The files that an evaluation reads."""
+    pictures = [side for one in benchmarks for sample in one.samples for side in (sample.hr, sample.lr)]
+    named = [Path(text.rpartition("=")[2]).expanduser() for text in models]
+    return [path for path in (*pictures, *named, niqe, *(lpips or ())) if path is not None]
 
 
 def _files_of_lpips(text: str) -> tuple[Path, Path]:

@@ -7,6 +7,7 @@ import re
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import IO, TYPE_CHECKING
 
 from rich.console import Console
 
-from blindsr.errors import InputError, MissingExtraError
+from blindsr.errors import BlindSRError, InputError, MissingExtraError
 from blindsr.files import abandon_writes
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ EXIT_USAGE = 2
 EXIT_BROKEN_PIPE = 141
 """What a shell makes of a program that SIGPIPE ended."""
 
+_LONGEST = 300  # characters of what a library says
+
 _GRACE = 3.0
 """Seconds that an interrupted command has to end in good order: to write what is being written."""
 
@@ -33,6 +36,62 @@ _GRACE = 3.0
 def complain(error: BaseException) -> None:
     """The error as one line on stderr."""
     say(Console(stderr=True), f"[bold red]error:[/] {escape(one_line(str(error)))}")
+
+
+def exit_status(command: Callable[[], object]) -> int:
+    """Run a command of typer's to its end, whatever that is, and say in one line what went wrong.
+
+    Args:
+        command: Gives the status, or raises.
+
+    Returns:
+        The exit status: see docs/batches.md.
+    """
+    try:
+        status = command()
+        sys.stdout.flush()
+    except SystemExit as end:  # rich ends the program where the reader of its output has gone
+        status = EXIT_BROKEN_PIPE if isinstance(end.__context__, BrokenPipeError) else end.code
+    except BrokenPipeError:
+        status = EXIT_BROKEN_PIPE
+    except BlindSRError as error:
+        complain(error)
+        status = EXIT_USAGE
+    except MemoryError:
+        complain(InputError("not enough memory; close other programs, or give it less to do at once"))
+        status = EXIT_USAGE
+    except Exception as error:
+        status = _end_of(error)
+    if status == EXIT_BROKEN_PIPE:
+        _give_up(sys.stdout)
+    return status if isinstance(status, int) else 0
+
+
+def _end_of(error: Exception) -> int:
+    """Say what an error is that none of ours has been made of."""
+    kind = type(error).__name__
+    if kind == "NoArgsIsHelpError":
+        error.show()  # type: ignore[attr-defined]
+        return EXIT_USAGE
+    if hasattr(error, "format_message"):  # of typer, whichever click it brings
+        text = " ".join(error.format_message().split())
+        complain(InputError(f"{text[:_LONGEST]}{'...' * (len(text) > _LONGEST)} (--help tells more)"))
+        return EXIT_USAGE
+    if kind == "Abort":
+        return 128 + signal.SIGINT
+    if os.environ.get("BLINDSR_TRACEBACK"):
+        traceback.print_exception(error)
+    if isinstance(error, OSError) and error.strerror:
+        named = f"{error.filename}: " if error.filename is not None else ""
+        complain(InputError(f"{named}{error.strerror}"))
+        return EXIT_USAGE
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "blindsr" in Path(frame.filename).parts] or frames
+    place = f"{Path(own[-1].filename).name}:{own[-1].lineno}" if own else "an unknown place"
+    said = " ".join(str(error).split())[:_LONGEST]
+    fault = f"a fault of this program in {place} ({kind}: {said})"
+    complain(InputError(f"{fault}; please report it with what BLINDSR_TRACEBACK=1 before the command shows"))
+    return EXIT_USAGE
 
 
 @contextmanager

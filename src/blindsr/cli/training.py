@@ -116,10 +116,14 @@ def train(
     """Train a network."""
     with extra("training", "train"):
         from blindsr import training
+        from blindsr.files import refuse_overwriting
+        from blindsr.training.state import written_with
     if resume is not None and state is not None and state.exists():
         raise InputError("--resume and --state both say where to go on from; give one of them")
     if state is not None and state.suffix != ".npz":
         raise InputError(f"{state}: a state is an .npz file")
+    if state is not None:
+        refuse_overwriting(written_with(state), [config], "give another --state")
     lasting = [] if minutes is None else [f"minutes={minutes}"]
     settings = training.load_config(config, [*(overrides or []), *lasting])
     with progress_bars() as progress:
@@ -208,7 +212,10 @@ def export(
 ) -> None:
     """Turn a checkpoint into a model that runs without PyTorch."""
     with extra("export", "train"):
-        from blindsr.export import export_checkpoint, read_entries
+        from blindsr.export import WRITTEN, export_checkpoint, read_entries
+        from blindsr.files import refuse_overwriting
+    if card is not None:
+        refuse_overwriting([out / name for name in WRITTEN], [card])
     folder = export_checkpoint(checkpoint, out, name, None if card is None else read_entries(card), scale)
     typer.echo(str(folder))
 
@@ -256,9 +263,11 @@ def fit_niqe(
     from blindsr.batch import find_photos
     from blindsr.evaluation.metrics.niqe import FEATURES, check_path, sharp_statistics, write_niqe
     from blindsr.evaluation.metrics.niqe import fit_niqe as fit
+    from blindsr.files import refuse_overwriting
 
     check_path(out)
     files = find_photos(photos)
+    refuse_overwriting([out], files)
     statistics: list[NDArray[np.float64]] = []
     _take(files, lambda file, pixels: statistics.append(sharp_statistics(pixels, sharpness)))
     blocks = np.concatenate([np.empty((0, FEATURES)), *statistics])
@@ -286,9 +295,11 @@ def fit_degradations(
     """Learn from real photos how they are degraded: the kernel and the noise of each, to train with."""
     from blindsr.batch import find_photos
     from blindsr.degradation.injection import BankBuilder, check_bank_path
+    from blindsr.files import refuse_overwriting
 
     check_bank_path(out)
     files = find_photos(photos)
+    refuse_overwriting([out], files)
     builder = BankBuilder(scale, patches)
     _take(files, lambda file, pixels: builder.add(file.name, pixels))
     bank = builder.bank()

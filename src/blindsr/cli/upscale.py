@@ -135,7 +135,7 @@ def upscale(
     json_lines: Annotated[
         bool, typer.Option("--json", help="Print a JSON object a line for each photo, and one for the whole.")
     ] = False,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all if not given.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, max=1024, help="CPU threads; else all.")] = None,
 ) -> None:
     """Restore and enlarge photos.
 
@@ -147,6 +147,7 @@ def upscale(
         ended_by_closed_pipe(),
     ):
         from blindsr.batch import find_photos, plan_batch, run_batch
+        from blindsr.files import refuse_overwriting
         from blindsr.memory import Memory
         from blindsr.model import ADAPTING_MODEL, DEFAULT_MODEL
         from blindsr.picture import MAX_PIXELS
@@ -162,7 +163,7 @@ def upscale(
         upscaler = Upscaler(
             model,
             device,
-            int(tile) if tile.isdecimal() else tile,
+            int(tile) if re.fullmatch(r"[0-9]{1,9}", tile) else tile[:40],
             threads,
             None if memory is None else Memory.parse(memory),
             MAX_PIXELS if max_pixels is None else _pixels(max_pixels),
@@ -171,9 +172,17 @@ def upscale(
         )
         label = f"x{upscaler.model.scale}" if size is None else size.label
         plan = plan_batch(inputs, out, label, format_, quality, recursive)
+        results = [task.target for task in plan.tasks if not task.fault]
+        earlier = [] if out in results else results  # -o may name a photo, made-up names are of earlier runs
+        alike = [] if support is None else find_photos([support], results=earlier)
+        read = [*alike, *([] if profile is None else [profile]), *upscaler.model.reads]
+        refuse_overwriting(results, read)
+        if compare is not None:
+            photos = [task.source for task in plan.tasks]
+            refuse_overwriting([compare], [*photos, *read], "give another --compare")
         adaptation = None
         if support is not None:
-            adaptation = upscaler.adapt(find_photos([support]))
+            adaptation = upscaler.adapt(alike)
         elif profile is not None:
             from blindsr.camera import read_profile
 
@@ -309,12 +318,14 @@ def _comparison(path: Path | None) -> Iterator[ComparisonPage | None]:
 
 def _pixels(text: str) -> int:
     """A number of pixels such as "500M"."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMG]?)", text, re.ASCII | re.IGNORECASE)
+    from blindsr.memory import NUMBER
+
+    match = re.fullmatch(rf"({NUMBER})([KMG]?)", text, re.ASCII | re.IGNORECASE)
     count = (
         0 if match is None else int(float(match[1]) * {"": 1, "K": 1e3, "M": 1e6, "G": 1e9}[match[2].upper()])
     )
     if count < 1:
-        raise InputError(f"--max-pixels {text!r}: give a number of pixels, such as 500M")
+        raise InputError(f"--max-pixels {text[:40]!r}: give a number of pixels, such as 500M")
     return count
 
 

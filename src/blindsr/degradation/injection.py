@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-import zipfile
 from collections.abc import Callable, Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -27,6 +26,8 @@ from blindsr.degradation.jpeg import jpeg
 from blindsr.degradation.kernel_estimation import KernelEstimate, estimate_kernel
 from blindsr.errors import InputError
 from blindsr.files import atomic_path, check_npz
+from blindsr.npz import NPZ_FAULTS, read_npz
+from blindsr.untrusted import brief
 
 #: Side of a noise patch and of the smaller ones that must resemble it, in pixels.
 PATCH, _PART = 48, 24
@@ -214,24 +215,24 @@ class InjectionBank:
             InputError: the file is missing, damaged, or something else.
         """
         try:
-            with np.load(path, allow_pickle=False) as content:
-                bank = cls(
-                    int(content["scale"]),
-                    np.asarray(content["kernels"], np.float32),
-                    np.asarray(content["noise"], np.float16),
-                    tuple(str(name) for name in np.atleast_1d(content["photos"])),
-                    np.asarray(content["kernel_photos"], np.int32),
-                    np.asarray(content["noise_photos"], np.int32),
-                    path.absolute(),
-                )
+            content = read_npz(path)
+            bank = cls(
+                int(content["scale"]),
+                np.asarray(content["kernels"], np.float32),
+                np.asarray(content["noise"], np.float16),
+                tuple(str(name) for name in np.atleast_1d(content["photos"])),
+                np.asarray(content["kernel_photos"], np.int32),
+                np.asarray(content["noise_photos"], np.int32),
+                path.absolute(),
+            )
         except FileNotFoundError:
             raise InputError(f"{path}: no such file; make one with blindsr fit-degradations") from None
         except KeyError as error:
             raise InputError(f"{path}: no bank of degradations: it has no {error.args[0]}") from None
         except InputError as error:
             raise InputError(f"{path}: damaged: {error}") from None
-        except (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-            raise InputError(f"{path}: not an .npz file of degradations ({error})") from None
+        except NPZ_FAULTS as error:
+            raise InputError(f"{path}: not an .npz file of degradations ({brief(error)})") from None
         return bank
 
     def write(self, path: Path) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from blindsr.degradation.drawn import Drawn
 from blindsr.degradation.pipeline import Task, degrade_image, modcrop
 from blindsr.errors import InputError
-from blindsr.files import atomic_path
+from blindsr.files import atomic_path, make_folder, refuse_overwriting
 from blindsr.picture import Picture, find_pictures, read, write
 
 log = logging.getLogger(__name__)
@@ -70,25 +70,28 @@ def degrade_folder(
         degradation: the task.
         seed: each file's noise is seeded by this and the file's name, so adding files changes no others.
         about: more entries for the manifest.
-        leave_out: folder whose photos are no source; None: `out`.
+        leave_out: folder whose photos are no source, above `out`: the one that the user named; None: `out`.
 
     Returns:
         A record for each photo, in the order of their names. A photo that cannot be degraded is logged and
         has an `error`; it does not stop the others.
 
     Raises:
-        InputError: there are no photos, two would become the same file, or none could be degraded.
+        InputError: there are no photos, two would become the same file, a file would be overwritten that is
+            read, or none could be degraded.
     """
-    root, files = _photos(source, leave_out or out)
+    results = leave_out or out
+    root, files = _photos(source, results)
     targets: dict[str, Path] = {}
     for file in files:
-        target = file.relative_to(root).with_suffix(".png").as_posix()
+        target = _target_below(root, file).as_posix()
         if target.casefold() in targets:
             raise InputError(
                 f"{file} and {targets[target.casefold()]} would both become {target}: rename one"
             )
         targets[target.casefold()] = file
-    records = [_degrade_file(file, root, out, degradation, seed) for file in files]
+    refuse_overwriting([out / MANIFEST, *(out / _target_below(root, file) for file in files)], files)
+    records = [_degrade_file(file, root, out, results, degradation, seed) for file in files]
     failed = [record for record in records if record.error]
     if len(failed) == len(records):
         raise InputError(f"{source}: no photo could be degraded; the first: {failed[0].error}")
@@ -116,7 +119,12 @@ def _photos(source: Path, out: Path) -> tuple[Path, list[Path]]:
     return source, files
 
 
-def _degrade_file(file: Path, root: Path, out: Path, degradation: Task, seed: int) -> Record:
+def _target_below(root: Path, file: Path) -> Path:
+    """The LR file's place below the folder of results."""
+    return file.relative_to(root).with_suffix(".png")
+
+
+def _degrade_file(file: Path, root: Path, out: Path, results: Path, degradation: Task, seed: int) -> Record:
     """Degrade one photo; what goes wrong with it is its record's error."""
     name = file.relative_to(root)
     file_seed = _file_seed(name.as_posix(), seed)
@@ -127,13 +135,12 @@ def _degrade_file(file: Path, root: Path, out: Path, degradation: Task, seed: in
             lr = degrade_image(modcrop(pixels, degradation.scale), degradation, file_seed)
         except InputError as error:
             raise InputError(f"{file}: {error}") from error
-        target = out / name.with_suffix(".png")
-        if target.resolve() == file.resolve():
-            raise InputError(f"{file}: its LR file would replace it; choose another output folder")
+        target = out / _target_below(root, file)
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(target.parent, results)
         except OSError as error:
-            raise InputError(f"{target.parent}: cannot make this folder ({error.strerror})") from error
+            place = error.filename or target.parent
+            raise InputError(f"{place}: cannot make this folder ({error.strerror})") from error
         # A gray photo's profile describes one channel, which the LR file no longer has.
         write(Picture(lr, icc=None if picture.gray else picture.icc), target)
     except InputError as error:

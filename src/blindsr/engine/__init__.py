@@ -73,7 +73,8 @@ def choose_engine(
     Raises:
         InputError: Unknown or absent device, or a precision that it or the model has not.
         MissingExtraError: The device needs PyTorch, which is not installed.
-        ModelError: The model's files do not fit the engine.
+        ModelError: The model's files do not fit the engine, or end the process that runs them: those that
+            are not shipped are tried once, see `blindsr.engine.trial`.
     """
     if device not in DEVICES:
         raise InputError(f"device {device!r} is not one of {', '.join(DEVICES)}")
@@ -86,7 +87,9 @@ def choose_engine(
         device = "cuda" if "weights" in model.files and _cuda_available() else "cpu"
     if device == "cpu":
         from blindsr.engine.openvino import OpenVINOEngine
+        from blindsr.engine.trial import ensure_tried
 
+        ensure_tried(model)
         if precision == "auto":
             precision = "int8" if "int8" in model.files and has_int8_instructions() else "fp32"
         return OpenVINOEngine(model, threads, precision=precision)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from blindsr.engine.inputs import fill_inputs
 from blindsr.errors import ConfigError, InputError, ModelError
 from blindsr.model import Model
-from blindsr.network import CMDSR, Cria, Restorer, build_network
+from blindsr.network import CMDSR, Cria, Restorer
+from blindsr.network.checkpoint import build_for, read_safetensors
 
 __all__ = ["TorchEngine", "load_weights"]
 
@@ -88,19 +87,10 @@ def load_weights(model: Model) -> CMDSR | Cria:
     """Build the network that the card describes and load its weights."""
     path = model.file("weights")
     try:
-        network = build_network(model.network)
-    except (ConfigError, TypeError, ValueError) as error:
-        raise ModelError(f"model {model.name}: its card's network cannot be built ({error})") from error
-    try:
-        weights = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise ModelError(f"{path}: not a readable safetensors file ({error})") from error
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:
-        fault = " ".join(str(error).split())[:200]
+        network = build_for(model.network, read_safetensors(path))
+    except ConfigError as error:
         raise ModelError(
-            f"{path}: the weights do not fit the network of model {model.name} ({fault})"
+            f"{path}: the weights do not fit the network of model {model.name} ({error})"
         ) from error
     return network.eval().requires_grad_(False)
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindsr.errors import InputError
+from blindsr.files import make_folder
 from blindsr.picture import Picture, write
 
 Pixels = NDArray[np.float32]
@@ -76,9 +77,10 @@ class Gallery:
         file = self.file(key)
         if not file.is_file():
             try:
-                self.folder.mkdir(parents=True, exist_ok=True)
+                make_folder(self.folder, self.folder.parent)
             except OSError as error:
-                raise InputError(f"{self.folder}: cannot make this folder ({error.strerror})") from error
+                place = error.filename or self.folder
+                raise InputError(f"{place}: cannot make this folder ({error.strerror})") from error
             write(Picture(np.ascontiguousarray(crop(), np.float32)), file)
         return file
 

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from blindsr.errors import InputError
+from blindsr.files import make_folder, open_in_place, read_whole
+from blindsr.untrusted import parse_json
 
 PIXEL_CODE = (
     "degradation",
@@ -27,6 +29,8 @@ PIXEL_CODE = (
 
 OWN_CODE = ("engine", "network", "resampling.py", "stitching.py", "support.py", "upscaler.py")
 """Parts that only what our own networks restore depends on."""
+
+_LARGEST = 1 << 28  # bytes; a line has some hundred
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ class RecordFile:
         self.path = path
         self._known: dict[str, Measured] = {}
         try:
-            content = path.read_bytes()
+            content = read_whole(path, _LARGEST)
         except FileNotFoundError:
             content = b""
         except OSError as error:
@@ -94,8 +98,8 @@ class RecordFile:
         }
         line = json.dumps(entry, sort_keys=True).encode("ascii") + b"\n"
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("ab") as file:
+            make_folder(self.path.parent)
+            with open(open_in_place(self.path), "ab") as file:  # noqa: PTH123  (a descriptor)
                 file.write(b"\n" + line if self._cut_off else line)
                 file.flush()
                 os.fsync(file.fileno())
@@ -107,11 +111,11 @@ class RecordFile:
 
     def _take(self, line: bytes) -> None:
         try:
-            entry = json.loads(line)
+            entry = parse_json(line, finite=False)
             width, height = entry["size"]
             scores = {str(name): float(value) for name, value in entry["scores"].items()}
             key, new = str(entry["key"]), Measured(float(entry["seconds"]), int(width), int(height), scores)
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             return
         before = self._known.get(key)
         if before is not None:

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import math
-import pickle
 import re
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from blindsr.errors import ConfigError, MissingExtraError, ModelError
+from blindsr.files import open_file
 from blindsr.network import CMDSR, Cria, build_network
 from blindsr.network.esrgan import convert_esrgan, is_cria, is_esrgan
 from blindsr.network.features import FeatureNetwork, SqueezeNetFeatures, VGG19Features
+from blindsr.network.pickled import CHECKPOINT_FAULTS, ForeignObject, check_checkpoint
+from blindsr.npz import NPZ_FAULTS, read_npz
+from blindsr.untrusted import brief, shorten
 
 FORMAT = "blindsr-checkpoint"
 OFFICIAL_KEY = "sr_net.input_conv.weight"
 """A weight that tells an official CMDSR checkpoint."""
+_HEADER = 8 << 20  # bytes of a .safetensors file's
+_LARGEST = 1 << 16  # of all numbers that describe a network
+_UNFIT = (
+    TypeError, ValueError, LookupError, ArithmeticError, AttributeError, RuntimeError, AssertionError,
+)  # fmt: skip
+"""What networks raise of hyper-parameters that are none of theirs."""
 _WRAPPERS = ("params_ema", "params", "state_dict")  # under which others put their weights
 
 
@@ -35,21 +42,22 @@ def read_tensors(path: Path) -> dict[str, Any]:
         ModelError: The file is missing, truncated, not a checkpoint, or holds pickled code.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with open_file(path) as file:
+            check_checkpoint(file)
+            file.seek(0)
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise ModelError(f"{path}: no such file") from None
     except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
-    except pickle.UnpicklingError as error:
-        if "GLOBAL" in str(error) or "Unsupported" in str(error):
-            why = "it holds Python objects other than tensors, which could run code; save a plain state_dict"
-        else:
-            why = "it is not a PyTorch checkpoint"
-        raise ModelError(f"{path}: refused: {why}") from None
-    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except ForeignObject as error:
         raise ModelError(
-            f"{path}: not a whole PyTorch checkpoint (truncated, or another kind of file): "
-            f"{str(error).splitlines()[0] if str(error) else type(error).__name__}"
+            f"{path}: refused: it holds Python objects other than tensors ({error}), which could run code; "
+            "save a plain state_dict"
+        ) from None
+    except CHECKPOINT_FAULTS as error:
+        raise ModelError(
+            f"{path}: not a whole PyTorch checkpoint (truncated, or another kind of file): {brief(error)}"
         ) from None
     if not isinstance(content, Mapping):
         raise ModelError(f"{path}: holds a {type(content).__name__}, not a dictionary of weights")
@@ -132,24 +140,39 @@ def _torchvision_weights(kind: str) -> Mapping[str, object]:
 
 def _read_any(path: Path) -> Mapping[str, object]:
     """What a file of weights holds, whatever its kind."""
-    kind = path.suffix.lower()
+    if path.suffix.lower() == ".safetensors":
+        return read_safetensors(path)
+    if path.suffix.lower() != ".npz":
+        return read_tensors(path)
     try:
-        if kind == ".npz":
-            with np.load(path, allow_pickle=False) as arrays:
-                return {name: torch.from_numpy(arrays[name]) for name in arrays}
-        if kind == ".safetensors":
-            from safetensors import SafetensorError
-            from safetensors.torch import load_file
-
-            try:
-                return load_file(path)
-            except SafetensorError as error:
-                raise ValueError(error) from None
+        return {name: torch.from_numpy(array) for name, array in read_npz(path).items()}
     except FileNotFoundError:
         raise ModelError(f"{path}: no such file") from None
-    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
-        raise ModelError(f"{path}: not a whole {kind} file of numbers ({error})") from None
-    return read_tensors(path)
+    except NPZ_FAULTS as error:
+        raise ModelError(f"{path}: not a whole .npz file of numbers ({brief(error)})") from None
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a .safetensors file.
+
+    Raises:
+        ModelError: The file is missing or damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        with open_file(path) as file:
+            length = file.seek(0, 2)
+            file.seek(0)
+            if int.from_bytes(file.read(8), "little") > min(_HEADER, length - 8):
+                raise ValueError("its header is larger than any")
+        tensors: dict[str, Tensor] = load_file(path)
+    except FileNotFoundError:
+        raise ModelError(f"{path}: no such file") from None
+    except (*CHECKPOINT_FAULTS, SafetensorError) as error:
+        raise ModelError(f"{path}: not a whole .safetensors file ({brief(error)})") from None
+    return tensors
 
 
 def _pick(
@@ -186,7 +209,7 @@ def is_known(content: Mapping[str, Any]) -> bool:
 
     ESRGAN's is left out: its layout is that of many networks, of which `network_of` takes some.
     """
-    return content.get("format") == FORMAT or OFFICIAL_KEY in content or is_cria(_unwrapped(content))
+    return is_ours(content) or OFFICIAL_KEY in content or is_cria(_unwrapped(content))
 
 
 def network_of(
@@ -202,36 +225,92 @@ def network_of(
     Raises:
         ModelError: See `load_network`; or the checkpoint tells another scale.
     """
-    if content.get("format") == FORMAT:
-        spec, state = content["network"], content.get("ema") or content["state"]
+    if is_ours(content):
+        spec, state = content.get("network"), content.get("ema")
+        if not (isinstance(state, Mapping) and state):
+            state = content.get("state")
     else:
         content = _unwrapped(content)
-        state = {k: v for k, v in content.items() if isinstance(v, Tensor)}
+        state = {k: v for k, v in content.items() if isinstance(k, str) and isinstance(v, Tensor)}
         if OFFICIAL_KEY in state:
             what, convert = "CMDSR", convert_official
         elif is_esrgan(state):
             what, convert = "Cria-CL or ESRGAN", convert_esrgan
         else:
+            begin = ", ".join(sorted(key for key in content if isinstance(key, str))[:3]) or "nothing"
             raise ModelError(
                 f"{path}: neither a blindsr checkpoint nor an official one of CMDSR, Cria-CL or ESRGAN "
-                f"(its keys begin with {', '.join(sorted(map(str, content))[:3]) or 'nothing'})"
+                f"(its keys begin with {begin[:200]})"
             )
         try:
             spec, state = convert(state)
             if "cria" in spec and scale is not None:
                 spec["cria"]["scale"] = scale
-        except (KeyError, ValueError, IndexError) as error:
-            raise ModelError(f"{path}: an official {what} checkpoint with parts missing: {error}") from None
+        except (KeyError, ValueError, IndexError, ArithmeticError, RuntimeError) as error:
+            raise ModelError(
+                f"{path}: an official {what} checkpoint with parts missing: {brief(error)}"
+            ) from None
     try:
-        network = build_network(spec)
-        network.load_state_dict(state)
-    except (ConfigError, RuntimeError) as error:
-        raise ModelError(
-            f"{path}: the weights do not fit the network: {' '.join(str(error).split())}"
-        ) from None
+        network, spec = build_for(spec, state), dict(spec or {})
+    except ConfigError as error:
+        raise ModelError(f"{path}: the weights do not fit the network: {brief(error)}") from None
     if scale is not None and network.scale != scale:
         raise ModelError(f"{path}: it is a network for x{network.scale}, not x{scale}")
-    return network.eval(), dict(spec)
+    return network.eval(), spec
+
+
+def build_for(spec: object, state: object) -> CMDSR | Cria:
+    """Build a network from its hyper-parameters, and load its weights.
+
+    It is built once without memory: hyper-parameters from elsewhere can ask for more than there is, and the
+    weights tell whether they mean it.
+
+    Args:
+        spec: See `build_network`; from anywhere.
+        state: The weights, by name; from anywhere.
+
+    Raises:
+        ConfigError: There is no such network, or the weights are another's.
+    """
+    if not isinstance(state, Mapping) or not all(isinstance(one, Tensor) for one in state.values()):
+        raise ConfigError("what should be its weights are none")
+    if not isinstance(spec, Mapping):
+        raise ConfigError("what should be its hyper-parameters are none")
+    _check_spec(spec, len(state))
+    try:
+        with torch.device("meta"):
+            wanted = {name: tuple(tensor.shape) for name, tensor in build_network(spec).state_dict().items()}
+    except _UNFIT as error:
+        raise ConfigError(f"such a network cannot be built ({brief(error)})") from None
+    found = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    if wanted != found:
+        name = next(str(name) for name in [*wanted, *found] if wanted.get(name) != found.get(name))
+        raise ConfigError(f"{name[:100]} is {found.get(name, 'missing')}, to be {wanted.get(name, 'absent')}")
+    network = build_network(spec)
+    try:
+        network.load_state_dict(state)
+    except (RuntimeError, NotImplementedError) as error:
+        raise ConfigError(brief(error)) from None
+    return network
+
+
+def _check_spec(spec: Mapping[Any, Any], tensors: int) -> None:
+    """Refuse hyper-parameters that no network has.
+
+    Raises:
+        ConfigError: A number is beyond all of theirs, or there are more blocks than tensors.
+    """
+    for name, section in spec.items():
+        for key, value in section.items() if isinstance(section, Mapping) else [(name, section)]:
+            most = tensors if str(key).endswith("blocks") else _LARGEST
+            if isinstance(value, (int, float)) and not abs(value) <= most:
+                raise ConfigError(f"{str(key)[:40]}: {shorten(value)} is more than any network has")
+
+
+def is_ours(content: Mapping[str, Any]) -> bool:
+    """Whether a checkpoint that was read is one of ours."""
+    kind = content.get("format")
+    return isinstance(kind, str) and kind == FORMAT
 
 
 def _unwrapped(content: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -252,6 +331,8 @@ def convert_official(state: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[
     blocks = 1 + max(
         (int(m[1]) for k in state if (m := re.match(r"sr_net\.backbone\.(\d+)\.", k))), default=-1
     )
+    if blocks > len(state):
+        raise ValueError(f"a block of number {shorten(blocks - 1)}")
     channels = state[OFFICIAL_KEY].shape[0]
     stages = sorted({k.split(".")[2] for k in state if k.startswith("sr_net.upsampler.")}, key=int)
     scale = math.prod(math.isqrt(state[f"sr_net.upsampler.{i}.weight"].shape[0] // channels) for i in stages)

@@ -51,6 +51,8 @@ def convert_esrgan(state: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[st
         ValueError: A weight of another layout, or of an ESRGAN that is not made for x4.
     """
     blocks = 1 + max(int(m[1]) for key in state if (m := _BLOCKS.fullmatch(key)))
+    if blocks > len(state):
+        raise ValueError("a block of a number beyond all weights")
     renamed = {_renamed(key, blocks): tensor.float() for key, tensor in state.items()}
     first = renamed["trunk.first.weight"]  # (channels, 3, 3, 3)
     if first.shape[1] != 3:

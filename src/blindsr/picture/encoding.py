@@ -23,6 +23,8 @@ from blindsr.tiff import add_exif
 _BIG_TIFF = 3 << 30
 """Bytes of samples from which a TIFF file gets 64-bit places: with 32 bits it must stay below 4 GiB."""
 
+_OF_SYSTEM = ("system error: ", "unix error: ")  # libvips before 8.14 says unix
+
 
 def quantise(pixels: NDArray[np.float32], bit_depth: int) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """[0, 1] -> whole levels of so many bits: clipped, halves rounded up."""
@@ -147,7 +149,8 @@ class PictureWriter:
                 else:
                     _save_bmp(image, self._like.dpi, file)
         except (pyvips.Error, OSError) as error:
-            raise self._failure(error) from error
+            fault = _system_error(error)
+            raise self._failure(fault) from fault
 
     def close(self) -> None:
         """Give the memory, or the file on disk, back."""
@@ -227,12 +230,21 @@ class PictureWriter:
         """What went wrong, as one line."""
         if isinstance(error, OSError):
             return InputError(f"{self.path}: cannot be written ({error.strerror or error})")
-        for number in (ENOSPC, EDQUOT, EFBIG):  # as libvips tells them
-            if os.strerror(number) in str(error):
-                return InputError(f"{self.path}: cannot be written ({os.strerror(number)})")
         return InputError(
             f"{self.path}: a {self.width}x{self.height} picture cannot be written ({reason(error)})"
         )
+
+
+def _system_error(error: Exception) -> Exception:
+    """The error itself; for one that libvips has of the system, and tells in words, the system's own."""
+    lines = str(error).splitlines()
+    told = [line.partition(": ")[2] for line in lines if line.startswith(_OF_SYSTEM)]
+    for number in (ENOSPC, EDQUOT, EFBIG):
+        if os.strerror(number) in told:
+            system = OSError(number, os.strerror(number))
+            system.__cause__ = error
+            return system
+    return error
 
 
 def _save_bmp(image: Any, dpi: tuple[float, float] | None, file: IO[bytes]) -> None:  # noqa: ANN401

@@ -11,10 +11,11 @@ import torch
 
 from blindsr.errors import ConfigError, ModelError
 from blindsr.files import atomic_path
-from blindsr.network.checkpoint import FORMAT, read_tensors
+from blindsr.network.checkpoint import FORMAT, is_ours, read_tensors
 from blindsr.training.config import TrainConfig
 from blindsr.training.ema import WeightAverage
 from blindsr.training.recipe import Recipe
+from blindsr.untrusted import brief, shorten
 
 LATEST = "latest.ckpt"
 """What is written every few seconds, for a run that is killed."""
@@ -146,12 +147,25 @@ def restore_checkpoint(
     """
     path = newest_checkpoint(path)
     content = read_tensors(path)
-    if content.get("format") != FORMAT or "optimisers" not in content:
+    if not is_ours(content) or "optimisers" not in content:
         raise ModelError(f"{path}: not a checkpoint of a training run")
+    try:
+        return _restore(path, content, recipe, optimisers, average)
+    except (KeyError, ValueError, TypeError, AttributeError, RuntimeError, ArithmeticError) as error:
+        raise ModelError(f"{path}: damaged ({brief(error)}); resume from another checkpoint") from None
+
+
+def _restore(
+    path: Path,
+    content: dict[str, Any],
+    recipe: Recipe,
+    optimisers: dict[str, torch.optim.Adam],
+    average: WeightAverage,
+) -> Position:
+    """See `restore_checkpoint`, of what was read; a damaged one raises what comes."""
     if content["network"] != recipe.spec:
-        raise ConfigError(
-            f"{path}: it was trained as {content['network']}, the configuration says {recipe.spec}"
-        )
+        spec = shorten(content["network"], 300)
+        raise ConfigError(f"{path}: it was trained as {spec}, the configuration says {recipe.spec}")
     companions = content.get("companions", {})
     if companions.keys() != recipe.companions.keys() or content["optimisers"].keys() != optimisers.keys():
         raise ConfigError(f"{path}: it was trained with other criteria than the configuration says")
@@ -201,5 +215,7 @@ def _load_moments(optimiser: torch.optim.Adam, saved: dict[str, Any]) -> None:
         for parameter in group["params"]:  # counted where this run's optimiser looks for it
             state = optimiser.state.get(parameter)
             if state:
+                if any(state[name].shape != parameter.shape for name in ("exp_avg", "exp_avg_sq")):
+                    raise ValueError("moments of other weights")
                 device = parameter.device if settings["capturable"] or settings["fused"] else "cpu"
                 state["step"] = torch.as_tensor(state["step"], dtype=torch.float32, device=device)

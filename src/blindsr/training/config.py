@@ -19,6 +19,10 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from blindsr.errors import ConfigError
+from blindsr.files import read_whole
+from blindsr.untrusted import brief, shorten
+
+_DEEPEST = 32  # of sections within sections
 
 
 class Section(BaseModel):
@@ -359,11 +363,11 @@ def load_config(path: Path, overrides: list[str] | None = None) -> TrainConfig:
             does not fit.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = _parse_yaml(read_whole(path).decode("utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    except ValueError as error:
+        raise ConfigError(f"{path}: not YAML that is read here: {brief(error)}") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: a configuration is a mapping of keys to values")
     for override in overrides or []:
@@ -377,10 +381,29 @@ def load_config(path: Path, overrides: list[str] | None = None) -> TrainConfig:
                 raise ConfigError(f"--set {override}: {parent} is a value, not a section")
             section = section[parent]
         try:
-            section[last] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise ConfigError(f"--set {override}: the value is not YAML") from None
+            section[last] = _parse_yaml(value)
+        except ValueError as error:
+            raise ConfigError(f"--set {override[:80]}: the value is not YAML ({brief(error)})") from None
     return parse_config(content, str(path))
+
+
+def _parse_yaml(text: str) -> Any:  # noqa: ANN401  (whatever YAML can hold)
+    """What a YAML document holds. Of aliases a few lines can make more than memory holds, so there are none.
+
+    Raises:
+        ValueError: It is none, is nested too deeply, has aliases, or a number or a date that Python has not.
+    """
+    try:
+        depth = 0
+        for event in yaml.parse(text, yaml.SafeLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if isinstance(event, yaml.AliasEvent):
+                raise ValueError(f"an alias, *{event.anchor}; write the value out")
+            if depth > _DEEPEST:
+                raise ValueError("nested too deeply")
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(brief(error)) from None
 
 
 def parse_config(content: dict[str, Any], where: str) -> TrainConfig:
@@ -390,8 +413,8 @@ def parse_config(content: dict[str, Any], where: str) -> TrainConfig:
         ConfigError: One line with every fault found.
     """
     recipe = content.get("recipe", "cmdsr")
-    if recipe not in CONFIGS:
-        raise ConfigError(f"{where}: recipe: {recipe!r} is not one of {', '.join(CONFIGS)}")
+    if not isinstance(recipe, str) or recipe not in CONFIGS:
+        raise ConfigError(f"{where}: recipe: {shorten(recipe)} is not one of {', '.join(CONFIGS)}")
     try:
         return CONFIGS[recipe].model_validate(content)
     except ValidationError as error:
@@ -405,7 +428,11 @@ def _fault(fault: ErrorDetails, section: type[BaseModel]) -> str:
     if fault["type"] != "extra_forbidden":
         return f"{key}: {fault['msg'].removeprefix('Value error, ').lower()}"
     for part in location[:-1]:
-        section = section.model_fields[part].annotation  # type: ignore[assignment]
+        field = section.model_fields.get(part)
+        inner = None if field is None else field.annotation
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return f"{key}: unknown key; there is no such key"
+        section = inner
     close = get_close_matches(location[-1], list(section.model_fields), n=1)
     hint = f"did you mean {'.'.join([*location[:-1], close[0]])!r}?" if close else "there is no such key"
     return f"{key}: unknown key; {hint}"

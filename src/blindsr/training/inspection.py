@@ -17,7 +17,7 @@ from blindsr.dataset.layouts import training_photos
 from blindsr.dataset.photos import split_holdout
 from blindsr.degradation import REAL, Degradation, DegradationSpace, degrade, gaussian_kernel
 from blindsr.errors import InputError
-from blindsr.files import atomic_path
+from blindsr.files import atomic_path, refuse_overwriting
 from blindsr.inspection import VISIBLE_QUALITY, activate, decode
 from blindsr.model import CARD, add_to_card, load_model
 from blindsr.picture import read
@@ -115,6 +115,8 @@ def fit_inspector(
     model = load_model(folder)
     if not (folder / CARD).is_file() or not model.adaptive:
         raise InputError(f"{folder}: give the folder of a model that adapts")
+    others = [path for role, path in model.files.items() if role != "inspect"]
+    refuse_overwriting([folder / FILE], others, "give that file another name")
     held_out, rest = split_holdout(training_photos(photos), holdout)
     if not held_out or not rest:
         raise InputError(f"{photos}: photos are needed to fit and others to measure; hold out fewer, or some")

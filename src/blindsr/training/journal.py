@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from blindsr.errors import InputError
+from blindsr.files import make_folder
 from blindsr.training.checkpoint import Position
 from blindsr.training.validation import Scores
 
@@ -141,4 +143,9 @@ def _summary_writer(folder: Path) -> SummaryWriter:
 
     # Silence a notice about a feature of TensorBoard that needs another framework.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    return SummaryWriter(str(folder / "tensorboard"))
+    place = folder / "tensorboard"
+    try:
+        make_folder(place, folder)
+    except OSError as error:
+        raise InputError(f"{error.filename or place}: cannot be made ({error.strerror})") from error
+    return SummaryWriter(str(place))

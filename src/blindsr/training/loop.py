@@ -19,9 +19,11 @@ from lightning.fabric.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 
 from blindsr.errors import BlindSRError
+from blindsr.files import refuse_overwriting
 from blindsr.training.allocator import keep_freed_memory
 from blindsr.training.checkpoint import (
     LATEST,
+    WEIGHTS,
     Checkpoints,
     Position,
     newest_checkpoint,
@@ -37,7 +39,7 @@ from blindsr.training.meter import LossMeter
 from blindsr.training.precision import computes_in_bfloat16
 from blindsr.training.recipe import Recipe
 from blindsr.training.schedule import Clock
-from blindsr.training.state import StateKeeper, read_state, write_state
+from blindsr.training.state import StateKeeper, read_state, write_state, written_with
 from blindsr.training.step import TrainingStep
 from blindsr.training.unified import UnifiedRecipe
 
@@ -88,17 +90,20 @@ def train(
 
     Raises:
         ConfigError: The configuration does not fit together, or not with the checkpoint.
-        InputError: No training photos.
+        InputError: No training photos; or a file that the configuration names would be overwritten.
         TrainingError: A loss is not finite; the message names the step's degradations.
     """
     started = time.monotonic()
     out = out or Path("runs") / config.name
+    going_on = resume is not None or (state is not None and state.exists())
+    writes = [out / WEIGHTS, *([] if state is None else written_with(state))]
+    read = _texts_in(config.model_dump(exclude={"init"} if going_on else None))  # which is not read then
+    refuse_overwriting(writes, map(Path, read), "give another -o, or another --state")
     fabric = _launch(config)
     torch.manual_seed(config.seed)
     recipe = RECIPES[config.recipe](config)
     with fabric.rank_zero_first():
         recipe.load_data(fabric.device)
-    going_on = resume is not None or (state is not None and state.exists())
     if config.init is not None and not going_on:
         recipe.initialise(config.init)
     network = _set_up(recipe, config, fabric)
@@ -166,6 +171,17 @@ def train(
     journal.close()
     fabric.barrier()
     return last
+
+
+def _texts_in(settings: Any) -> Iterator[str]:  # noqa: ANN401
+    """All texts and paths of a configuration, whichever of them name files."""
+    if isinstance(settings, dict):
+        settings = list(settings.values())
+    if isinstance(settings, list | tuple):
+        for value in settings:
+            yield from _texts_in(value)
+    elif isinstance(settings, str | Path):
+        yield str(settings)
 
 
 def _launch(config: TrainConfig) -> Fabric:

@@ -13,8 +13,6 @@ import io
 import json
 import math
 import time
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,19 +25,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from blindsr.errors import ConfigError, ModelError
-from blindsr.files import atomic_path
+from blindsr.files import atomic_path, read_whole
+from blindsr.npz import NPZ, NPZ_FAULTS, read_npz
 from blindsr.training.config import TrainConfig
 from blindsr.training.ema import WeightAverage
+from blindsr.untrusted import brief, parse_json
 
 if TYPE_CHECKING:
     from blindsr.training.recipe import Recipe
 
 FORMAT = "blindsr-state-1"
-_FAULTS = (
-    ValueError, LookupError, TypeError, AttributeError, ArithmeticError, OSError, EOFError, RuntimeError,
-    MemoryError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
-"""What files raise that are not what they should be."""
 _BLOCK, _OCTAVES, _LEVELS = 256, 24.0, 254
 """Second moments are told relative to the largest of their block, over so many powers of two, in so many
 steps beside zero: to 3 %, which is 1.6 % of a step. Smaller ones are told as the smallest of the scale."""
@@ -72,6 +67,11 @@ class StateKeeper:
         """The run is over."""
         if not self._final:
             self.keep()
+
+
+def written_with(path: Path) -> list[Path]:
+    """The files that a state is written to: itself, and the JSON beside it."""
+    return [path, path.with_suffix(".json")]
 
 
 def write_state(
@@ -201,11 +201,10 @@ class _Contents:
     moments: dict[str, tuple[Tensor, int]]
 
     @classmethod
-    def of(cls, content: bytes) -> _Contents:
-        """Read it; raises one of `_FAULTS` where it is not whole."""
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            found: dict[str, NDArray[Any]] = {name: arrays[name] for name in arrays.files}
-        header = json.loads(found["header"].tobytes())
+    def of(cls, content: bytes, most: int) -> _Contents:
+        """Read it, at most so many bytes of numbers; raises one of `NPZ_FAULTS` where it is not whole."""
+        found = read_npz(content, most)
+        header = parse_json(found["header"].tobytes())
         shapes = {name: tuple(shape) for name, shape in header["shapes"].items()}
         weights = _cut(torch.from_numpy(_whole(found["weights"], np.float32)), shapes)
         away = torch.from_numpy(_whole(found["average"], np.int16)).view(torch.bfloat16).float()
@@ -228,10 +227,9 @@ def _unpack(path: Path, content: bytes, weights: int) -> _Contents:
         ModelError: It is not whole, or far larger.
     """
     try:
-        _check_size(content, weights)
-        return _Contents.of(content)
-    except _FAULTS as error:
-        raise ModelError(f"{path}: not a whole state ({' '.join(str(error).split())})") from None
+        return _Contents.of(content, 64 * weights + 2**20)
+    except (*NPZ_FAULTS, AttributeError, ArithmeticError) as error:
+        raise ModelError(f"{path}: not a whole state ({brief(error)})") from None
 
 
 def _placeless(value: Any) -> Any:  # noqa: ANN401
@@ -244,23 +242,24 @@ def _placeless(value: Any) -> Any:  # noqa: ANN401
 
 
 def _write_record(path: Path, record: dict[str, Any]) -> None:
-    with atomic_path(path.with_suffix(".json")) as temporary:
+    with atomic_path(written_with(path)[1]) as temporary:
         temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 def _read_files(path: Path) -> tuple[bytes, dict[str, Any]]:
     beside = path.with_suffix(".json")
     try:
-        content, record = path.read_bytes(), json.loads(beside.read_text(encoding="utf-8"))
+        content, record = read_whole(path, NPZ), parse_json(read_whole(beside))
     except OSError as error:
         raise ModelError(f"{error.filename}: cannot be read ({error.strerror})") from None
-    except (ValueError, RecursionError):
+    except ValueError:
         raise ModelError(f"{beside}: not JSON") from None
     known = {"step": int, "patches": int, "runs": list}
     if (
         not isinstance(record, dict)
         or record.get("format") != FORMAT
         or not all(isinstance(record.get(key), kind) for key, kind in known.items())
+        or not all(0 <= record[key] < 1 << 50 for key in ("step", "patches"))
     ):
         raise ModelError(f"{beside}: does not speak of a state")
     digest, before = hashlib.sha256(content).hexdigest(), record.pop("before", {})
@@ -269,13 +268,6 @@ def _read_files(path: Path) -> tuple[bytes, dict[str, Any]]:
     if record.get("sha256") != digest:
         raise ModelError(f"{path}: not what {beside.name} speaks of (another SHA-256); get both again")
     return content, record
-
-
-def _check_size(content: bytes, weights: int) -> None:
-    """Refuse what would unpack to far more than a state of so many weights."""
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        if sum(member.file_size for member in archive.infolist()) > 64 * weights + 2**20:
-            raise ValueError(f"it is far larger than the state of {weights} weights")
 
 
 def _tensors(recipe: Recipe) -> dict[str, Tensor]:

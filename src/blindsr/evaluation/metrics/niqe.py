@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import zipfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +14,9 @@ from blindsr.errors import InputError, ModelError
 from blindsr.evaluation.metrics.convention import planes
 from blindsr.evaluation.metrics.gaussian import gaussian_mean
 from blindsr.files import atomic_path, check_npz
+from blindsr.npz import NPZ_FAULTS, read_npz
 from blindsr.resampling import contributions
+from blindsr.untrusted import brief
 
 BLOCK = 96
 """Pixels on a side of the blocks whose statistics are taken."""
@@ -24,6 +25,7 @@ FEATURES = 36
 
 _RADIUS = 3
 _SIGMA = 7 / 6
+_LARGEST = 1 << 20  # bytes of a file of parameters, which has some thousand numbers
 _FLAT = 1e-9  # a coefficient below this is the rounding error of a flat window
 _SHIFTS = ((0, 1), (1, 0), (1, 1), (1, -1))  # neighbours: right, below, and on both diagonals
 
@@ -144,15 +146,15 @@ def read_niqe(path: Path) -> NIQEParameters:
         ModelError: The file is missing, damaged, or something else.
     """
     try:
-        with np.load(path, allow_pickle=False) as content:
-            mean = np.asarray(content["mu_pris_param"], np.float64).reshape(-1)
-            covariance = np.asarray(content["cov_pris_param"], np.float64)
+        content = read_npz(path, _LARGEST)
+        mean = np.asarray(content["mu_pris_param"], np.float64).reshape(-1)
+        covariance = np.asarray(content["cov_pris_param"], np.float64)
     except FileNotFoundError:
         raise ModelError(f"{path}: no such file") from None
     except KeyError:
         raise ModelError(f"{path}: no parameters of NIQE (mu_pris_param and cov_pris_param)") from None
-    except (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-        raise ModelError(f"{path}: not an .npz file of NIQE's parameters ({error})") from None
+    except NPZ_FAULTS as error:
+        raise ModelError(f"{path}: not an .npz file of NIQE's parameters ({brief(error)})") from None
     if mean.shape != (FEATURES,) or covariance.shape != (FEATURES, FEATURES):
         raise ModelError(
             f"{path}: NIQE has {FEATURES} statistics, this file a mean of {mean.shape} "

@@ -1,0 +1,160 @@
+"""Graphs of strangers, run for the first time in a process of their own: what crashes there harms nobody.
+
+An engine reads graphs in C++, where a damaged or hostile one can end the process, take all memory or never
+come back. So a model that does not come with this package is tried once, under bounds on memory and time;
+what passed is noted in the user's cache folder by the checksums of its files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from blindsr.errors import ModelError
+from blindsr.files import atomic_path, open_file
+from blindsr.folders import user_folder
+from blindsr.model import SHIPPED, Model, load_model
+from blindsr.untrusted import brief
+
+__all__ = ["ensure_tried", "try_model"]
+
+log = logging.getLogger(__name__)
+
+SECONDS = 120
+"""Most time for one model; those that are shipped take two."""
+
+MEMORY = 4 << 30
+"""Most address space beside what the model's own files take, bytes."""
+
+SWITCH = "BLINDSR_TRY_GRAPHS"
+"""Environment variable; "0" leaves the trial out, for whoever has made the models himself."""
+
+_FAULT = 3  # exit status: said on stdout
+_SIDE = 16  # LR pixels, in multiples of the model's
+_ELSEWHERE = b"\n\x08location"  # the key by which an ONNX file names another one that has its weights
+
+
+def ensure_tried(model: Model) -> None:
+    """Try a model, unless it is shipped, or these very files have passed before.
+
+    Raises:
+        ModelError: As `try_model`.
+    """
+    if model.card is None or SHIPPED in model.card.parents or os.environ.get(SWITCH) == "0":
+        return
+    known = [version("openvino"), model.scale, model.multiple, sorted(model.digests.items())]
+    mark = hashlib.sha256(json.dumps(known).encode()).hexdigest()
+    base = user_folder("cache")
+    note = None if base is None else base / "tried" / mark
+    if note is not None and note.is_file():
+        return
+    try_model(model)
+    if note is not None:
+        with suppress(OSError):  # a read-only home: it is tried anew each time
+            note.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_path(note) as temporary:
+                temporary.write_text(model.name, encoding="utf-8")
+
+
+def try_model(model: Model) -> None:
+    """Compile a model's graphs and run them once, in a process of their own.
+
+    Args:
+        model: The model; its files are those that its card means.
+
+    Raises:
+        ModelError: A graph crashes the engine, or takes too much memory or time; or is none.
+    """
+    graphs = [path for role, path in model.files.items() if role in ("base", "condition", "int8")]
+    for path in graphs:
+        with open_file(path) as file:
+            if _ELSEWHERE in file.read():
+                raise ModelError(
+                    f"{path}: keeps weights in another file, which is not read; put them into it"
+                )
+    if model.card is None or not sys.executable:  # as where Python is part of another program
+        log.debug("model %s: not tried, there is no Python to start", model.name)
+        return
+    taken = sum(path.stat().st_size for path in model.files.values())
+    command = [sys.executable, "-m", __name__, str(model.card.absolute()), str(MEMORY + 8 * taken)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    try:
+        done = subprocess.run(
+            command,
+            env=environment,
+            capture_output=True,
+            timeout=SECONDS,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+    except subprocess.TimeoutExpired:
+        raise ModelError(f"model {model.name}: its graphs do not come to an end; they are not run") from None
+    except OSError as error:
+        log.debug("model %s: not tried (%s)", model.name, error)
+        return
+    if done.returncode == _FAULT:
+        raise ModelError(done.stdout.decode(errors="replace").strip())
+    if done.returncode:
+        end = _end_of(done.returncode)
+        raise ModelError(
+            f"model {model.name}: its graphs end the process that runs them ({end}), so they are damaged, or"
+            " made to do so; they are not run"
+        )
+
+
+def _end_of(status: int) -> str:
+    """How a process ended."""
+    with suppress(ValueError):
+        return signal.Signals(-status).name
+    return f"exit status {status}"
+
+
+def _run(card: Path, memory: int) -> None:
+    """The process's own part: every graph of a model, once."""
+    if sys.platform != "win32":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    from blindsr.engine.openvino import OpenVINOEngine
+
+    model = load_model(card)
+    side = _SIDE * model.multiple
+    lr = np.full((1, 3, side, side), 0.5, np.float32)
+    modulation = np.ones((1, model.modulation_size), np.float32) if model.adaptive else None
+    for precision in ("fp32", "int8") if "int8" in model.files else ("fp32",):
+        engine = OpenVINOEngine(model, threads=1, precision=precision)
+        engine.upscale(lr, modulation, model.texture)
+        if precision == "fp32" and model.support is not None:
+            support = model.support
+            count = support.count if support.fixed_count else 1
+            engine.condition(np.full((count, 3, support.patch, support.patch), 0.5, np.float32))
+
+
+def _main() -> int:
+    card, memory = sys.argv[1:]
+    try:
+        _run(Path(card), int(memory))
+    except (ModelError, RuntimeError, ValueError, MemoryError) as error:
+        said = (
+            str(error) if isinstance(error, ModelError) else f"{card}: its graphs do not run ({brief(error)})"
+        )
+        sys.stdout.write(said)
+        return _FAULT
+    return 0
+
+
+if __name__ == "__main__":
+    status = _main()
+    sys.stdout.flush()
+    os._exit(status)  # at once: what was compiled may not be fit to be taken down
