@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from blindsr.engine import openvino
 from blindsr.engine.openvino import OpenVINOEngine, compile_graph
 from blindsr.model import load_model
+from blindsr.picture.samples import Samples
 from blindsr.sizing import OutputSize
 from blindsr.upscaler import Upscaler
 
@@ -117,6 +118,26 @@ def test_one_torch_engine(make_model: MakeModel) -> None:
         image, modulation = lr(40 + number, 50, number), engine.condition(support)[1]
         works.append(lambda i=image, m=modulation: engine.upscale(i, m))  # type: ignore[misc]
     assert differing(works) == []
+
+
+def test_samples_on_disk() -> None:
+    """Every thread puts parts of its own and reads parts of all."""
+    levels = np.random.default_rng(4).integers(0, 250, (160, 90, 3)).astype(np.uint8)
+    samples = Samples(160, 90, 3, np.dtype("u1"), 0)
+    with ThreadPoolExecutor(THREADS) as pool:
+
+        def put(top: int) -> None:
+            samples.put(top, 0, levels[top : top + 2, :50])
+            samples.put(top, 50, levels[top : top + 2, 50:])
+
+        list(pool.map(put, range(0, 160, 2)))
+
+        def right(top: int) -> bool:
+            window = slice(top, top + 30), slice(top % 40, top % 40 + 45)
+            return bool(np.array_equal(samples.window(*window), levels[window]))
+
+        assert all(pool.map(right, range(130)))
+    samples.close()
 
 
 def test_results_of_a_graph_are_the_callers_own(make_model: MakeModel) -> None:

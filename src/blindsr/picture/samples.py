@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Lock
 from typing import IO, Any
 
 import numpy as np
@@ -79,6 +80,8 @@ class Coverage:
 class Samples:
     """A picture's samples, (H, W, C), upright, in the type that its file has.
 
+    Threads may put and read at once, wherever the samples lie.
+
     Args:
         height: Rows as stored, before they are turned.
         width: Columns as stored.
@@ -110,6 +113,7 @@ class Samples:
         self._file: IO[bytes] | None = None
         self._row = width * bands * dtype.itemsize
         self._coverage = Coverage(height, width)
+        self._at_place = Lock()  # between going to a place of the file and what is done there
         if most is None or height * self._row <= most:
             self._levels = np.empty((height, width, bands), dtype)
         else:
@@ -162,14 +166,15 @@ class Samples:
         assert self._file is not None
         levels = np.ascontiguousarray(levels, self.dtype)
         place = self._start + top * self._row + left * self.bands * self.dtype.itemsize
-        if width == self._stored[1]:
-            self._file.seek(place)
-            self._file.write(levels.data)
-            return
-        for row in levels:
-            self._file.seek(place)
-            self._file.write(row.data)
-            place += self._row
+        with self._at_place:
+            if width == self._stored[1]:
+                self._file.seek(place)
+                self._file.write(levels.data)
+                return
+            for row in levels:
+                self._file.seek(place)
+                self._file.write(row.data)
+                place += self._row
 
     def window(self, rows: slice, columns: slice) -> NDArray[Any]:
         """A part of the upright picture, (h, w, C); not to be written to.
@@ -218,10 +223,11 @@ class Samples:
         height, width = rows.stop - rows.start, columns.stop - columns.start
         levels = np.empty((height, width, self.bands), self.dtype)
         step = self.bands * self.dtype.itemsize
-        for row, line in enumerate(levels, rows.start):
-            self._file.seek(self._start + row * self._row + columns.start * step)
-            if self._file.readinto(line.data) != line.nbytes:  # type: ignore[attr-defined]
-                raise OSError(5, "a temporary file is shorter than it was written")
+        with self._at_place:
+            for row, line in enumerate(levels, rows.start):
+                self._file.seek(self._start + row * self._row + columns.start * step)
+                if self._file.readinto(line.data) != line.nbytes:  # type: ignore[attr-defined]
+                    raise OSError(5, "a temporary file is shorter than it was written")
         return levels
 
 
