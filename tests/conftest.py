@@ -144,6 +144,20 @@ def write_model(
     return folder
 
 
+def with_int8(folder: Path) -> Path:
+    """Give a model a second base graph that passes for one in 8 bit: the first, as OpenVINO writes it."""
+    from blindsr.engine.openvino import import_openvino, shared_core
+
+    graph = shared_core().read_model(folder / "base.onnx")
+    import_openvino().save_model(graph, folder / "int8.xml", compress_to_fp16=False)
+    card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    for role, name in (("int8", "int8.xml"), ("int8_weights", "int8.bin")):
+        digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        card["files"][role] = {"path": name, "sha256": digest}
+    (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")
+    return folder
+
+
 def add_inspector(folder: Path) -> Path:
     """Give a model what tells its conditions: their first four numbers as they are. Returns the folder."""
     card = json.loads((folder / "card.json").read_text(encoding="utf-8"))

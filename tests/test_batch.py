@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,12 @@ from blindsr import files
 from blindsr.batch import Task, plan_batch, run_batch
 from blindsr.errors import InputError
 from blindsr.journal import JOURNAL, Journal
+from blindsr.memory import SMALLEST, Memory
+from blindsr.model import load_model
 from blindsr.sizing import OutputSize
 from blindsr.upscaler import Upscaler
 
-from .conftest import MakeModel, made_photo
+from .conftest import MakeModel, made_photo, with_int8
 
 UNDECODABLE = os.fsdecode(b"\xff\xfe.png")
 
@@ -282,7 +285,7 @@ def test_other_settings_do_all_again(photos: Path, make_model: MakeModel, tmp_pa
         (upscaler, {"quality": 80}),
         (upscaler, {"size": OutputSize(scale=2)}),
         (upscaler, {"adaptation": adaptation}),
-        (Upscaler(make_model(), tile=8), {}),
+        (Upscaler(make_model(), tile=8), {"size": OutputSize(scale=2)}),
         (Upscaler(make_model(seed=1)), {}),
         *((Upscaler(make_model(texture=1.0), texture=texture), {}) for texture in (None, 0.5)),
     ]
@@ -303,6 +306,39 @@ def test_results_made_with_another_margin_are_made_again(
     monkeypatch.undo()
     assert statuses(photos, out, upscaler).count("done") == 4
     assert contents(out) != before
+
+
+def test_another_precision_does_all_again(
+    photos: Path, make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where only the CPU has changed: what an int8 run has finished is no result of fp32."""
+    out, folder = tmp_path / "out", with_int8(make_model())
+    (photos / "bad.png").write_bytes(b"")
+    for faster, precision, expected in (
+        (True, "int8", "done"),
+        (True, "auto", "skipped"),
+        (True, "fp32", "done"),
+        (False, "auto", "skipped"),
+        (True, "auto", "done"),
+    ):
+        monkeypatch.setattr("blindsr.engine.int8_is_faster", lambda faster=faster: faster)
+        found = statuses(photos, out, Upscaler(folder, "cpu", precision=precision)).split()
+        assert found.count(expected) == 4, (faster, precision)
+
+
+def test_what_changes_no_byte_does_nothing_again(photos: Path, make_model: MakeModel, tmp_path: Path) -> None:
+    out, folder = tmp_path / "out", make_model()
+    (photos / "bad.png").write_bytes(b"")
+    statuses(photos, out, Upscaler(folder, "cpu", threads=1))
+    before = {path: path.read_bytes() for path in out.rglob("*.png")}
+    for options in ({"tile": 8}, {"threads": 2}, {"memory": Memory(SMALLEST)}, {"max_pixels": 10_000}):
+        other = Upscaler(folder, "cpu", **options)
+        assert statuses(photos, out, other).count("skipped") == 4
+        statuses(photos, out, other, existing="overwrite")
+        assert {path: path.read_bytes() for path in out.rglob("*.png")} == before
+    model = replace(load_model(folder), name="renamed")
+    assert statuses(photos, out, Upscaler(model, "cpu")).count("skipped") == 4
+    assert statuses(photos, out, Upscaler(folder, "cpu"), size=OutputSize(scale=4)).count("skipped") == 4
 
 
 def test_a_second_batch_at_the_same_place(photos: Path, make_model: MakeModel, tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_a_model_gets_a_second_graph(
     assert (Upscaler(folder).upscale(photo) == exact).all()
     assert quantise(run, folder, photos, "--drop", "0.3")[0] == 0
     for there, expected in ((True, rough), (False, exact)):
-        monkeypatch.setattr(engine, "has_int8_instructions", lambda there=there: there)
+        monkeypatch.setattr(engine, "int8_is_faster", lambda there=there: there)
         np.testing.assert_array_equal(Upscaler(folder).upscale(photo), expected)
 
 

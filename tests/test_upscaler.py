@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -364,6 +366,59 @@ def test_bad_options(
 ) -> None:
     with pytest.raises(error, match=fault):
         Upscaler(**{"model": make_model(), **options})
+
+
+class TestIdentity:
+    """What makes other bytes has another one, and nothing else."""
+
+    @pytest.fixture
+    def folder(self, make_model: MakeModel) -> Path:
+        return make_model(texture=1.0)
+
+    def test_it_is_json(self, folder: Path) -> None:
+        upscaler = Upscaler(folder, device="cpu")
+        identity = upscaler.identity(upscaler.adapt([made_photo(20, 20)]), OutputSize(fit=(30, 40)), 80)
+        assert json.loads(json.dumps(identity)).keys() == identity.keys()
+
+    def test_what_counts(self, folder: Path, make_model: MakeModel) -> None:
+        upscaler = Upscaler(folder, device="cpu")
+        adaptations = [upscaler.adapt([made_photo(20, 20, seed)]) for seed in range(2)]
+        small = Upscaler(folder, device="cpu", tile=8)
+        identities = [
+            upscaler.identity(),
+            Upscaler(folder, device="cpu", texture=0.5).identity(),
+            Upscaler(make_model("other", texture=1.0, seed=1), device="cpu").identity(),
+            *(upscaler.identity(adaptation) for adaptation in adaptations),
+            *(upscaler.identity(quality=quality) for quality in (80, 90)),
+            *(upscaler.identity(size=OutputSize(scale=scale)) for scale in (2.5, 2.50000001)),
+            upscaler.identity(size=OutputSize(width=70)),
+            upscaler.identity(size=OutputSize(height=70)),
+            small.identity(size=OutputSize(height=70)),
+        ]
+        assert len({json.dumps(identity, sort_keys=True) for identity in identities}) == len(identities)
+
+    def test_versions_count(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        upscaler = Upscaler(folder, device="cpu")
+        before = upscaler.identity()
+        for place, value in (
+            ("blindsr.__version__", "0"),
+            ("blindsr.upscaler.package_version", lambda package: "0"),
+            ("pyvips.version", lambda part: 0),
+        ):
+            monkeypatch.setattr(place, value)
+            assert upscaler.identity() != before
+            monkeypatch.undo()
+        assert upscaler.identity() == before
+
+    def test_what_does_not_count(self, folder: Path) -> None:
+        upscaler = Upscaler(folder, device="cpu")
+        renamed = replace(upscaler.model, name="renamed", description="", provenance={}, tile_memory=1)
+        for other in (
+            Upscaler(folder, device="cpu", threads=1, tile=8, memory=Memory(SMALLEST), max_pixels=10),
+            Upscaler(renamed, device="cpu", texture=1.0),
+        ):
+            assert other.identity() == upscaler.identity()
+        assert upscaler.identity(size=OutputSize(scale=4)) == upscaler.identity()
 
 
 def test_public_face(make_model: MakeModel, photo: NDArray[np.uint8]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import hashlib
 import logging
 import os
 import threading
@@ -11,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from blindsr.errors import InputError
 from blindsr.files import identity, is_folder, link_below, list_folder, remove_leftovers, walk_files
@@ -181,7 +180,7 @@ def run_batch(
             remove_leftovers(folder)
     journal = None
     if len(plan.tasks) > 1 and plan.root is not None:
-        settings = _settings(upscaler, adaptation, size, quality)
+        settings = upscaler.identity(adaptation, size, quality)
         try:
             journal = Journal(plan.root, settings, fresh=existing == "overwrite")
         except OSError as error:
@@ -344,42 +343,6 @@ def _common_folder(folders: Sequence[Path]) -> Path | None:
 def _real(path: Path) -> Path:
     """The path without links; of links that go round in a circle, the path as it is."""
     return Path(os.path.realpath(path))
-
-
-def _settings(
-    upscaler: Upscaler, adaptation: Adaptation | None, size: OutputSize | None, quality: int | None
-) -> dict[str, Any]:
-    """Everything that a result's bytes depend on, besides the photo and the format, which its name tells.
-
-    The number of threads is not among it: OpenVINO gives the same bytes with any.
-    """
-    from importlib.metadata import version
-
-    import pyvips
-
-    from blindsr import __version__
-    from blindsr.rim import MARGIN
-
-    engine = type(upscaler.engine)  # its module is named after the library that it runs on
-    return {
-        "blindsr": __version__,
-        "engine": [engine.__name__, version(engine.__module__.rpartition(".")[2])],
-        "libvips": [pyvips.version(part) for part in range(3)],
-        "model": {
-            "name": upscaler.model.name,
-            **{role: _sha256(path.read_bytes()) for role, path in upscaler.model.files.items()},
-        },
-        "tile": [upscaler.tile, upscaler.most_pixels],
-        "margin": MARGIN,
-        "texture": upscaler.texture,
-        "adaptation": None if adaptation is None else _sha256(adaptation.modulation.tobytes()),
-        "size": None if size is None else size.label,
-        "quality": quality,
-    }
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,10 @@ def contributions(
     positions = first[:, None] + np.arange(math.ceil(support) + 2)
     weights = kernel(stretch * (centre[:, None] - positions))
     weights /= weights.sum(axis=1, keepdims=True)
-    return positions.clip(0, length - 1), weights
+    positions = positions.clip(0, length - 1)
+    for shared in (positions, weights):  # by all that ask for the same, in any thread
+        shared.flags.writeable = False
+    return positions, weights
 
 
 class Axis:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from blindsr.picture import Picture
 from blindsr.picture.colours import Colours
+from blindsr.picture.samples import Coverage
 from blindsr.resampling import Axis
 from blindsr.tiling import Box
 
@@ -33,16 +34,31 @@ class Canvas:
         self.height, self.width = height, width
         self.pixels = np.empty((height, width, 1 if like.gray else 3), np.float32)
         self.alpha = np.empty((height, width), np.float32) if like.has_alpha else None
+        self._coverage = Coverage(height, width)
 
     def place(
         self, top: int, left: int, pixels: NDArray[np.float32], alpha: NDArray[np.float32] | None
     ) -> None:
-        """Take a box."""
+        """Take a box; a ValueError tells of one that has other channels or leaves the result."""
+        if pixels.ndim != 3 or pixels.shape[2] != self.pixels.shape[2]:
+            raise ValueError(f"pixels of shape {pixels.shape} for a result of {self.pixels.shape}")
+        self._coverage.add(top, left, *pixels.shape[:2])
         box = slice(top, top + pixels.shape[0]), slice(left, left + pixels.shape[1])
         np.clip(pixels, 0, 1, out=self.pixels[box])
         if self.alpha is not None:
             assert alpha is not None
             self.alpha[box] = alpha
+
+    def finished(self) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """Pixels (H, W, C) and alpha (H, W), if there is one, once all has been placed.
+
+        Raises:
+            ValueError: Something has not.
+        """
+        gap = self._coverage.gap()
+        if gap is not None:
+            raise ValueError(f"nothing was ever placed at row {gap[0]}, column {gap[1]} of the result")
+        return self.pixels, self.alpha
 
 
 class Place:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from threading import Lock
 from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from blindsr.engine import choose_engine
+from blindsr.engine.identity import package_version
 from blindsr.errors import InputError
 from blindsr.files import is_folder, refuse_overwriting
 from blindsr.memory import Memory
@@ -78,6 +81,9 @@ class Upscaler:
     The network sees every picture extended by its own reflection, for beyond what it is given it sees zeros,
     a black frame; what is made of the extension is cut off.
 
+    Threads may share one: each result is, to the last bit, what a thread alone would get. They share its
+    engine and its memory bound, which holds for one picture at a time.
+
     Args:
         model: Name of an available model, path of a model's folder, or a `Model`.
         device: "auto", "cpu", "cuda" or "mps"; see `choose_engine`.
@@ -119,6 +125,7 @@ class Upscaler:
         # What works on groups of pixels takes so much less for each pixel, and has so much wider a halo.
         self._most_pixels = AUTO_PIXELS * self.model.multiple**2
         self._found_short = False
+        self._shrinking = Lock()
         self.engine = choose_engine(self.model, device, threads, precision)
 
     def adapt(self, images: Sequence[str | Path | NDArray[Any] | Picture]) -> Adaptation:
@@ -190,9 +197,10 @@ class Upscaler:
         height, width = self._output_size(picture, image, size)
         canvas = Canvas(picture, height, width)
         self._restore(picture, canvas, support, on_tile, None)
+        pixels, alpha = canvas.finished()
         if isinstance(image, np.ndarray):
-            return as_array(canvas.pixels, canvas.alpha, image)
-        return replace(picture, pixels=canvas.pixels, alpha=canvas.alpha)
+            return as_array(pixels, alpha, image)
+        return replace(picture, pixels=pixels, alpha=alpha)
 
     def support_of(self, photo: Photo) -> NDArray[np.float32] | None:
         """The support set that `restore` would read from a photo; None if the model does not adapt.
@@ -268,6 +276,32 @@ class Upscaler:
             with self.restore(photo, target, support, on_tile, size, quality) as writer:
                 writer.save()
 
+    def identity(
+        self, support: Adaptation | None = None, size: OutputSize | None = None, quality: int | None = None
+    ) -> dict[str, Any]:
+        """Everything that a result's bytes depend on besides the photo, as values for JSON.
+
+        Tiles are exact, so neither `tile` nor `memory` is in it, but for a result of another size than the
+        model's: there the order in which the tiles' shares are summed moves the last bit. The format is not
+        in it either, which a result's name tells; nor are `threads` and `max_pixels`.
+
+        Args:
+            support: As in `upscale`; None for a model adapted to the photo itself.
+            size: As in `upscale`.
+            quality: As in `restore`.
+
+        Example:
+            >>> Upscaler("cria-x4-compact").identity()["texture"]
+            0.85
+        """
+        native = size is not None and size.scale == self.model.scale
+        return {
+            **result_identity(self.engine.identity, self.texture),
+            "adaptation": None if support is None else _digest(support.modulation),
+            "size": None if size is None or native else [asdict(size), self.tile, self.most_pixels],
+            "quality": quality,
+        }
+
     @property
     def most_pixels(self) -> int:
         """LR pixels that one tile's window may hold, halo and margin included."""
@@ -326,16 +360,18 @@ class Upscaler:
                 return
             except MemoryError as error:
                 largest = max(tile.window.area for tile in tiles)
-                self._most_pixels = largest // 2
+                with self._shrinking:  # another thread may have found less to be too much
+                    self._most_pixels = min(self._most_pixels, largest // 2)
                 smaller = self._plan(picture, sink.height, sink.width, memory)
                 # A wide halo may leave no room for smaller ones.
                 if largest <= _LEAST_PIXELS or max(tile.window.area for tile in smaller) >= largest:
                     raise InputError(
                         "not enough memory even for small tiles; close other programs, or use --device cpu"
                     ) from error
-                if not self._found_short:
+                with self._shrinking:
+                    said, self._found_short = self._found_short, True
+                if not said:
                     log.warning("not enough memory for tiles of this size: going on with smaller ones")
-                self._found_short = True
 
     def _plan(self, picture: Picture | Photo, height: int, width: int, memory: Memory | None) -> list[Tile]:
         """Tiles that the memory has room for, beside the rows of a resized result that are in hand."""
@@ -427,6 +463,32 @@ def upscale(
         model, device=device, tile=tile, threads=threads, texture=texture, precision=precision
     )
     return upscaler.upscale(image, size=size)
+
+
+def result_identity(engine: Mapping[str, Any], texture: float | None) -> dict[str, Any]:
+    """What the bytes of every result of an upscaler depend on.
+
+    Args:
+        engine: `Engine.identity`.
+        texture: As the engine is asked for it.
+    """
+    import pyvips
+
+    from blindsr import __version__
+    from blindsr.rim import MARGIN
+
+    libraries = {library: package_version(library) for library in ("numpy", "pillow", "pillow-heif")}
+    return {
+        "blindsr": __version__,
+        "engine": dict(engine),
+        "libraries": {**libraries, "libvips": [pyvips.version(part) for part in range(3)]},
+        "margin": MARGIN,
+        "texture": texture,
+    }
+
+
+def _digest(vector: NDArray[np.float32]) -> str:
+    return hashlib.sha256(vector.tobytes()).hexdigest()
 
 
 def _texture(model: Model, texture: float | None) -> float | None:

@@ -54,6 +54,8 @@ def with_weights(folder: Path, network: dict[str, Any], weights: bytes | None = 
     }
     built = build_network(network)
     card.update(network=network, pixel_range=built.pixel_range, scale=built.scale)
+    if card["adaptive"]:
+        card.update(modulation_size=sum(built.basenet.modulated), condition_size=built.condition_net.size)
     (folder / "card.json").write_text(json.dumps(card))
     return folder
 

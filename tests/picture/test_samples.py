@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from blindsr.picture.samples import Samples
+from blindsr.picture.samples import Coverage, Samples
 
 
 def upright(stored: NDArray[Any], orientation: int) -> NDArray[Any]:
@@ -80,3 +80,50 @@ def test_nothing_is_left_on_disk(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(OSError, match="No such file"):
         Samples(40, 40, 3, np.dtype("u1"), 100, tmp_path / "absent")
+
+
+class TestCoverage:
+    """What was never stored is noticed, wherever it lies."""
+
+    @settings(max_examples=150, deadline=None)
+    @given(
+        boxes=st.lists(st.tuples(*[st.integers(0, 6)] * 2, *[st.integers(0, 4)] * 2), max_size=12),
+        whole=st.booleans(),
+    )
+    def test_the_first_gap(self, boxes: list[tuple[int, int, int, int]], whole: bool) -> None:
+        """Against a mask of every pixel; boxes may overlap and be empty."""
+        coverage, mask = Coverage(6, 6), np.zeros((6, 6), bool)
+        for top, left, height, width in [*boxes, *([(0, 0, 6, 6)] if whole else [])]:
+            height, width = min(height, 6 - top), min(width, 6 - left)
+            coverage.add(top, left, height, width)
+            mask[top : top + height, left : left + width] = True
+        gaps = np.argwhere(~mask)
+        assert coverage.gap() == (tuple(gaps[0]) if len(gaps) else None)
+        assert coverage.gap() == (tuple(gaps[0]) if len(gaps) else None), "asking changes nothing"
+
+    @pytest.mark.parametrize("box", [(-1, 0, 2, 2), (0, -1, 2, 2), (5, 0, 2, 2), (0, 5, 2, 2)])
+    def test_a_box_beyond_the_picture(self, box: tuple[int, int, int, int]) -> None:
+        with pytest.raises(ValueError, match="leaves a picture of 6x6"):
+            Coverage(6, 6).add(*box)
+
+    @pytest.mark.parametrize("most", [None, 0])
+    def test_samples_that_were_never_put(self, most: int | None, tmp_path: Path) -> None:
+        samples = Samples(10, 12, 3, np.dtype("u1"), most, tmp_path)
+        samples.put(0, 0, np.ones((4, 12, 3), np.uint8))
+        samples.put(4, 0, np.ones((6, 7, 3), np.uint8))
+        for read in (
+            lambda: samples.window(slice(0, 2), slice(0, 2)),
+            lambda: next(samples.chunks()),
+            lambda: samples.as_tiff,
+        ):
+            with pytest.raises(ValueError, match="no sample was ever stored at row 4, column 7"):
+                read()
+        samples.put(4, 6, np.ones((6, 6, 3), np.uint8))
+        assert (samples.window(slice(0, 10), slice(0, 12)) == 1).all()
+        samples.close()
+
+    @pytest.mark.parametrize("shape", [(4, 4), (4, 4, 1), (4, 4, 4)])
+    def test_a_block_of_other_channels(self, shape: tuple[int, ...]) -> None:
+        samples = Samples(4, 4, 3, np.dtype("u1"))
+        with pytest.raises(ValueError, match=r"where \(h, w, 3\) is stored"):
+            samples.put(0, 0, np.ones(shape, np.uint8))

@@ -116,7 +116,7 @@ def upscale(
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to run.")] = "auto",
     precision: Annotated[
         str,
-        typer.Option(metavar="auto|fp32|int8", help="8 bit where the CPU is made for it, or as you say."),
+        typer.Option(metavar="auto|fp32|int8", help="8 bit on CPUs where that is faster, or as you say."),
     ] = "auto",
     recursive: Annotated[
         bool, typer.Option("--recursive/--no-recursive", "-r", help="Walk the folders below as well.")

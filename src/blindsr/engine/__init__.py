@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from ctypes import CDLL
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from blindsr.engine.instructions import has_int8_instructions
+from blindsr.engine.identity import openvino_identity, torch_identity
+from blindsr.engine.instructions import int8_is_faster
 from blindsr.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -16,14 +18,28 @@ if TYPE_CHECKING:
 
     from blindsr.model import Model
 
-__all__ = ["DEVICES", "PRECISIONS", "Engine", "choose_engine"]
+__all__ = ["DEVICES", "PRECISIONS", "Engine", "choose_engine", "identity_of_choice"]
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "int8")
 
 
 class Engine(Protocol):
-    """Runs the graphs of one model. Pixels are float32 RGB in [0, 1], whatever range the graphs want."""
+    """Runs the graphs of one model. Pixels are float32 RGB in [0, 1], whatever range the graphs want.
+
+    Threads may share an engine: what a call gives is what it would give alone, to the last bit, and is the
+    caller's own.
+    """
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """Everything that the bytes of a result depend on besides the arguments, as values for JSON.
+
+        The library and its version, the device and its kind of instructions, the precision, the digests of
+        the files that are run, and what the card says of them. Neither the model's name nor the number of
+        threads is in it: the bytes do not depend on them.
+        """
+        ...
 
     def condition(self, support: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Read a task's degradation.
@@ -33,6 +49,9 @@ class Engine(Protocol):
 
         Returns:
             The condition, (1, C), and the modulation it stands for, (1, M).
+
+        Raises:
+            ModelError: The network cannot run on it, or makes what the card does not promise.
         """
         ...
 
@@ -49,11 +68,13 @@ class Engine(Protocol):
                 the only choice for a model without such a view.
 
         Returns:
-            SR image, (1, 3, scale * H, scale * W); not clipped.
+            SR image, (1, 3, scale * H, scale * W); finite, not clipped.
 
         Raises:
+            ModelError: The model takes no such sides or inputs, its network cannot run on them, or makes
+                what the card does not promise: another size, other channels, values that are infinite or no
+                numbers.
             MemoryError: There is not enough memory for an image of this size.
-            ModelError: The model takes no such sides, or its other inputs are not those given.
         """
         ...
 
@@ -68,7 +89,8 @@ def choose_engine(
         device: "auto" takes CUDA where PyTorch is installed and sees such a device, and the CPU otherwise.
         threads: CPU threads; None leaves the choice to the engine.
         precision: What the network's convolutions compute in, one of `PRECISIONS`. "auto" takes int8 on a CPU
-            that has instructions for it, if the model comes in 8 bit, and fp32 otherwise.
+            where that is faster (`instructions.int8_is_faster`), if the model comes in 8 bit, and fp32
+            otherwise.
 
     Raises:
         InputError: Unknown or absent device, or a precision that it or the model has not.
@@ -76,6 +98,37 @@ def choose_engine(
         ModelError: The model's files do not fit the engine, or end the process that runs them: those that
             are not shipped are tried once, see `blindsr.engine.trial`.
     """
+    device, precision = _resolve(model, device, precision)
+    if device == "cpu":
+        from blindsr.engine.openvino import OpenVINOEngine
+        from blindsr.engine.trial import ensure_tried
+
+        ensure_tried(model)
+        return OpenVINOEngine(model, threads, precision=precision)
+    if not _torch_installed():
+        raise MissingExtraError(f"device {device}", "torch", "torch")
+    from blindsr.engine.torch import TorchEngine
+
+    return TorchEngine(model, device, threads=threads)
+
+
+def identity_of_choice(model: Model, device: str = "auto", precision: str = "auto") -> dict[str, Any]:
+    """`Engine.identity` of the engine that `choose_engine` would start, without starting it.
+
+    Args:
+        model: As in `choose_engine`, like the others.
+        device: As there.
+        precision: As there.
+
+    Raises:
+        InputError: As there.
+    """
+    device, precision = _resolve(model, device, precision)
+    return openvino_identity(model, precision) if device == "cpu" else torch_identity(model, device)
+
+
+def _resolve(model: Model, device: str, precision: str) -> tuple[str, str]:
+    """Device and precision with "auto" decided."""
     if device not in DEVICES:
         raise InputError(f"device {device!r} is not one of {', '.join(DEVICES)}")
     if precision not in PRECISIONS:
@@ -85,23 +138,15 @@ def choose_engine(
     # PyTorch runs from the model's weights, so without them only OpenVINO can serve it.
     if device == "auto":
         device = "cuda" if "weights" in model.files and _cuda_available() else "cpu"
-    if device == "cpu":
-        from blindsr.engine.openvino import OpenVINOEngine
-        from blindsr.engine.trial import ensure_tried
-
-        ensure_tried(model)
-        if precision == "auto":
-            precision = "int8" if "int8" in model.files and has_int8_instructions() else "fp32"
-        return OpenVINOEngine(model, threads, precision=precision)
-    if precision == "int8":
-        raise InputError(
-            f"int8 runs on the CPU, not on {device}; leave --precision out, or take --device cpu"
-        )
-    if not _torch_installed():
-        raise MissingExtraError(f"device {device}", "torch", "torch")
-    from blindsr.engine.torch import TorchEngine
-
-    return TorchEngine(model, device, threads=threads)
+    if device != "cpu":
+        if precision == "int8":
+            raise InputError(
+                f"int8 runs on the CPU, not on {device}; leave --precision out, or take --device cpu"
+            )
+        return device, "fp32"
+    if precision == "auto":
+        precision = "int8" if "int8" in model.files and int8_is_faster() else "fp32"
+    return device, precision
 
 
 def _torch_installed() -> bool:

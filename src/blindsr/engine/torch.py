@@ -7,7 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from blindsr.engine.inputs import fill_inputs
+from blindsr.engine.identity import torch_identity
+from blindsr.engine.inputs import check_condition, check_result, fill_inputs
 from blindsr.errors import ConfigError, InputError, ModelError
 from blindsr.model import Model
 from blindsr.network import CMDSR, Cria, Restorer
@@ -19,10 +20,15 @@ __all__ = ["TorchEngine", "load_weights"]
 class TorchEngine:
     """PyTorch in float32 and channels_last.
 
+    Threads may share it: what one call gives is what it would give alone.
+
     Args:
         model: The model to run; it must carry its weights as safetensors and its network's hyper-parameters.
         device: "cuda" (or "cuda:1", ...), "mps" or "cpu".
         threads: CPU threads; None leaves PyTorch's own setting. It holds for the whole process.
+
+    Attributes:
+        identity: See `Engine.identity`.
 
     Raises:
         InputError: The device is not there.
@@ -32,6 +38,7 @@ class TorchEngine:
     def __init__(self, model: Model, device: str = "cpu", threads: int | None = None) -> None:
         self._model = model
         self._device = _find_device(device)
+        self.identity = torch_identity(model, device)
         if threads is not None:
             torch.set_num_threads(threads)
         network: Restorer = load_weights(model).to(self._device)
@@ -44,7 +51,9 @@ class TorchEngine:
         """See `Engine.condition`."""
         condition = self._network.condition(self._to_device(support))
         modulation = self._network.modulation(condition)
-        return _to_numpy(condition), _to_numpy(modulation)
+        vectors = _to_numpy(condition), _to_numpy(modulation)
+        check_condition(self._model, *vectors)
+        return vectors
 
     @torch.inference_mode()
     def upscale(
@@ -55,7 +64,7 @@ class TorchEngine:
         pixels = inputs.pop("lr")
         try:
             knobs = {name: torch.from_numpy(value).to(self._device) for name, value in inputs.items()}
-            return _to_numpy(self._network(self._to_device(pixels), **knobs) / self._model.pixel_range)
+            sr = _to_numpy(self._network(self._to_device(pixels), **knobs) / self._model.pixel_range)
         except RuntimeError as error:
             # A device has an error of its own for it; the CPU's allocator only says so.
             if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
@@ -63,6 +72,8 @@ class TorchEngine:
                     torch.cuda.empty_cache()  # what is kept in pieces may do for smaller tiles
                 raise MemoryError(str(error).splitlines()[0]) from error
             raise
+        check_result(self._model, lr, sr)
+        return sr
 
     def _to_device(self, pixels: NDArray[np.float32]) -> Tensor:
         """(N, 3, H, W) in [0, 1] -> a tensor on the device in the network's range."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindsr.errors import InputError, ModelError
+from blindsr.evaluation.contestants.runtime import runtime
 from blindsr.evaluation.metrics import (
     METRICS,
     installed_metric,
@@ -174,7 +174,7 @@ def _squeeze_lpips(features: Path, heads: Path, device: str) -> Measure:
         assert truth is not None
         return lpips(restored, truth, network=network(), quantise=convention.quantise)
 
-    identity = digest([sha256(file) for file in (features, heads)])
+    identity = digest([sha256(file) for file in (features, heads)], runtime("torch"), device)
     return Measure("lpips", "LPIPS (squeeze)", 4, False, True, of, identity)
 
 
@@ -185,7 +185,8 @@ def _installed_lpips(name: str) -> Measure:
         assert truth is not None
         return lpips(restored, truth, network=network, quantise=convention.quantise)
 
-    return Measure(name, f"LPIPS ({network.name})", 4, False, True, of, _version("lpips"))
+    identity = digest(runtime("lpips", "torch", "torchvision"))
+    return Measure(name, f"LPIPS ({network.name})", 4, False, True, of, identity)
 
 
 def _of_pyiqa(name: str) -> Measure:
@@ -195,15 +196,8 @@ def _of_pyiqa(name: str) -> Measure:
         compared = truth if metric.compares else None
         return metric(restored, compared, border=convention.border or 0, quantise=convention.quantise)
 
-    title = f"{name} (pyiqa)"
-    return Measure(f"pyiqa:{name}", title, 4, metric.higher_is_better, metric.compares, of, _version("pyiqa"))
-
-
-def _version(package: str) -> str:
-    try:
-        return f"{package} {version(package)}"
-    except PackageNotFoundError:
-        return package
+    title, identity = f"{name} (pyiqa)", digest(runtime("pyiqa", "torch", "torchvision"))
+    return Measure(f"pyiqa:{name}", title, 4, metric.higher_is_better, metric.compares, of, identity)
 
 
 _NEEDS = {

@@ -19,6 +19,7 @@ from blindsr.degradation.protocols import title_of
 from blindsr.errors import BlindSRError, InputError, MissingExtraError, ModelError
 from blindsr.evaluation.benchmarks import Benchmark
 from blindsr.evaluation.contestants import Contestant
+from blindsr.evaluation.contestants.runtime import runtime
 from blindsr.evaluation.gallery import Cut, Gallery, Group
 from blindsr.evaluation.measures import Convention, Measure, Pixels
 from blindsr.evaluation.metrics.color import rgb_to_y
@@ -175,6 +176,7 @@ class Specimen:
             convention.luma,
             convention.gray,
             code_digest(),
+            runtime("numpy", "pyvips", "pillow"),
         )
 
     def _read(self, file: Path) -> Pixels:

@@ -134,6 +134,7 @@ class PictureWriter:
 
         Raises:
             InputError: It cannot be written; the message names the file.
+            ValueError: Some of its pixels were never placed; nothing is written.
         """
         import pyvips
 
@@ -185,6 +186,7 @@ class PictureWriter:
         """The samples and their belongings as a libvips image, which of these its saver writes, and EXIF."""
         import pyvips
 
+        self._samples.check_complete()
         like, format_, sixteen = self._like, self._format, self._depth > 8
         levels = self._samples.in_memory
         if levels is not None:

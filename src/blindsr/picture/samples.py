@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Lock
 from typing import IO, Any
 
 import numpy as np
@@ -22,8 +23,64 @@ _TURNS = {
 """EXIF orientation -> whether rows, then columns are reversed, and whether both then change places."""
 
 
+class Coverage:
+    """Which parts of a picture have been stored: memory that nobody wrote to is not to be taken for pixels.
+
+    Args:
+        height: Rows of the picture.
+        width: Its columns.
+    """
+
+    def __init__(self, height: int, width: int) -> None:
+        self._height, self._width = height, width
+        self._boxes: list[tuple[int, int, int, int]] = []  # top, bottom, left, right
+        self._complete = False
+
+    def add(self, top: int, left: int, height: int, width: int) -> None:
+        """Note a box that is being stored.
+
+        Raises:
+            ValueError: It leaves the picture.
+        """
+        bottom, right = top + height, left + width
+        if min(top, left) < 0 or bottom > self._height or right > self._width:
+            raise ValueError(
+                f"a box of {width}x{height} at row {top}, column {left} leaves a picture of "
+                f"{self._width}x{self._height}"
+            )
+        self._boxes.append((top, bottom, left, right))
+
+    def gap(self) -> tuple[int, int] | None:
+        """Row and column of a pixel that was never stored, the uppermost; None if there is none."""
+        if not self._complete:
+            found = self._find_gap()
+            if found is not None:
+                return found
+            self._complete, self._boxes = True, []
+        return None
+
+    def _find_gap(self) -> tuple[int, int] | None:
+        edges = sorted({0, self._height, *(edge for box in self._boxes for edge in box[:2])})
+        waiting = sorted(self._boxes, reverse=True)
+        open_: list[tuple[int, int, int, int]] = []
+        for row in edges[:-1]:  # between two edges all rows are alike
+            while waiting and waiting[-1][0] <= row:
+                open_.append(waiting.pop())
+            open_ = [box for box in open_ if box[1] > row]
+            reached = 0
+            for _, _, left, right in sorted(open_, key=lambda box: box[2]):
+                if left > reached:
+                    break
+                reached = max(reached, right)
+            if reached < self._width:
+                return row, reached
+        return None
+
+
 class Samples:
     """A picture's samples, (H, W, C), upright, in the type that its file has.
+
+    Threads may put and read at once, wherever the samples lie.
 
     Args:
         height: Rows as stored, before they are turned.
@@ -55,6 +112,8 @@ class Samples:
         self._levels: NDArray[Any] | None = None
         self._file: IO[bytes] | None = None
         self._row = width * bands * dtype.itemsize
+        self._coverage = Coverage(height, width)
+        self._at_place = Lock()  # between going to a place of the file and what is done there
         if most is None or height * self._row <= most:
             self._levels = np.empty((height, width, bands), dtype)
         else:
@@ -84,6 +143,7 @@ class Samples:
 
         Libvips reads such a file in strips; plain samples it would map into memory whole.
         """
+        self.check_complete()
         if self._file is not None:
             self._file.flush()
             self._file.seek(0)
@@ -94,25 +154,35 @@ class Samples:
 
         Raises:
             OSError: The disk is full.
+            ValueError: It has other channels, or leaves the picture.
         """
+        if levels.ndim != 3 or levels.shape[2] != self.bands:
+            raise ValueError(f"samples of shape {levels.shape} where (h, w, {self.bands}) is stored")
         height, width = levels.shape[:2]
+        self._coverage.add(top, left, height, width)
         if self._levels is not None:
             self._levels[top : top + height, left : left + width] = levels
             return
         assert self._file is not None
         levels = np.ascontiguousarray(levels, self.dtype)
         place = self._start + top * self._row + left * self.bands * self.dtype.itemsize
-        if width == self._stored[1]:
-            self._file.seek(place)
-            self._file.write(levels.data)
-            return
-        for row in levels:
-            self._file.seek(place)
-            self._file.write(row.data)
-            place += self._row
+        with self._at_place:
+            if width == self._stored[1]:
+                self._file.seek(place)
+                self._file.write(levels.data)
+                return
+            for row in levels:
+                self._file.seek(place)
+                self._file.write(row.data)
+                place += self._row
 
     def window(self, rows: slice, columns: slice) -> NDArray[Any]:
-        """A part of the upright picture, (h, w, C); not to be written to."""
+        """A part of the upright picture, (h, w, C); not to be written to.
+
+        Raises:
+            ValueError: As `check_complete`.
+        """
+        self.check_complete()
         reverse_rows, reverse_columns, swap = self._turn
         if swap:
             rows, columns = columns, rows
@@ -135,6 +205,16 @@ class Samples:
         if self._file is not None:
             self._file.close()
 
+    def check_complete(self) -> None:
+        """Make sure that every sample was put.
+
+        Raises:
+            ValueError: One was not.
+        """
+        gap = self._coverage.gap()
+        if gap is not None:
+            raise ValueError(f"no sample was ever stored at row {gap[0]}, column {gap[1]}")
+
     def _read(self, rows: slice, columns: slice) -> NDArray[Any]:
         """A part as stored."""
         if self._levels is not None:
@@ -143,10 +223,11 @@ class Samples:
         height, width = rows.stop - rows.start, columns.stop - columns.start
         levels = np.empty((height, width, self.bands), self.dtype)
         step = self.bands * self.dtype.itemsize
-        for row, line in enumerate(levels, rows.start):
-            self._file.seek(self._start + row * self._row + columns.start * step)
-            if self._file.readinto(line.data) != line.nbytes:  # type: ignore[attr-defined]
-                raise OSError(5, "a temporary file is shorter than it was written")
+        with self._at_place:
+            for row, line in enumerate(levels, rows.start):
+                self._file.seek(self._start + row * self._row + columns.start * step)
+                if self._file.readinto(line.data) != line.nbytes:  # type: ignore[attr-defined]
+                    raise OSError(5, "a temporary file is shorter than it was written")
         return levels
 
 

@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from blindsr.engine.inputs import all_finite
 from blindsr.errors import ModelError
 from blindsr.picture import Picture
 from blindsr.picture.colours import Colours
@@ -113,6 +114,8 @@ class NetworkRestorer:
             expected = (3, *(scale * side for side in part.shape[1:]))
             if sr.shape != expected:
                 raise ModelError(f"{self.title}: gave {sr.shape} where {expected} was expected")
+            if not all_finite(sr):
+                raise ModelError(f"{self.title}: gave values that are infinite or no numbers (NaN)")
             core = sr[(slice(None), *tile.kept(scale).slices)]
             restored[tile.core.scaled(scale).slices] = core.transpose(1, 2, 0)
         restored /= np.float32(self.pixel_range)

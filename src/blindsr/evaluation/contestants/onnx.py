@@ -7,7 +7,7 @@ from pathlib import Path
 from blindsr.errors import ModelError
 from blindsr.evaluation.contestants.contestant import Contestant, NetworkRestorer, Pixels, find_out
 from blindsr.evaluation.contestants.runtime import runtime
-from blindsr.evaluation.records import digest
+from blindsr.evaluation.records import code_digest, digest
 from blindsr.files import sha256
 
 
@@ -17,7 +17,8 @@ def onnx_contestant(file: Path, title: str | None, device: str, threads: int | N
     Its scale and pixel range are found by `find_out`. It runs on the CPU, whatever the device.
     """
     own_title = title or file.stem
-    identity = digest("onnx", sha256(file), runtime("openvino"), threads)
+    code = code_digest(("engine",))
+    identity = digest("onnx", code, sha256(file), runtime("openvino"), threads)
     return Contestant(own_title, identity, lambda: load_onnx(file, own_title, threads))
 
 
@@ -43,7 +44,7 @@ def load_onnx(file: Path, title: str, threads: int | None) -> NetworkRestorer:
             ) from error
         if result.ndim != 4:
             raise ModelError(f"{file}: gives an array of shape {result.shape}, not (1, 3, H, W)")
-        restored: Pixels = result[0].copy()  # what the engine gives holds until its next call only
+        restored: Pixels = result[0]
         return restored
 
     return find_out(network, title)

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blindsr.engine import PRECISIONS
-from blindsr.engine.instructions import has_int8_instructions
+from blindsr.engine import PRECISIONS, identity_of_choice
 from blindsr.errors import InputError, MissingExtraError
 from blindsr.evaluation.contestants.contestant import Contestant, NetworkRestorer, Pixels
 from blindsr.evaluation.contestants.runtime import runtime
@@ -92,16 +91,11 @@ def own_contestant(text: str, title: str | None, device: str, threads: int | Non
         upscaler = Upscaler(model, device=device, threads=threads, texture=texture, precision=precision)
         return OwnRestorer(upscaler)
 
-    spec = model.support
-    card: list[object] = [model.scale, model.halo, model.pixel_range, None if spec is None else vars(spec)]
-    card += [
-        model.texture if texture is None else texture,
-        model.multiple,
-        precision,
-        has_int8_instructions(),
-    ]
-    code = code_digest(OWN_CODE)
-    identity = digest("own", code, card, dict(model.digests), runtime("openvino", "torch"), device, threads)
+    from blindsr.upscaler import result_identity
+
+    engine = identity_of_choice(model, device, precision)
+    results = result_identity(engine, model.texture if texture is None else texture)
+    identity = digest("own", code_digest(OWN_CODE), results, threads)
     return Contestant(title or f"{model.name}{at}{settings}", identity, load)
 
 

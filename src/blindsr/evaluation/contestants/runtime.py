@@ -1,16 +1,12 @@
-"""What else a contestant's results depend on: the packages that run it."""
+"""What else a contestant's results depend on: the packages that run it, and the processor."""
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
+from blindsr.engine.identity import package_version
+from blindsr.engine.instructions import instruction_set
 
 
 def runtime(*packages: str) -> list[str]:
-    """Names and versions of packages, for an identity; looks without importing them."""
-    found = []
-    for package in packages:
-        try:
-            found.append(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            found.append(f"{package} none")
-    return found
+    """Names and versions of packages and the CPU's instruction set, for an identity; imports none of them."""
+    found = [f"{package} {package_version(package) or 'none'}" for package in packages]
+    return [*found, f"cpu {instruction_set().name}"]
