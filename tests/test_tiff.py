@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from blindsr.picture import Picture, read, write
-from blindsr.tiff import add_exif, read_exif
+from blindsr.tiff import Blocks, add_exif, read_exif
 
 from .conftest import made_photo
 
@@ -118,3 +118,101 @@ def test_damage_is_no_crash(changes: list[tuple[int, int]], end: int) -> None:
     file = io.BytesIO(WHOLE)
     add_exif(file, bytes(damaged[:end]))
     Image.open(file).load()
+
+
+def directory(entries: list[tuple[int, int, int, int]], count: int | None = None) -> bytes:
+    """A little-endian directory: tag, type, count and value of each entry."""
+    packed = b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    return struct.pack("<H", len(entries) if count is None else count) + packed + bytes(4)
+
+
+MAKER = (0x010F, 2, 4, int.from_bytes(b"abc\0", "little"))
+"""An entry that holds its value itself."""
+
+
+def bomb(kind: str) -> bytes:
+    """A block that claims far more than it holds, behind a maker that is read all the same."""
+    inner = 8 + 2 + 12 * 4 + 4
+    top = directory([MAKER, *((tag, 4, 1, inner) for tag in (0x8769, 0x8825, 0xA005))])
+    below = {
+        "one place": directory([(tag, 7, 1 << 19, 0) for tag in range(0x1000, 0x1FF0)]),
+        "steps": directory([(tag, 7, 1 << 19, 60 * (tag - 0x1000)) for tag in range(0x1000, 0x1FF0)]),
+        "doubles": directory([(tag, 12, 1 << 17, 70000) for tag in range(0x1000, 0x1FF0)]),
+        "small": directory([(tag, 2, 64, 70000) for tag in range(0x1000, 0x1FF0)]),
+        "circle": directory([(0x8769, 4, 1, 8), (0xA005, 4, 1, inner), (0x9003, 2, 4, MAKER[3])]),
+        "entries": directory([], 4097),
+    }[kind]
+    return (struct.pack("<4sI", b"II*\0", 8) + top + below).ljust(1 << 20, b"x")
+
+
+@pytest.mark.parametrize("kind", ["one place", "steps", "doubles", "small", "circle", "entries"])
+def test_what_claims_more_than_it_holds_is_left_out(caplog: pytest.LogCaptureFixture, kind: str) -> None:
+    content = bomb(kind)
+
+    class Counting(io.BytesIO):
+        total = 0
+
+        def read(self, size: int | None = -1, /) -> bytes:
+            got = super().read(size)
+            Counting.total += len(got)
+            return got
+
+    block = read_exif(Counting(content), "a.tif")
+    assert Counting.total < 2 * len(content), "no byte is copied twice"
+    assert block is not None and len(block) <= len(content)
+    exif = Image.Exif()
+    exif.load(block)
+    assert exif[0x010F] == "abc"
+    if kind == "circle":
+        assert exif.get_ifd(0x8769) == {0x9003: "abc"}
+    if kind != "entries":  # no directory at all
+        assert [one.getMessage().count("\n") for one in caplog.records] == [0]
+        assert caplog.records[0].getMessage().startswith("a.tif: a part of its EXIF is left out")
+    file = io.BytesIO()
+    Image.fromarray(made_photo(8, 8)).save(file, "TIFF")
+    add_exif(file, content, "b.tif")
+    assert len(file.getvalue()) < 1 << 21
+    assert Image.open(file).getexif()[0x010F] == "abc"
+
+
+def test_values_in_one_place_are_kept(caplog: pytest.LogCaptureFixture) -> None:
+    """Some programs write two equal dates or resolutions once."""
+    inner = 8 + 2 + 12 + 4
+    content = struct.pack("<4sI", b"II*\0", 8) + directory([(0x8769, 4, 1, inner)])
+    place = len(content) + 2 + 2 * 12 + 4
+    content += directory([(tag, 2, 20, place) for tag in (0x9003, 0x9004)]) + b"2024:05:06 07:08:09\0"
+    exif = Image.Exif()
+    block = read_exif(io.BytesIO(content))
+    assert block is not None
+    exif.load(block)
+    assert set(exif.get_ifd(0x8769).values()) == {"2024:05:06 07:08:09"}
+    assert len(exif.get_ifd(0x8769)) == 2 and not caplog.records
+
+
+def test_blocks_of_the_first_picture(tmp_path: Path) -> None:
+    import pyvips
+
+    image = pyvips.Image.new_from_array(made_photo(300, 400), interpretation="srgb")
+
+    def blocks(**options: object) -> Blocks:
+        image.tiffsave(str(tmp_path / "a.tif"), **options)
+        with (tmp_path / "a.tif").open("rb") as file:
+            found = Blocks.of(file)
+        assert found is not None
+        return found
+
+    tiles = blocks(tile=True, tile_width=128, tile_height=256, bigtiff=True, compression="deflate")
+    assert (tiles.tile_width, tiles.tile_height, tiles.compression) == (128, 256, {8})
+    assert tiles.held(400, 300, 3) == 2 * 4 * 128 * 256 * 3
+    strips = blocks(compression="lzw")
+    assert strips.held(400, 300, 3) == 0 and strips.rows > 0
+    assert Blocks(100, 0, 0, 2, frozenset((1,))).held(400, 300, 3) == 2 * 400 * 100 * 3
+    assert Blocks(1 << 31, 0, 0, 1, frozenset((50001,))).held(400, 300, 3) == 2 * 400 * 300 * 3
+    assert Blocks.of(io.BytesIO(b"no tiff at all")) is None
+
+
+def test_of_two_numbers_the_larger_counts() -> None:
+    content = struct.pack("<4sI", b"II*\0", 8)
+    content += directory([(322, 3, 1, 16), (322, 4, 1, 1 << 20), (323, 3, 1, 64), (323, 3, 1, 16)])
+    found = Blocks.of(io.BytesIO(content))
+    assert found is not None and (found.tile_width, found.tile_height) == (1 << 20, 64)

@@ -7,9 +7,13 @@ count, and the values or where they lie. An EXIF block is such a file without a 
 from __future__ import annotations
 
 import io
+import logging
 import struct
-from dataclasses import dataclass
+from bisect import bisect_left
+from dataclasses import dataclass, field
 from typing import IO
+
+log = logging.getLogger(__name__)
 
 _TYPES = {1: "B", 2: "s", 3: "H", 4: "I", 5: "II", 6: "b", 7: "s", 8: "h", 9: "i", 10: "ii", 11: "f", 12: "d"}
 """Numbers of the types -> the struct letters of one value."""
@@ -22,7 +26,16 @@ _DESCRIPTIVE = frozenset(
 _INNER = frozenset((0x8769, 0x8825, 0xA005))
 """Entries that point to directories: EXIF, GPS, interoperability."""
 
-_LARGEST = 1 << 20  # bytes of an EXIF block: what is larger was not written by a camera
+LARGEST_EXIF = 1 << 20
+"""Bytes of an EXIF block: what is larger was not written by a camera."""
+
+_MOST_ENTRIES = 4096  # of a directory, and of all directories of a block
+_DEEPEST = 2  # EXIF below the first directory, interoperability below EXIF
+_SHARED = 64  # bytes of a value that several entries may point to: equal dates or resolutions in one place
+
+_BLOCK_TAGS = {259: "compression", 278: "rows", 284: "planes", 322: "tile_width", 323: "tile_height"}
+_BY_ROWS = frozenset((1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34925, 50000))
+"""Compressions that are undone row by row: none, fax, LZW, JPEG, deflate, PackBits, LZMA, Zstandard."""
 
 Entry = tuple[int, int, bytes]
 """Type, count, and the values in little-endian order."""
@@ -75,11 +88,66 @@ def sample_header(height: int, width: int, bands: int, bits: int) -> bytes:
     return head.ljust(start, b"\0")
 
 
-def read_exif(file: IO[bytes]) -> bytes | None:
+@dataclass(frozen=True)
+class Blocks:
+    """How the first picture of a file is cut into strips or tiles.
+
+    Of a number that is told more than once the largest counts: decoders differ in which of them they believe.
+
+    Args:
+        rows: Of a strip, as told.
+        tile_width: Columns of a tile; 0 of a picture in strips.
+        tile_height: Rows of a tile.
+        planes: 2 where each band lies by itself.
+        compression: Numbers of the compressions told.
+    """
+
+    rows: int
+    tile_width: int
+    tile_height: int
+    planes: int
+    compression: frozenset[int]
+
+    @classmethod
+    def of(cls, file: IO[bytes]) -> Blocks | None:
+        """None if it is no TIFF file, or has no whole directory."""
+        layout = _Layout.of(file)
+        pieces = None if layout is None else _raw_entries(file, layout, layout.first)
+        if layout is None or pieces is None:
+            return None
+        told: dict[str, set[int]] = {name: set() for name in _BLOCK_TAGS.values()}
+        for tag, piece in pieces:
+            if tag in _BLOCK_TAGS:
+                told[_BLOCK_TAGS[tag]].add(_number(piece, layout))
+        compression = frozenset(told.pop("compression") or {1})
+        largest = {name: max(values, default=0) for name, values in told.items()}
+        return cls(**largest, compression=compression)
+
+    def held(self, width: int, height: int, pixel: int) -> int:
+        """Bytes that libvips takes for them, beyond the rows of the picture.
+
+        Args:
+            width: Columns of the picture.
+            height: Its rows.
+            pixel: Bytes of a pixel.
+        """
+        if self.tile_width and self.tile_height:  # two rows of tiles
+            across = -(-width // self.tile_width)
+            return 2 * across * self.tile_width * self.tile_height * pixel
+        if self.planes == 2 or not self.compression <= _BY_ROWS:  # a strip as it is stored, and one in order
+            return 2 * width * min(self.rows or height, height) * pixel
+        return 0
+
+
+def read_exif(file: IO[bytes], name: object = "") -> bytes | None:
     """The EXIF block of a TIFF file: what its first directory and those below it say of how it was taken.
+
+    What claims more than a camera writes (`LARGEST_EXIF`, too many entries, directories or values in each
+    other's place) is left out, and the log says so.
 
     Args:
         file: The file; where it stands does not matter.
+        name: What the log calls it.
 
     Returns:
         A block as JPEG files carry it, without prefix; None if the file says nothing, or nothing whole.
@@ -87,30 +155,30 @@ def read_exif(file: IO[bytes]) -> bytes | None:
     layout = _Layout.of(file)
     if layout is None:
         return None
-    tree = _read_tree(file, layout, layout.first, _DESCRIPTIVE | _INNER)
+    tree = _read_tree(file, layout, _DESCRIPTIVE | _INNER, name)
     if not tree:
         return None
     block = b"II*\0" + struct.pack("<I", 8) + _pack_tree(tree, 8, _CLASSIC)
-    return block if len(block) <= _LARGEST else None
+    return block if len(block) <= LARGEST_EXIF else None
 
 
-def add_exif(file: IO[bytes], exif: bytes) -> None:
+def add_exif(file: IO[bytes], exif: bytes, name: object = "") -> None:
     """Put an EXIF block into a TIFF file: its first directory is written anew, at the end.
 
     Args:
         file: A little-endian file open for reading and writing.
         exif: The block; one that is damaged adds nothing.
+        name: What the log calls the file, where it leaves a part of the block out.
     """
     block = io.BytesIO(exif)
     source, target = _Layout.of(block), _Layout.of(file)
     if source is None or target is None or target.order != "<":
         return
-    tree = _read_tree(block, source, source.first, _DESCRIPTIVE | _INNER)
-    if not tree:
+    tree = _read_tree(block, source, _DESCRIPTIVE | _INNER, name)
+    pieces = _raw_entries(file, target, target.first)
+    if not tree or pieces is None:
         return
-    entries = _raw_entries(file, target, target.first)
-    if entries is None:
-        return
+    entries = dict(pieces)
     added = {tag: value for tag, value in tree.items() if tag not in entries}
     end = file.seek(0, 2)
     end += -end % 8
@@ -170,55 +238,132 @@ def _read(file: IO[bytes], place: int, count: int) -> bytes:
     return file.read(count)
 
 
-def _raw_entries(file: IO[bytes], layout: _Layout, place: int) -> dict[int, bytes] | None:
-    """The entries of a directory as they stand, by tag; None if it is not whole."""
+def _raw_entries(file: IO[bytes], layout: _Layout, place: int) -> list[tuple[int, bytes]] | None:
+    """The entries of a directory as they stand, with their tags; None if it is not whole."""
     size = struct.calcsize(layout.count)
     head = _read(file, place, size)
     if len(head) < size:
         return None
     (count,) = struct.unpack(layout.count, head)
-    if count > 4096:  # no camera and no program writes so many
+    if count > _MOST_ENTRIES:  # no camera and no program writes so many, and libtiff reads no more
         return None
     raw = _read(file, place + size, count * layout.entry)
     if len(raw) < count * layout.entry:
         return None
     pieces = [raw[i : i + layout.entry] for i in range(0, len(raw), layout.entry)]
-    return {struct.unpack_from(f"{layout.order}H", piece)[0]: piece for piece in pieces}
+    return [(struct.unpack_from(f"{layout.order}H", piece)[0], piece) for piece in pieces]
 
 
-def _read_tree(
-    file: IO[bytes], layout: _Layout, place: int, wanted: frozenset[int] | None, depth: int = 0
+def _number(piece: bytes, layout: _Layout) -> int:
+    """The value of an entry that holds one whole number; 0 of any other."""
+    (kind,) = struct.unpack_from(f"{layout.order}H", piece, 2)
+    letter = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 16: "Q", 17: "q"}.get(kind)
+    inline = struct.calcsize(layout.place)
+    if letter is None or struct.calcsize(letter) > inline:
+        return 0
+    return int(struct.unpack_from(f"{layout.order}{letter}", piece, len(piece) - inline)[0])
+
+
+@dataclass
+class _Budget:
+    """What may still be read of an EXIF block, so that a small file cannot become a large one.
+
+    Args:
+        entries: That may be looked at.
+        copied: Bytes that may be copied.
+        taken: Start and end of what was read already, in order: no byte is read as two things.
+        exceeded: Whether something was left out.
+    """
+
+    entries: int = _MOST_ENTRIES
+    copied: int = LARGEST_EXIF
+    taken: list[tuple[int, int]] = field(default_factory=list)
+    exceeded: bool = False
+
+    def take(self, start: int, size: int, shared: int = 0) -> bool:
+        """Whether these bytes may be read; again only where they are no more than `shared`."""
+        span = start, start + size
+        at = bisect_left(self.taken, span)
+        beside = self.taken[max(0, at - 1) : at + 1]
+        again = span in beside and size <= shared
+        fits = size <= self.copied and (
+            again or all(end <= start or span[1] <= first for first, end in beside)
+        )
+        if fits:
+            self.copied -= size
+            if not again:
+                self.taken.insert(at, span)
+        self.exceeded |= not fits
+        return fits
+
+    def count(self, entries: int) -> bool:
+        """Whether so many entries more may be looked at."""
+        fits = entries <= self.entries
+        self.entries -= entries if fits else 0
+        self.exceeded |= not fits
+        return fits
+
+
+def _read_tree(file: IO[bytes], layout: _Layout, wanted: frozenset[int], name: object) -> Tree:
+    """What is wanted of the first directory, and all of those below it, within the budget."""
+    budget = _Budget()
+    tree = _read_directory(file, layout, layout.first, budget, wanted)
+    if budget.exceeded:
+        log.warning("%s: a part of its EXIF is left out; it claims more than a camera writes", name)
+    return tree
+
+
+def _read_directory(
+    file: IO[bytes],
+    layout: _Layout,
+    place: int,
+    budget: _Budget,
+    wanted: frozenset[int] | None = None,
+    depth: int = 0,
 ) -> Tree:
     """A directory and those below it; entries that are not whole, or of unknown types, are left out."""
     tree: Tree = {}
-    for tag, piece in (_raw_entries(file, layout, place) or {}).items():
+    pieces = _raw_entries(file, layout, place) or []
+    size = struct.calcsize(layout.count) + len(pieces) * layout.entry
+    if not pieces or not budget.count(len(pieces)) or not budget.take(place, size):
+        return tree
+    for tag, piece in dict(pieces).items():
         if wanted is not None and tag not in wanted:
             continue
         kind, count = struct.unpack_from(f"{layout.order}H{'Q' if layout.big else 'I'}", piece, 2)
-        field = piece[-struct.calcsize(layout.place) :]
-        (value,) = struct.unpack(layout.place, field)
+        inline = piece[-struct.calcsize(layout.place) :]
+        (value,) = struct.unpack(layout.place, inline)
         if tag in _INNER:
             if kind == 3:
-                (value,) = struct.unpack_from(f"{layout.order}H", field)
-            inner = _read_tree(file, layout, value, None, depth + 1) if depth < 2 else {}
+                (value,) = struct.unpack_from(f"{layout.order}H", inline)
+            inner = _read_directory(file, layout, value, budget, None, depth + 1) if depth < _DEEPEST else {}
             if inner:
                 tree[tag] = inner
             continue
         letters = _TYPES.get(kind)
-        if letters is None or not 0 < count <= _LARGEST:
+        if letters is None or count < 1:
             continue
-        size = count if letters == "s" else struct.calcsize(f"<{letters * count}")
-        packed = field[:size] if size <= len(field) else _read(file, value, size)
-        if size <= _LARGEST and len(packed) == size:
+        size = count * struct.calcsize(f"<{letters}")
+        if size <= len(inline):
+            packed = inline[:size]
+        elif budget.take(value, size, _SHARED):
+            packed = _read(file, value, size)
+        else:
+            continue
+        if len(packed) == size:
             tree[tag] = kind, count, _to_little_endian(packed, letters, layout.order)
     return tree
 
 
 def _to_little_endian(packed: bytes, letters: str, order: str) -> bytes:
+    """Values in the other order of their bytes, where that is needed."""
     if order == "<" or letters in ("s", "B", "b"):
         return packed
     width = struct.calcsize(f"<{letters[0]}")
-    return b"".join(packed[i : i + width][::-1] for i in range(0, len(packed), width))
+    turned = bytearray(len(packed))
+    for byte in range(width):
+        turned[byte::width] = packed[width - 1 - byte :: width]
+    return bytes(turned)
 
 
 def _pack_tree(tree: Tree, place: int, layout: _Layout, entries: dict[int, bytes] | None = None) -> bytes:
@@ -228,17 +373,19 @@ def _pack_tree(tree: Tree, place: int, layout: _Layout, entries: dict[int, bytes
     tags = sorted({*tree, *entries})
     size = struct.calcsize(layout.count)
     after = place + size + len(tags) * layout.entry + inline
-    blob = b""
+    blob = bytearray()
     for tag, value in sorted(tree.items()):
         blob += bytes(-len(blob) % 2)
         if isinstance(value, dict):
-            kind, count, field = 16 if layout.big else 4, 1, struct.pack(layout.place, after + len(blob))
+            kind, count, packed = 16 if layout.big else 4, 1, struct.pack(layout.place, after + len(blob))
             blob += _pack_tree(value, after + len(blob), layout)
         else:
-            kind, count, field = value
-            if len(field) > inline:
-                blob, field = blob + field, struct.pack(layout.place, after + len(blob))
+            kind, count, packed = value
+            if len(packed) > inline:
+                where = struct.pack(layout.place, after + len(blob))
+                blob += packed
+                packed = where
         head = struct.pack(f"<HH{'Q' if layout.big else 'I'}", tag, kind, count)
-        entries[tag] = head + field.ljust(inline, b"\0")
+        entries[tag] = head + packed.ljust(inline, b"\0")
     directory = struct.pack(layout.count, len(tags)) + b"".join(entries[tag] for tag in tags)
     return directory + bytes(inline) + blob

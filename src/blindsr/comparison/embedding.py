@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import base64
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from blindsr.errors import InputError
-from blindsr.picture import MAX_PIXELS, Picture, quantise
+from blindsr.picture import MAX_PIXELS, Limits, Picture, quantise
 from blindsr.picture.arrays import as_picture
+from blindsr.picture.decoding import check_image
+from blindsr.picture.loaders import UndecodableError, field, kind_of, opened, opening_bytes
 
 SHOWN_PIXELS = 1 << 22
 """Largest copy of a side that is embedded; a larger one is shrunk to this, with crops at its true size."""
 
 _STREAMED = 1 << 24  # pixels from which on a file is never decoded as a whole
 _STREAMS = ("png", "jpeg", "webp", "tiff", "heif")
+_LARGEST = Limits(MAX_PIXELS << 6)  # a result of the largest photo
 _LOSSLESS = 1 << 20  # pixels up to which nothing is lost
 _CROP = 640  # side of a crop, pixels of the after side
 _CROPS = 3
@@ -63,56 +68,62 @@ class Side:
         self.name = Path(image).name if isinstance(image, (str, Path)) else ""
         self.notes: list[str] = []
         self._path = Path(image) if isinstance(image, (str, Path)) else None
-        self._image: Any = None if self._path is None else _streamable(self._path)
-        if self._image is None:
+        header = None if self._path is None else _streamable(self._path)
+        if header is None:
             picture = as_picture(image)
             self._path = None
             self._image = _of_picture(picture)
-            self.width, self.height, depth = picture.width, picture.height, picture.bit_depth
-        else:
-            self._turned = _orientation(self._image) > 1
-            self.width, self.height = self._image.width, self._image.height
-            if _orientation(self._image) > 4:
-                self.width, self.height = self.height, self.width
-            depth = 8 if self._image.format == "uchar" else 16
-        if depth > 8:
-            self.notes.append(f"{depth} bit, shown as 8")
-        profile = _profile(self._image)
-        if profile is not None:
+            header = _Header(picture.width, picture.height, picture.bit_depth, 1, picture.icc is not None)
+        self._turned = header.orientation > 1
+        self.width, self.height = header.width, header.height
+        if header.orientation > 4:
+            self.width, self.height = self.height, self.width
+        if header.depth > 8:
+            self.notes.append(f"{header.depth} bit, shown as 8")
+        if header.profile:
             self.notes.append("colours converted to sRGB")
 
     def whole(self, width: int, height: int) -> Any:  # noqa: ANN401  (pyvips has no types)
         """All of it at a size not above its own, a libvips image of 8-bit sRGB or gray."""
-        import pyvips
-
-        try:
-            image = self._image if self._path is None else _opened(self._path, "sequential")
+        with self._opened("sequential") as image:
             if self._path is not None or (width, height) != (self.width, self.height):
                 # It turns the pixels as well. libvips' thumbnails made from the file itself are quicker, but
                 # take a file that is cut off for a whole one.
                 image = image.thumbnail_image(width, height=height, size="force")
             return _on_screen(image).copy_memory()
-        except pyvips.Error as error:
-            raise self._unreadable(error) from error
 
     def region(self, left: int, top: int, width: int, height: int) -> Any:  # noqa: ANN401
         """A part of it, pixel by pixel, a libvips image of 8-bit sRGB or gray."""
+        # Turned pixels are not in the order of the file.
+        with self._opened("random" if self._turned else "sequential") as image:
+            upright = image if self._path is None else image.autorot()
+            return _on_screen(upright.extract_area(left, top, width, height)).copy_memory()
+
+    @contextmanager
+    def _opened(self, access: str) -> Iterator[Any]:
+        """Its pixels as libvips has them; what cannot be decoded is an error that names it."""
         import pyvips
 
         try:
             if self._path is None:
-                image = self._image
+                yield self._image
             else:
-                # Turned pixels are not in the order of the file.
-                image = _opened(self._path, "random" if self._turned else "sequential").autorot()
-            return _on_screen(image.extract_area(left, top, width, height)).copy_memory()
-        except pyvips.Error as error:
-            raise self._unreadable(error) from error
+                with _opened(self._path, access) as (image, _, _):
+                    yield image
+        except (UndecodableError, pyvips.Error, OSError) as error:
+            why = " ".join(str(error).split())[:200]
+            raise InputError(f"{self._path or 'picture'}: cannot be shown ({why})") from error
 
-    def _unreadable(self, error: Exception) -> InputError:
-        return InputError(
-            f"{self._path or 'picture'}: cannot be shown ({' '.join(str(error).split())[:200]})"
-        )
+
+@dataclass(frozen=True)
+class _Header:
+    """What a file says of itself, before its pixels: size as stored, bits, EXIF orientation, a profile."""
+
+    width: int
+    height: int
+    depth: int
+    orientation: int
+    profile: bool
 
 
 @dataclass(frozen=True)
@@ -282,40 +293,42 @@ def _on_screen(image: Any) -> Any:  # noqa: ANN401
 
 def _profile(image: Any) -> bytes | None:  # noqa: ANN401
     """The ICC profile, if there is one."""
-    # Asked for by name: the list of all names fails on one that is no UTF-8, as a PNG's keyword may be.
-    there = image.get_typeof("icc-profile-data")
-    profile: bytes | None = image.get("icc-profile-data") if there else None
+    profile: bytes | None = field(image, "icc-profile-data")
     return profile
 
 
-def _orientation(image: Any) -> int:  # noqa: ANN401
-    """As EXIF counts: 1 is upright, above 4 lies on its side."""
-    return int(image.get("orientation")) if image.get_typeof("orientation") else 1
+def _streamable(path: Path) -> _Header | None:
+    """The header of a file too large to be decoded as a whole; None for any other, which `read` judges.
 
-
-def _streamable(path: Path) -> Any:  # noqa: ANN401
-    """The header of a file too large to be decoded as a whole; None for any other, which `read` judges."""
-    import pyvips
-
+    Raises:
+        InputError: It would take too much memory to decode.
+    """
     try:
-        image = _opened(path, "sequential")
-    except (pyvips.Error, OSError):
+        with _opened(path, "sequential") as (image, kind, file):
+            # Above the upper bound it is no result of a photo that could be read, so it is refused as too
+            # large by `read`.
+            if image.format not in ("uchar", "ushort") or not (
+                _STREAMED < image.width * image.height <= _LARGEST.pixels
+            ):
+                return None
+            check_image(path, image, kind, file, _LARGEST)
+            return _Header(
+                image.width,
+                image.height,
+                8 if image.format == "uchar" else 16,
+                field(image, "orientation", 1),
+                _profile(image) is not None,
+            )
+    except (UndecodableError, OSError):
         return None
-    known = image.get("vips-loader").startswith(_STREAMS) and image.format in ("uchar", "ushort")
-    # Above the upper bound it is no result of a photo that could be read, so it is refused as too large.
-    return image if known and _STREAMED < image.width * image.height <= MAX_PIXELS << 6 else None
 
 
-def _opened(path: Path, access: str) -> Any:  # noqa: ANN401
-    """Opened by libvips, nothing decoded yet."""
-    import pyvips
-
-    return pyvips.Image.new_from_source(_source(path), "", access=access, fail_on="error")
-
-
-def _source(path: Path) -> Any:  # noqa: ANN401
-    """The file to libvips by its descriptor: it reads options out of names, and cannot open every name."""
-    import pyvips
-
+@contextmanager
+def _opened(path: Path, access: str) -> Iterator[tuple[Any, str, IO[bytes]]]:
+    """A file of a kind that can be streamed, its kind, and libvips's image of it, nothing decoded yet."""
     with path.open("rb") as file:
-        return pyvips.Source.new_from_descriptor(file.fileno())
+        kind = kind_of(file.read(64))
+        if kind not in _STREAMS or opening_bytes(file, kind, _LARGEST.held) > _LARGEST.held:
+            raise UndecodableError("no kind of file that is decoded in parts")
+        with opened(file, kind, access) as image:
+            yield image, kind, file

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import io
-import os
-import re
+import logging
 import stat
 import struct
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +17,23 @@ from numpy.typing import NDArray
 from blindsr import exif as exif_block
 from blindsr.errors import InputError, MissingExtraError
 from blindsr.memory import show_bytes
+from blindsr.picture.loaders import (
+    LOADERS,
+    UndecodableError,
+    field,
+    held_bytes,
+    kind_of,
+    opened,
+    opening_bytes,
+    pixel_bytes,
+    reason,
+    whole_bytes,
+)
 from blindsr.picture.photo import Photo, Picture
 from blindsr.picture.samples import Samples
-from blindsr.tiff import read_exif
+from blindsr.tiff import LARGEST_EXIF, read_exif
+
+log = logging.getLogger(__name__)
 
 MAX_PIXELS = 1 << 27
 """Largest picture that is decoded unless the caller says otherwise, in pixels: a small file can claim a size
@@ -31,16 +43,29 @@ UNKNOWN_RESOLUTION = 2.834
 """Pixels per mm that stand for an unknown resolution: 72 per inch, as EXIF 2.32 designates for that case, cut
 to whole ones per metre as in libvips, so that they can be told from those that a file really has."""
 
-_LOADERS = ("png", "jpeg", "webp", "tiff", "heif", "gif")
+_PILLOW_BYTES = 24
+"""Bytes a pixel that Pillow and pillow-heif take."""
 
-_WHOLE = {"webp": 12, "heif": 12, "gif": 8, "interlaced": 12, "jpeg-multiscan": 12}
-"""Loaders, and kinds of files, that need the whole picture at once: bytes a pixel that they take."""
+_LARGEST_PIXEL = 16
+"""Bytes that count as one pixel: red, green, blue and alpha in 32 bits. With many bands it counts more."""
 
-_WHOLE_OTHER = 24
-"""The same of Pillow and pillow-heif."""
+_MOST_HELD = 1 << 31
+"""Bytes of rows, strips and tiles that a decoder may hold at once where the caller sets no bound."""
 
-_ROWS = 128
+_LARGEST_BLOCK = 1 << 24
+"""Bytes of a colour profile or an XMP packet; JPEG has no place for larger profiles."""
+
+_CHUNKS = 1 << 16
+"""Chunks of a PNG file that are looked at; programs write a few, and thousands of pixels."""
+
+_MOST_BANDS = 5
+"""Bands of CMYK and alpha; what a layered TIFF adds is left out."""
+
+_ROWS = 64
 """Rows that are decoded at once."""
+
+_PIECE = 1 << 21
+"""Bytes of them, where rows are long."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +73,10 @@ class Limits:
     """What decoding and encoding may take.
 
     Args:
-        pixels: Largest picture that is decoded, pixels.
+        pixels: Largest picture that is decoded, pixels; of more than 16 bytes each, accordingly fewer.
         samples: Bytes that a picture's samples may take in memory, else they go to disk; None for any number.
-        codec: Bytes that a decoder or encoder may take that needs the whole picture; None for any number.
+        codec: Bytes that a decoder or encoder may take that needs the whole picture, or a decoder for the
+            rows, strips and tiles that it has in hand; None for any number, and 2 GiB for the latter.
         folder: Where temporary files are made; None for the system's folder for them.
     """
 
@@ -59,30 +85,69 @@ class Limits:
     codec: int | None = None
     folder: Path | None = None
 
-    def check_size(self, path: Path, width: int, height: int) -> None:
+    def check_size(self, path: Path, width: int, height: int, pixel_bytes: int = 1) -> None:
         """Refuse what is larger than was allowed, before it is decoded.
 
+        Args:
+            path: The file, for the message.
+            width: Columns of pixels.
+            height: Rows of pixels.
+            pixel_bytes: Bytes of a pixel, all its bands.
+
         Raises:
-            InputError: It is.
+            InputError: It is, in pixels, or for its many bands in bytes.
         """
         if width * height > self.pixels:
             raise InputError(
                 f"{path}: {width}x{height} is more than the {self.pixels / 1e6:.4g} million pixels allowed; "
                 "allow more with --max-pixels"
             )
+        most = self.pixels * _LARGEST_PIXEL
+        if width * height * pixel_bytes > most:
+            raise InputError(
+                f"{path}: {width}x{height} with {pixel_bytes} bytes a pixel is more than the "
+                f"{show_bytes(most)} that {self.pixels / 1e6:.4g} million pixels may take; "
+                "keep fewer of its bands, or allow more with --max-pixels"
+            )
 
-    def check_codec(self, path: Path, pixels: int, bytes_a_pixel: int) -> None:
-        """Refuse what a codec would need too much memory for.
+    def check_whole(self, path: Path, needed: int) -> None:
+        """Refuse what a codec that needs the whole picture would take too much memory for.
+
+        Args:
+            path: The file, for the message.
+            needed: Bytes.
 
         Raises:
             InputError: It would.
         """
-        if self.codec is not None and pixels * bytes_a_pixel > self.codec:
+        if self.codec is not None and needed > self.codec:
             raise InputError(
                 f"{path}: this format needs the whole picture in memory, about "
-                f"{show_bytes(pixels * bytes_a_pixel)} of it, and {show_bytes(self.codec)} are allowed; "
+                f"{show_bytes(needed)} of it, and {show_bytes(self.codec)} are allowed; "
                 "use PNG or TIFF, or allow more with --memory"
             )
+
+    def check_held(self, path: Path, needed: int, what: str = "rows, strips or tiles") -> None:
+        """Refuse what needs too much memory though it is decoded row by row.
+
+        Args:
+            path: The file, for the message.
+            needed: Bytes that the decoder holds at once.
+            what: What it holds, in the plural.
+
+        Raises:
+            InputError: It does.
+        """
+        if needed > self.held:
+            raise InputError(
+                f"{path}: its {what} need about {show_bytes(needed)} or more at once, and "
+                f"{show_bytes(self.held)} are allowed; save it with smaller ones, or allow more with --memory"
+            )
+
+    @property
+    def held(self) -> int:
+        """Bytes that a decoder may hold at once which needs no whole picture: never without a bound."""
+        return _MOST_HELD if self.codec is None else self.codec
 
 
 def read(path: str | Path, limits: Limits | None = None) -> Picture:
@@ -124,14 +189,6 @@ def open_photo(path: str | Path, limits: Limits | None = None) -> Photo:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
-def reason(error: Exception) -> str:
-    """What a library says, on one line."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    # Without what names only a function of the library, and numbers of errors.
-    telling = [line for line in lines if re.search("[a-z]{2}", line) and not line.startswith("unable to ")]
-    return (telling[-1] if telling else "no reason given")[:200]
-
-
 def _damaged(path: Path, why: str) -> InputError:
     """The error of a file that no decoder could read to its end."""
     return InputError(
@@ -143,46 +200,57 @@ def _damaged(path: Path, why: str) -> InputError:
 def _no_photo(path: Path) -> InputError:
     """The error of a file of an unknown kind."""
     return InputError(
-        f"{path}: not a photo format this program reads ({', '.join(_LOADERS)}, bmp, ppm, heic), "
+        f"{path}: not a photo format this program reads ({', '.join(LOADERS)}, bmp, ppm, heic), "
         "or its beginning is damaged"
     )
 
 
 def _decode_file(path: Path, file: IO[bytes], limits: Limits) -> Photo:
     """Choose the decoder by the file's first bytes."""
-    import pyvips
-
     head = file.read(64)
     if not head:
         raise InputError(f"{path}: the file is empty; copy it again from where it came from")
+    kind = kind_of(head)
+    if kind is None:
+        raise _no_photo(path)
     animation = InputError(f"{path}: an animation; only still pictures are read, so save the frame you want")
     if _animated(head, file):
         raise animation
-    file.seek(0)
-    if head[:2] in _PILLOW:
-        return _decode_by_pillow(path, file, _PILLOW[head[:2]], limits)
-    if head[4:8] == b"ftyp" and any(brand in head[8:48] for brand in _HEVC_BRANDS):
+    if kind in ("bmp", "ppm"):
+        return _decode_by_pillow(path, file, kind, limits)
+    limits.check_held(path, opening_bytes(file, kind, limits.held), "metadata")
+    if kind == "heic":
         return _decode_heic(path, file, limits)
-    exif = read_exif(file)  # of a TIFF file
-    os.lseek(file.fileno(), 0, os.SEEK_SET)
+    exif = read_exif(file, path) if kind == "tiff" else None
     try:
-        # By the descriptor: libvips reads options out of names, and cannot open every name the system can.
-        source = pyvips.Source.new_from_descriptor(file.fileno())
-        image = pyvips.Image.new_from_source(source, "", access="sequential", fail_on="error")
-        loader = image.get("vips-loader")
-        if not loader.startswith(_LOADERS):
-            raise _no_photo(path)
-        if loader.startswith(("gif", "webp")) and _field(image, "n-pages", 1) > 1:
-            raise animation
-        limits.check_size(path, image.width, image.height)
-        for kind, cost in _WHOLE.items():
-            if loader.startswith(kind) or _field(image, kind):
-                limits.check_codec(path, image.width * image.height, cost)
-        return _decode(image, path, exif, limits)
-    except pyvips.Error as error:
-        if "not in a known format" in str(error):
-            raise _no_photo(path) from error
-        raise _damaged(path, reason(error)) from error
+        with opened(file, kind) as image:
+            if kind in ("gif", "webp") and field(image, "n-pages", 1) > 1:
+                raise animation
+            check_image(path, image, kind, file, limits)
+            return _decode(image, kind, path, exif, limits)
+    except UndecodableError as error:
+        raise _damaged(path, str(error)) from error
+
+
+def check_image(path: Path, image: Any, kind: str, file: IO[bytes], limits: Limits) -> None:  # noqa: ANN401
+    """Refuse what would take more than was allowed, when its header is read and nothing is decoded.
+
+    Args:
+        path: The file, for the message.
+        image: As `loaders.opened` gives it.
+        kind: Of the file.
+        file: The file.
+        limits: What decoding may take.
+
+    Raises:
+        InputError: It would take more.
+    """
+    limits.check_size(path, image.width, image.height, pixel_bytes(image))
+    whole = whole_bytes(image, kind, file)
+    if whole:
+        limits.check_whole(path, whole)
+    else:
+        limits.check_held(path, held_bytes(image, kind, file))
 
 
 def _animated(head: bytes, file: IO[bytes]) -> bool:
@@ -192,7 +260,7 @@ def _animated(head: bytes, file: IO[bytes]) -> bool:
     if head[:8] != b"\x89PNG\r\n\x1a\n":
         return False
     place = 8
-    while True:  # the animation's control chunk comes before the pixels
+    for _ in range(_CHUNKS):  # the animation's control chunk comes before the pixels
         file.seek(place)
         chunk = file.read(12)
         length, kind = chunk[:4], chunk[4:8]
@@ -201,11 +269,7 @@ def _animated(head: bytes, file: IO[bytes]) -> bool:
         if kind == b"acTL":
             return int.from_bytes(chunk[8:12], "big") > 1
         place += 12 + int.from_bytes(length, "big")
-
-
-_HEVC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")
-_PILLOW = {b"BM": "BMP", **{f"P{i}".encode(): "PPM" for i in range(1, 7)}}
-"""First bytes -> formats that are read by Pillow: libvips reads no BMP, and its wheels no PPM."""
+    return False
 
 
 def _decode_heic(path: Path, file: IO[bytes], limits: Limits) -> Photo:
@@ -215,37 +279,41 @@ def _decode_heic(path: Path, file: IO[bytes], limits: Limits) -> Photo:
     except ModuleNotFoundError as error:
         raise MissingExtraError(f"{path}: reading HEIC", "heic", "pillow-heif") from error
     try:
+        file.seek(0)
         heif = pillow_heif.open_heif(io.BytesIO(file.read()), convert_hdr_to_8bit=False, hdr_to_16bit=True)
         limits.check_size(path, *heif.size)
-        limits.check_codec(path, heif.size[0] * heif.size[1], _WHOLE_OTHER)
+        limits.check_whole(path, heif.size[0] * heif.size[1] * _PILLOW_BYTES)
         levels = np.asarray(heif)
     except (ValueError, EOFError, SyntaxError, RuntimeError, OSError, IndexError) as error:
         raise _damaged(path, reason(error)) from error
     depth = min(heif.info.get("bit_depth", 8), 16) if levels.dtype == np.uint16 else 8
-    exif = heif.info.get("exif")
-    exif = exif_block.upright(exif) if exif else None  # the decoder has turned the pixels already
+    exif = _upright_exif(heif.info.get("exif") or None, path)  # the decoder has turned the pixels already
     return _photo(
         _store(levels, limits),
         _white(levels.dtype, depth),
         bit_depth=depth,
-        icc=heif.info.get("icc_profile") or None,
+        icc=_bounded(heif.info.get("icc_profile") or None, "colour profile", path),
         exif=exif,
-        xmp=heif.info.get("xmp") or None,
+        xmp=_bounded(heif.info.get("xmp") or None, "XMP packet", path),
         dpi=None if exif is None else exif_block.resolution(exif),
     )
 
 
-def _decode_by_pillow(path: Path, file: IO[bytes], name: str, limits: Limits) -> Photo:
+def _decode_by_pillow(path: Path, file: IO[bytes], kind: str, limits: Limits) -> Photo:
     """BMP and PPM."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import BmpImagePlugin, PpmImagePlugin
 
+    # By its plugin: `Image.open` has a limit of its own, which is the same for all who use Pillow here.
+    plugin = {"bmp": BmpImagePlugin.BmpImageFile, "ppm": PpmImagePlugin.PpmImageFile}[kind]
+    file.seek(0)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit is ours
-            opened = Image.open(file, formats=[name])
+        opened = plugin(file)
+    except _PILLOW_ERRORS as error:
+        raise _damaged(path, f"damaged {kind.upper()} header") from error
+    try:
         with opened as image:
             limits.check_size(path, *image.size)
-            limits.check_codec(path, image.width * image.height, _WHOLE_OTHER)
+            limits.check_whole(path, image.width * image.height * _PILLOW_BYTES)
             white = 65535.0 if image.mode.startswith("I") else 255.0
             if image.mode not in ("L", "RGB", "RGBA", "I", "I;16"):
                 image.load()
@@ -254,10 +322,7 @@ def _decode_by_pillow(path: Path, file: IO[bytes], name: str, limits: Limits) ->
             else:
                 levels = np.asarray(image)
             dpi = image.info.get("dpi")
-    except UnidentifiedImageError as error:  # its text names no file but an object in memory
-        raise _damaged(path, f"damaged {name} header") from error
-    # Pillow raises what its parsers meet; SyntaxError and struct.error are among them.
-    except (OSError, ValueError, SyntaxError, struct.error, Image.DecompressionBombError) as error:
+    except _PILLOW_ERRORS as error:
         raise _damaged(path, reason(error)) from error
     if levels.dtype == np.int32:
         levels = levels.clip(0, 65535).astype(np.uint16)
@@ -267,6 +332,26 @@ def _decode_by_pillow(path: Path, file: IO[bytes], name: str, limits: Limits) ->
         bit_depth=16 if white > 255 else 8,
         dpi=dpi if dpi and min(dpi) > 0 else None,
     )
+
+
+_PILLOW_ERRORS = (OSError, ValueError, SyntaxError, EOFError, IndexError, struct.error)
+"""What Pillow's parsers meet they raise."""
+
+
+def _upright_exif(exif: bytes | None, path: Path) -> bytes | None:
+    """The EXIF block as it goes on from here; none that is larger than a camera writes."""
+    if exif is not None and len(exif) > LARGEST_EXIF:
+        log.warning("%s: its EXIF is left out; it is larger than a camera writes", path)
+        return None
+    return None if exif is None else exif_block.upright(exif)
+
+
+def _bounded(block: bytes | None, name: str, path: Path) -> bytes | None:
+    """A block of metadata, unless it is larger than any program writes."""
+    if block is not None and len(block) > _LARGEST_BLOCK:
+        log.warning("%s: its %s is left out; it has more than %s", path, name, show_bytes(_LARGEST_BLOCK))
+        return None
+    return block
 
 
 def _store(levels: NDArray[Any], limits: Limits) -> Samples:
@@ -292,23 +377,24 @@ def _white(dtype: np.dtype[Any], depth: int) -> float:
     return float(((1 << min(depth, bits)) - 1) << max(0, bits - depth))
 
 
-def _decode(image: Any, path: Path, exif: bytes | None, limits: Limits) -> Photo:  # noqa: ANN401  (pyvips has no types)
+def _decode(image: Any, kind: str, path: Path, exif: bytes | None, limits: Limits) -> Photo:  # noqa: ANN401
     """A libvips image, with the EXIF block that libvips does not read -> samples and what belongs to them."""
-    loader = image.get("vips-loader")
-    icc, xmp = _field(image, "icc-profile-data"), _field(image, "xmp-data")
-    exif = _field(image, "exif-data", exif)
-    exif = None if exif is None else exif_block.upright(exif)
-    if loader.startswith(("webp", "heif")):
+    icc = _bounded(field(image, "icc-profile-data"), "colour profile", path)
+    xmp = _bounded(field(image, "xmp-data"), "XMP packet", path)
+    exif = _upright_exif(field(image, "exif-data", exif), path)
+    if kind in ("webp", "heif"):
         dpi = None if exif is None else exif_block.resolution(exif)
     else:
         # When a file says nothing, libvips says 72 pixels per inch for JPEG, else one of these.
         made_up = any(max(abs(image.xres - r), abs(image.yres - r)) < 2e-4 for r in (1.0, UNKNOWN_RESOLUTION))
-        silent_jpeg = _field(image, "resolution-unit") is None and image.xres == image.yres == 72 / 25.4
+        silent_jpeg = field(image, "resolution-unit") is None and image.xres == image.yres == 72 / 25.4
         known = not made_up and not silent_jpeg
         dpi = (image.xres * 25.4, image.yres * 25.4) if known else None
-    orientation = _field(image, "orientation", 1)
+    orientation = field(image, "orientation", 1)
     if orientation >= 5 and dpi is not None:
         dpi = dpi[::-1]
+    if image.bands > _MOST_BANDS:
+        image = image.extract_band(0, n=_MOST_BANDS).copy(interpretation=image.interpretation)
     if image.interpretation == "cmyk":
         image, icc = image.icc_transform("srgb", embedded=True, input_profile="cmyk"), None
     if image.interpretation not in _AS_THEY_STAND:
@@ -320,11 +406,11 @@ def _decode(image: Any, path: Path, exif: bytes | None, limits: Limits) -> Photo
         depth, white = 16, 1.0
     else:
         depth = min(8 * dtype.itemsize, 16)
-        if loader.startswith("heif") and depth == 16:
+        if kind == "heif" and depth == 16:
             depth = image.get("bits-per-sample")
         white = _white(dtype, 8 * dtype.itemsize if depth == 16 else depth)
     # These formats, as libvips reads them, have no gray of their own.
-    gray = loader.startswith(("webp", "heif", "gif")) and icc is None and image.bands >= 3
+    gray = kind in ("webp", "heif", "gif") and icc is None and image.bands >= 3
     samples = Samples(
         image.height, image.width, image.bands, dtype, limits.samples, limits.folder, orientation
     )
@@ -354,18 +440,14 @@ def _decode(image: Any, path: Path, exif: bytes | None, limits: Limits) -> Photo
         raise
 
 
-def _field(image: Any, name: str, default: Any = None) -> Any:  # noqa: ANN401
-    """What libvips knows by that name. Asked for one by one: a file's own names of fields may be no UTF-8."""
-    return image.get(name) if image.get_typeof(name) else default
-
-
 def _fetch(image: Any, samples: Samples, check: Callable[[NDArray[Any]], None]) -> None:  # noqa: ANN401
     """Decode from top to bottom into the samples."""
     import pyvips
 
     region = pyvips.Region.new(image)
-    for top in range(0, image.height, _ROWS):
-        rows = min(_ROWS, image.height - top)
+    step = max(1, min(_ROWS, _PIECE // (image.width * pixel_bytes(image))))
+    for top in range(0, image.height, step):
+        rows = min(step, image.height - top)
         levels = np.frombuffer(region.fetch(0, top, image.width, rows), samples.dtype)
         levels = levels.reshape(rows, image.width, image.bands)
         check(levels)

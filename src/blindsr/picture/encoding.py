@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from blindsr import exif as exif_block
 from blindsr.errors import InputError
 from blindsr.files import atomic_path
-from blindsr.picture.decoding import UNKNOWN_RESOLUTION, Limits, reason
+from blindsr.picture.decoding import UNKNOWN_RESOLUTION, Limits
 from blindsr.picture.formats import FORMATS, format_of
+from blindsr.picture.loaders import reason
 from blindsr.picture.photo import Photo, Picture
 from blindsr.picture.samples import Samples
 from blindsr.tiff import add_exif
@@ -146,7 +147,7 @@ class PictureWriter:
                     target = pyvips.Target.new_to_descriptor(file.fileno())
                     getattr(image, self._format.saver)(target, keep=kept, **self._options)
                     if self._format is FORMATS["tiff"] and exif is not None:
-                        add_exif(file, exif)
+                        add_exif(file, exif, self.path)
                 else:
                     _save_bmp(image, self._like.dpi, file)
         except (pyvips.Error, OSError) as error:
@@ -179,7 +180,7 @@ class PictureWriter:
                 f"{self.path}: a {self.width}x{self.height} picture cannot be written: {self.path.suffix} "
                 f"files hold at most {self._format.side} pixels a side; use PNG or TIFF, or ask for less"
             )
-        limits.check_codec(self.path, self.height * self.width, self._format.encoder)
+        limits.check_whole(self.path, self.height * self.width * self._format.encoder)
         return options
 
     def _image(self) -> tuple[Any, str, bytes | None]:
@@ -196,7 +197,7 @@ class PictureWriter:
             file = self._samples.as_tiff
             assert file is not None
             source = pyvips.Source.new_from_descriptor(file.fileno())
-            image = pyvips.Image.new_from_source(source, "", access="sequential")
+            image = pyvips.Image.tiffload_source(source, access="sequential")
         resolution = [side / 25.4 for side in like.dpi or ()] or [UNKNOWN_RESOLUTION] * 2
         interpretation = (("srgb", "b-w"), ("rgb16", "grey16"))[sixteen][like.gray]
         image = image.copy(interpretation=interpretation, xres=resolution[0], yres=resolution[1])

@@ -1,13 +1,15 @@
-"""Damaged, hostile and odd files: each is read, or refused with one clear line; nothing else happens.
+"""Damaged, hostile and odd photos: each is read, or refused with one clear line; nothing else happens.
 
-    python benchmarks/fuzz.py                                # 20,000 inputs; exit 1 on any finding
-    python benchmarks/fuzz.py --seed 7 --only 1234 --keep .  # one input again, and its file
+    python tests/robustness/decoding.py                              # 20,000 inputs; exit 1 on any finding
+    python tests/robustness/decoding.py --count 1000000 --decode     # many more, decoded only
+    python tests/robustness/decoding.py --seed 7 --only 1234 --keep .  # one input again, and its file
 
 An input is a small valid file of some format, damaged one to three times; its seed and its number tell how.
-It goes through `picture.read`, twice. What is read and small is restored by a tiny model, written in some
-format, and read back. Findings are: a crash, a run without end, memory without bound, any error but a
-BlindSRError (or one that does not name the file, or takes more than a line), samples outside 0..1, a second
-reading that differs from the first, a file left behind.
+It goes through `picture.read` with the limits of the smallest `--memory`, twice. What is read and small is
+restored by a tiny model, written in some format, and read back. Findings are: a crash, a run without end,
+memory beyond the limits, any error but a BlindSRError (or one that does not name the file, or takes more than
+a line), an exception that is lost on the way, samples outside 0..1, a second reading that differs from the
+first, a file left behind.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import os
 import select
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -26,8 +29,9 @@ import time
 import traceback
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -38,14 +42,17 @@ import typer
 from PIL import Image
 
 from blindsr.errors import BlindSRError
-from blindsr.picture import WRITABLE, Picture, read, write
+from blindsr.memory import SMALLEST, Memory, peak
+from blindsr.picture import WRITABLE, Limits, Picture, read, write
 
 if TYPE_CHECKING:
     from blindsr.upscaler import Upscaler
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 RESTORED = 1 << 12  # pixels up to which a picture goes through the network as well
 WRITTEN = 1 << 18  # pixels up to which it is written
+LIMITS = Limits(1 << 24, Memory(SMALLEST).samples, Memory(SMALLEST).codec)
+GROWTH = 350 << 20  # bytes that one input may take: the limits, and what the system is slow to take back
 START = 60.0  # seconds a new process may take on top, to load its libraries
 EXTREMES = (0, 1, 2, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 11584, 20000, 65500, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 
@@ -87,7 +94,7 @@ def originals() -> tuple[Original, ...]:
     large = Image.fromarray(np.tile(rgb, (4, 4, 1)))
     made: list[Original] = []
 
-    def pillow(name: str, suffix: str, image: Image.Image, kind: str, **options: Any) -> None:  # noqa: ANN401
+    def pillow(name: str, suffix: str, image: Image.Image, kind: str, **options: Any) -> None:
         buffer = io.BytesIO()
         image.save(buffer, kind, **options)
         made.append(Original(name, suffix, buffer.getvalue()))
@@ -340,6 +347,218 @@ def _graft_piece(encoded: bytes, rng: Rng) -> bytes:
     return encoded[:to] + other[start:stop] + encoded[to:]
 
 
+def _deepen(encoded: bytes, rng: Rng) -> bytes:
+    """Damage where only this format has it: packed content, entries, boxes, sizes of frames."""
+    for first, change in (
+        (b"\x89PNG", _damage_png),
+        (b"\xff\xd8", _damage_jpeg),
+        (b"RIFF", _damage_webp),
+        (b"II", _damage_tiff),
+        (b"MM", _damage_tiff),
+        (b"GIF8", _damage_gif),
+        (b"P", _damage_netpbm),
+    ):
+        if encoded.startswith(first):
+            return change(encoded, rng)
+    return _damage_boxes(encoded, rng) if encoded[4:8] == b"ftyp" else _flip_bits(encoded, rng)
+
+
+def _damage_png(encoded: bytes, rng: Rng) -> bytes:
+    """What a chunk holds packed is damaged, or becomes very much."""
+    spans = [(start, stop) for start, stop in pieces(encoded) if encoded[start + 4 : start + 8] in _PACKED]
+    if not spans:
+        return _flip_bits(encoded, rng)
+    start, stop = spans[int(rng.integers(0, len(spans)))]
+    kind, content = encoded[start + 4 : start + 8], encoded[start + 8 : stop - 4]
+    head = 0 if kind == b"IDAT" else content.find(b"\0") + 2
+    try:
+        plain = zlib.decompressobj().decompress(content[head:], 1 << 22)
+    except zlib.error:
+        plain = content
+    plain = plain + bytes(1 << int(rng.integers(8, 25))) if rng.random() < 0.1 else _flip_bits(plain, rng)
+    content = content[:head] + zlib.compress(plain, 1)
+    chunk = len(content).to_bytes(4, "big") + kind + content
+    return encoded[:start] + chunk + zlib.crc32(chunk[4:]).to_bytes(4, "big") + encoded[stop:]
+
+
+_PACKED = (b"IDAT", b"iCCP", b"zTXt")
+
+
+def _damage_jpeg(encoded: bytes, rng: Rng) -> bytes:
+    """Another kind of frame, other sampling, more scans, or EXIF of the worst kind."""
+    choice = int(rng.integers(0, 4))
+    frames = [at for at, _ in pieces(encoded) if encoded[at + 1 : at + 2] in (b"\xc0", b"\xc1", b"\xc2")]
+    scan = encoded.find(b"\xff\xda")
+    if choice == 0 and frames:
+        at = frames[0] + 1
+        return encoded[:at] + bytes((0xC0 + int(rng.integers(0, 16)),)) + encoded[at + 1 :]
+    if choice == 1 and frames:
+        at = frames[0] + int(rng.integers(4, 19))
+        return (
+            encoded[:at]
+            + bytes((int(rng.choice((0, 1, 2, 4, 8, 0x11, 0x22, 0x44, 0xFF))),))
+            + encoded[at + 1 :]
+        )
+    if choice == 2 and scan > 0:
+        return encoded[:-2] + encoded[scan:-2] * int(rng.integers(1, 60)) + encoded[-2:]
+    block = b"Exif\0\0" + _hostile_exif(rng, 60000)
+    return encoded[:2] + b"\xff\xe1" + (len(block) + 2).to_bytes(2, "big") + block + encoded[2:]
+
+
+def _damage_webp(encoded: bytes, rng: Rng) -> bytes:
+    """Another name for a chunk, or one more, with EXIF of the worst kind."""
+    start, _ = _piece(encoded, rng)
+    names = (b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"ICCP", b"EXIF", b"XMP ")
+    name = names[int(rng.integers(0, len(names)))]
+    if rng.random() < 0.5:
+        return encoded[:start] + name + encoded[start + 4 :]
+    block = _hostile_exif(rng, 1 << 16)
+    return encoded[:start] + name + len(block).to_bytes(4, "little") + block + encoded[start:]
+
+
+def _damage_tiff(encoded: bytes, rng: Rng) -> bytes:
+    """An entry gets another tag, type, count or value, or stands twice."""
+    spans = [(start, stop) for start, stop in pieces(encoded) if stop - start == 12]
+    if not spans or encoded[2:3] == b"+" or encoded[3:4] == b"+":
+        return _flip_bits(encoded, rng)
+    order = "little" if encoded[:2] == b"II" else "big"
+    start, stop = spans[int(rng.integers(0, len(spans)))]
+    other, end = spans[int(rng.integers(0, len(spans)))]
+    part = int(rng.integers(0, 6))
+    if part == 5:
+        return encoded[:start] + encoded[other:end] + encoded[stop:]
+    at, size = ((0, 2), (2, 2), (4, 4), (8, 4), (8, 2))[part]
+    values = (_TAGS, range(20), EXTREMES, (*EXTREMES, start, 8), (*range(17), 32, 64, *_COMPRESSIONS))[part]
+    value = int(rng.choice(list(values))) & ((1 << 8 * size) - 1)
+    told = value.to_bytes(size, "little" if order == "little" else "big")
+    return encoded[: start + at] + told + encoded[start + at + size :]
+
+
+_TAGS = (
+    *(
+        254,
+        256,
+        257,
+        258,
+        259,
+        262,
+        266,
+        273,
+        274,
+        277,
+        278,
+        279,
+        280,
+        281,
+        284,
+        292,
+        317,
+        320,
+        322,
+        323,
+        324,
+    ),
+    *(325, 330, 338, 339, 347, 512, 513, 529, 530, 532, 700, 33723, 34377, 34665, 34675, 34853, 40965, 65535),
+)
+_COMPRESSIONS = (
+    32773,
+    32809,
+    32908,
+    32909,
+    32946,
+    34661,
+    34676,
+    34677,
+    34712,
+    34887,
+    34892,
+    34925,
+    50000,
+    50001,
+)
+
+
+def _damage_gif(encoded: bytes, rng: Rng) -> bytes:
+    """The sizes, the palette or the code size of the picture or of its frame."""
+    frame = max(13, encoded.find(b"\x2c", 13))
+    at = min(len(encoded) - 1, int(rng.choice((6, 8, 10, 11, *range(frame, frame + 12)))))
+    return (
+        encoded[:at]
+        + bytes((int(rng.choice((0, 1, 7, 8, 12, 0x21, 0x2C, 0x3B, 0x80, 0xF7, 0xFF))),))
+        + encoded[at + 1 :]
+    )
+
+
+def _damage_netpbm(encoded: bytes, rng: Rng) -> bytes:
+    """A header of any numbers."""
+    numbers = [int(rng.choice((0, 1, 3, 18, 24, 255, 65535, 65536, 99999, 10**9))) for _ in range(3)]
+    if rng.random() < 0.2:
+        numbers[int(rng.integers(0, 3))] = 10 ** int(rng.integers(10, 5000))
+    word = " ".join(map(str, numbers)) if max(numbers) < 10**4000 else "9" * 4500
+    return (
+        b"P%d\n#%s\n%s\n" % (int(rng.integers(1, 8)), b"x" * int(2000 ** rng.random()), word.encode())
+        + encoded[12:]
+    )
+
+
+def _damage_boxes(encoded: bytes, rng: Rng) -> bytes:
+    """The size, the name, or a number of a box of AVIF or HEIC."""
+    changed = bytearray(encoded)
+    at = encoded.find(_BOXES[int(rng.integers(0, len(_BOXES)))])
+    if at < 4:
+        return _flip_bits(encoded, rng)
+    choice, inside = int(rng.integers(0, 4)), at + 4 + int(rng.integers(0, 24))
+    if choice == 0:
+        changed[at - 4 : at] = int(rng.choice(EXTREMES)).to_bytes(4, "big")
+    elif choice == 1:
+        changed[at : at + 4] = _BOXES[int(rng.integers(0, len(_BOXES)))]
+    elif choice == 2:
+        changed[inside : inside + 1] = bytes((int(rng.choice((0, 1, 2, 4, 7, 8, 15, 0x44, 0x80, 0xFF))),))
+    else:
+        changed[inside : inside + 4] = int(rng.choice((*EXTREMES, 4096, 60000))).to_bytes(4, "big")
+    return bytes(changed)
+
+
+_BOXES = (
+    *(
+        b"iloc",
+        b"ipma",
+        b"ipco",
+        b"ispe",
+        b"iinf",
+        b"infe",
+        b"iref",
+        b"pitm",
+        b"av1C",
+        b"hvcC",
+        b"colr",
+        b"pixi",
+    ),
+    *(b"auxC", b"irot", b"imir", b"clap", b"meta", b"mdat", b"grpl", b"idat", b"iprp"),
+)
+
+
+def _hostile_exif(rng: Rng, most: int) -> bytes:
+    """Directories of a few entries that point anywhere, or of many that point to one place."""
+    order = "<>"[int(rng.integers(0, 2))]
+    count = min(int(rng.choice((1, 3, 9, 200, 4096, 5000))), most // 13)
+    entries = np.empty(
+        count, [(name, f"{order}u{size}") for name, size in zip("tkcv", (2, 2, 4, 4), strict=True)]
+    )
+    entries["t"] = rng.choice(_EXIF_TAGS, count)
+    if count > 9 and rng.random() < 0.7:
+        entries["t"] = np.arange(0x9000, 0x9000 + count)
+        entries["t"][0] = 0x8769
+    entries["k"] = rng.integers(0, 14, count)
+    entries["c"] = rng.choice((0, 1, 2, 100, most // 2, 0xFFFFFFFF), count)
+    entries["v"] = rng.choice((0, 8, 10, 26, 300), count)
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}IH", 8, count)
+    return (head + entries.tobytes() + bytes(4)).ljust(int(rng.choice((0, most // 2))), b"x")
+
+
+_EXIF_TAGS = (0x112, 0x11A, 0x11B, 0x128, 0x100, 0x8769, 0x8825, 0xA005, 0x10F, 0x201, 0xA002)
+
+
 def _piece(encoded: bytes, rng: Rng) -> tuple[int, int]:
     found = pieces(encoded)
     return found[int(rng.integers(0, len(found)))]
@@ -352,6 +571,7 @@ def _any(rng: Rng) -> Original:
 DAMAGES: tuple[Damage, ...] = (
     *(_flip_bits, _replace_run, _truncate, _insert, _remove_run, _repeat_piece, _drop_piece, _move_piece),
     *(_extreme_size, _extreme_size, _splice, _graft_piece, _append),
+    *(_deepen,) * 12,
 )
 
 
@@ -427,23 +647,26 @@ class Mishap(Exception):  # noqa: N818  (not an error: a finding)
     """Something that must not happen has."""
 
 
-def try_one(seed: int, number: int, folder: Path, upscaler: Upscaler) -> Outcome:
-    """Put one input through everything, in this process and in an empty folder."""
+def try_one(seed: int, number: int, folder: Path, upscaler: Upscaler | None) -> Outcome:
+    """Put one input through everything, in this process and an empty folder; without upscaler, decode it."""
     case = damaged(seed, number)
     path = folder / f"input{case.suffix}"
     path.write_bytes(case.encoded)
     kind = "refused"
     try:
         try:
-            picture = read(path)
+            with _watched():
+                picture = read(path, LIMITS)
         except BlindSRError as error:
             _check_message(error, path)
             if number < len(originals()) and not case.story.endswith("animated"):
                 raise Mishap("a valid file is refused") from error
         else:
             kind = "read"
-            _check_reading(picture, path)
-            _restore(picture, folder / f"result{case.result}", upscaler)
+            _check_reading(picture)
+            if upscaler is not None:
+                _check_again(picture, path)
+                _restore(picture, folder / f"result{case.result}", upscaler)
         left = sorted(one.name for one in folder.iterdir() if one != path)
         if left:
             raise Mishap(f"files left behind: {left}")
@@ -468,8 +691,35 @@ def _check_message(error: BlindSRError, path: Path) -> None:
         raise Mishap("a message of several lines or with control characters") from error
 
 
-def _check_reading(picture: Picture, path: Path) -> None:
-    """What was read is a picture, and the same a second time."""
+@contextmanager
+def _watched() -> Iterator[None]:
+    """No exception may be lost in this block, and no more memory taken than is allowed."""
+    lost: list[str] = []
+    hook, sys.unraisablehook = sys.unraisablehook, lambda told: lost.append(repr(told.exc_value))
+    before = _memory()[1]
+    _forget_peak()
+    try:
+        yield
+    finally:
+        sys.unraisablehook = hook
+        grown = (peak() or 0) - before
+        if lost:
+            raise Mishap(f"an exception is lost: {lost[0][:80]}")
+        if _forget_peak() and grown > GROWTH:
+            raise Mishap(f"takes more than {GROWTH >> 20} MiB") from MemoryError(f"{grown >> 20} MiB")
+
+
+def _forget_peak() -> bool:
+    """Let the system count the peak of memory anew; False where it cannot."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True
+
+
+def _check_reading(picture: Picture) -> None:
+    """What was read is a picture."""
     planes = [picture.pixels] if picture.alpha is None else [picture.pixels, picture.alpha]
     for plane in planes:
         if plane.dtype != np.float32 or not np.isfinite(plane).all() or plane.min() < 0 or plane.max() > 1:
@@ -478,7 +728,11 @@ def _check_reading(picture: Picture, path: Path) -> None:
         raise Mishap("no kind of picture")
     if picture.alpha is not None and picture.alpha.shape != picture.pixels.shape[:2]:
         raise Mishap("alpha of another size")
-    again = read(path)
+
+
+def _check_again(picture: Picture, path: Path) -> None:
+    """A second reading gives the same."""
+    again = read(path, LIMITS)
     same = [(again.pixels == picture.pixels).all(), again.icc == picture.icc, again.exif == picture.exif]
     if picture.alpha is not None:
         same.append((again.alpha == picture.alpha).all())
@@ -504,12 +758,13 @@ def _restore(picture: Picture, target: Path, upscaler: Upscaler) -> None:
     target.unlink()
 
 
-def serve(seed: int, memory: float, place: Path) -> None:
+def serve(seed: int, memory: float, decode: bool, place: Path) -> None:
     """A worker: numbers come in on stdin, outcomes go out on stdout, one line each.
 
     Args:
         seed: Of the inputs.
         memory: GiB that it may take on top of what its libraries take.
+        decode: Whether inputs are decoded only.
         place: Folder for its files, which may hold those of one that died.
     """
     import faulthandler
@@ -518,7 +773,7 @@ def serve(seed: int, memory: float, place: Path) -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a decoder prints is no answer
     faulthandler.enable()
-    upscaler = tiny_upscaler(place)
+    upscaler = None if decode else tiny_upscaler(place)
     folder = place / "input"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -654,9 +909,10 @@ def fuzz(
     return made
 
 
-def worker_command(seed: int, memory: float) -> list[str]:
+def worker_command(seed: int, memory: float, decode: bool) -> list[str]:
     """The command of a worker."""
-    return [sys.executable, __file__, "--seed", str(seed), "--memory", str(memory), "--serve"]
+    options = ["--seed", str(seed), "--memory", str(memory), *(["--decode"] if decode else [])]
+    return [sys.executable, __file__, *options, "--serve"]
 
 
 def main(
@@ -666,13 +922,14 @@ def main(
     only: Annotated[list[int] | None, typer.Option(help="Try the inputs of these numbers alone.")] = None,
     workers: Annotated[int, typer.Option(help="Processes.")] = 1,
     patience: Annotated[float, typer.Option(help="Seconds an input may take.")] = 10,
-    memory: Annotated[float, typer.Option(help="GiB a process may take on top of its libraries.")] = 6,
-    keep: Annotated[Path, typer.Option(help="Folder for the inputs of findings.")] = Path("runs/fuzz"),
+    memory: Annotated[float, typer.Option(help="GiB a process may take on top of its libraries.")] = 1.5,
+    decode: Annotated[bool, typer.Option("--decode", help="Decode only: a third of the time.")] = False,
+    keep: Annotated[Path, typer.Option(help="Folder for the inputs of findings.")] = Path("runs/decoding"),
     serve_in: Annotated[Path | None, typer.Option("--serve", hidden=True)] = None,
 ) -> None:
     """Try damaged files."""
     if serve_in is not None:
-        serve(seed, memory, serve_in)
+        serve(seed, memory, decode, serve_in)
         return
     kinds_of_file = len(originals())
     numbers = only or range(first, first + count)
@@ -682,11 +939,11 @@ def main(
 
     def show(outcome: Outcome) -> None:
         kinds[outcome.kind] += 1
-        if sum(kinds.values()) % 2000 == 0:
-            print(f"{sum(kinds.values())} tried, {time.monotonic() - start:.0f} s", flush=True)
+        if sum(kinds.values()) % 10_000 == 0:
+            typer.echo(f"{sum(kinds.values())} tried, {time.monotonic() - start:.0f} s")
         if outcome.kind != "finding":
             if only:
-                print(f"{outcome.number}: {outcome.kind}")
+                typer.echo(f"{outcome.number}: {outcome.kind}")
             return
         same = findings.setdefault(outcome.text, [])
         same.append(outcome.number)
@@ -695,20 +952,20 @@ def main(
             keep.mkdir(parents=True, exist_ok=True)
             kept = keep / f"{seed}-{outcome.number}{case.suffix}"
             kept.write_bytes(case.encoded)
-            print(f"FINDING {outcome.text}\n  {outcome.detail}\n  {case.story}\n  {kept}", flush=True)
+            typer.echo(f"FINDING {outcome.text}\n  {outcome.detail}\n  {case.story}\n  {kept}")
 
-    made = fuzz(numbers, worker_command(seed, memory), workers, patience, show)
+    made = fuzz(numbers, worker_command(seed, memory, decode), workers, patience, show)
     for text, same in findings.items():
-        print(f"{len(same):6}  {text}: {' '.join(str(number) for number in same[:8])}")
+        typer.echo(f"{len(same):6}  {text}: {' '.join(str(number) for number in same[:8])}")
     used = max((one.used for one in made), key=len)
     if used:
-        print(f"resident memory of a process: {used[0] >> 20} MiB, at last {used[-1] >> 20} MiB")
-    print(
+        typer.echo(f"resident memory of a process: {used[0] >> 20} MiB, at last {used[-1] >> 20} MiB")
+    typer.echo(
         f"seed {seed}: {sum(kinds.values())} inputs of {kinds_of_file} kinds of file, {kinds['read']} read, "
         f"{kinds['refused']} refused, {kinds['finding']} findings, {time.monotonic() - start:.0f} s"
     )
     if findings:
-        print(f"again: python benchmarks/fuzz.py --seed {seed} --only NUMBER")
+        typer.echo(f"again: python tests/robustness/decoding.py --seed {seed} --only NUMBER")
         raise typer.Exit(1)
 
 

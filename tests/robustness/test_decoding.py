@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from itertools import pairwise
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -16,20 +14,10 @@ from blindsr import picture
 from blindsr.errors import InputError
 from blindsr.upscaler import Upscaler
 
-from .conftest import write_model
+from ..conftest import write_model
+from . import decoding
 
 NETPBM = (".ppm", ".pgm")
-SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "fuzz.py"
-
-
-@pytest.fixture(scope="module")
-def fuzz() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("fuzz", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["fuzz"] = module  # dataclasses look themselves up
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
@@ -37,28 +25,28 @@ def upscaler(tmp_path_factory: pytest.TempPathFactory) -> Upscaler:
     return Upscaler(write_model(tmp_path_factory.mktemp("model") / "tiny", scale=2), device="cpu", threads=1)
 
 
-def test_damaged_files_are_read_or_refused(fuzz: ModuleType, upscaler: Upscaler, tmp_path: Path) -> None:
-    outcomes = [fuzz.try_one(0, number, tmp_path, upscaler) for number in range(100, 320)]
+def test_damaged_files_are_read_or_refused(upscaler: Upscaler, tmp_path: Path) -> None:
+    outcomes = [decoding.try_one(0, number, tmp_path, upscaler) for number in range(100, 320)]
     assert [one for one in outcomes if one.kind == "finding"] == []
     kinds = [one.kind for one in outcomes]
     assert kinds.count("read") > 40 and kinds.count("refused") > 50
     assert list(tmp_path.iterdir()) == []
 
 
-def test_valid_files_of_every_format_are_read(fuzz: ModuleType, upscaler: Upscaler, tmp_path: Path) -> None:
-    suffixes = {original.suffix for original in fuzz.originals()}
+def test_valid_files_of_every_format_are_read(upscaler: Upscaler, tmp_path: Path) -> None:
+    suffixes = {original.suffix for original in decoding.originals()}
     assert suffixes >= {".png", ".jpg", ".webp", ".tif", ".avif", ".bmp", ".gif", *NETPBM}
-    for number, original in enumerate(fuzz.originals()):
+    for number, original in enumerate(decoding.originals()):
         if original.suffix not in NETPBM:
-            outcome = fuzz.try_one(0, number, tmp_path, upscaler)
+            outcome = decoding.try_one(0, number, tmp_path, upscaler)
             expected = "refused" if "animated" in original.name else "read"
             assert outcome.kind == expected, (original.name, outcome)
 
 
-def test_valid_netpbm_files_are_read(fuzz: ModuleType, upscaler: Upscaler, tmp_path: Path) -> None:
-    for number, original in enumerate(fuzz.originals()):
+def test_valid_netpbm_files_are_read(upscaler: Upscaler, tmp_path: Path) -> None:
+    for number, original in enumerate(decoding.originals()):
         if original.suffix in NETPBM:
-            outcome = fuzz.try_one(0, number, tmp_path, upscaler)
+            outcome = decoding.try_one(0, number, tmp_path, upscaler)
             assert outcome.kind == "read", (original.name, outcome)
 
 
@@ -69,31 +57,31 @@ def test_keywords_of_a_photo_need_not_be_utf8(tmp_path: Path) -> None:
     assert picture.read(tmp_path / "a.png").width == 9
 
 
-def test_inputs_are_told_by_seed_and_number(fuzz: ModuleType) -> None:
+def test_inputs_are_told_by_seed_and_number() -> None:
     numbers = range(200, 300)
-    inputs = [fuzz.damaged(3, number) for number in numbers]
-    assert inputs == [fuzz.damaged(3, number) for number in numbers]
+    inputs = [decoding.damaged(3, number) for number in numbers]
+    assert inputs == [decoding.damaged(3, number) for number in numbers]
     assert len({one.encoded for one in inputs}) > 90
-    assert sum(one == fuzz.damaged(4, number) for one, number in zip(inputs, numbers, strict=True)) < 5
+    assert sum(one == decoding.damaged(4, number) for one, number in zip(inputs, numbers, strict=True)) < 5
 
 
-def test_pieces_of_a_format_lie_end_to_end(fuzz: ModuleType) -> None:
-    for original in fuzz.originals():
-        found = fuzz.pieces(original.encoded)
+def test_pieces_of_a_format_lie_end_to_end() -> None:
+    for original in decoding.originals():
+        found = decoding.pieces(original.encoded)
         assert len(found) >= 2
         assert all(0 <= start < stop <= len(original.encoded) for start, stop in found), original.name
         assert all(one[1] <= other[0] for one, other in pairwise(found)), original.name
-        assert fuzz.mend_checksums(original.encoded) == original.encoded
+        assert decoding.mend_checksums(original.encoded) == original.encoded
 
 
 @pytest.mark.parametrize("fault", ["error", "unnamed", "lines", "range", "random", "left"])
 def test_what_must_not_happen_is_found(
-    fuzz: ModuleType, upscaler: Upscaler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+    upscaler: Upscaler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     rng = np.random.default_rng(0)
 
-    def broken(path: Path) -> picture.Picture:
-        read = picture.read(path)
+    def broken(path: Path, limits: picture.Limits | None = None) -> picture.Picture:
+        read = picture.read(path, limits)
         if fault == "error":
             raise ValueError("a codec's own")
         if fault == "unnamed":
@@ -105,8 +93,8 @@ def test_what_must_not_happen_is_found(
         pixels = {"range": read.pixels + 1, "random": rng.random(read.pixels.shape, np.float32)}
         return picture.Picture(pixels.get(fault, read.pixels))
 
-    monkeypatch.setattr(fuzz, "read", broken)
-    outcome = fuzz.try_one(0, 1, tmp_path, upscaler)
+    monkeypatch.setattr(decoding, "read", broken)
+    outcome = decoding.try_one(0, 1, tmp_path, upscaler)
     expected = {
         "error": "ValueError",
         "unnamed": "without the file's name",
@@ -128,9 +116,9 @@ def test_what_must_not_happen_is_found(
     ],
 )
 def test_death_and_standstill_of_a_process_are_found(
-    fuzz: ModuleType, monkeypatch: pytest.MonkeyPatch, code: str, text: str
+    monkeypatch: pytest.MonkeyPatch, code: str, text: str
 ) -> None:
-    monkeypatch.setattr(fuzz, "START", 0.5)
+    monkeypatch.setattr(decoding, "START", 0.5)
     found: list[object] = []
-    fuzz.fuzz(range(2), [sys.executable, "-c", code], patience=0.1, on_outcome=found.append)
+    decoding.fuzz(range(2), [sys.executable, "-c", code], patience=0.1, on_outcome=found.append)
     assert len(found) == 2 and all(text in one.text for one in found)  # type: ignore[attr-defined]

@@ -1,0 +1,193 @@
+"""Which decoder reads which file, by its first bytes alone, and what libvips will hold while it does.
+
+Libvips would ask every loader that it was built with, and some parse the whole file to answer: an SVG of a
+few megabytes takes gigabytes there. So the loader is named by us, and those not in the table never run.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any
+
+from blindsr.tiff import Blocks
+
+LOADERS = {
+    "png": "pngload_source",
+    "jpeg": "jpegload_source",  # also of what holds more behind the photo: Ultra HDR, MPO
+    "webp": "webpload_source",
+    "tiff": "tiffload_source",
+    "heif": "heifload_source",
+    "gif": "gifload_source",
+}
+"""Kinds of files that libvips reads -> its operation."""
+
+_BEGINNINGS = {
+    b"\x89PNG\r\n\x1a\n": "png",
+    b"\xff\xd8": "jpeg",
+    **dict.fromkeys((b"GIF87a", b"GIF89a"), "gif"),
+    **dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "tiff"),
+    b"BM": "bmp",
+    **{b"P%d" % i: "ppm" for i in range(1, 7)},
+}
+"""First bytes -> kinds; libvips reads no BMP, and its wheels no PPM."""
+
+_HEVC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")
+_HEIF_BRANDS = (b"avif", b"avis", b"mif1", b"msf1")
+
+ROWS_HELD = 512
+"""Rows that libvips keeps of a picture that it decodes from top to bottom."""
+
+_WHOLE = {"webp": 12, "heif": 12, "gif": 8}
+_WHOLE_FIELDS = {"interlaced": 12, "jpeg-multiscan": 12}
+"""Kinds, and libvips's names of kinds within them, that need the whole picture: bytes a pixel."""
+
+_SEGMENT = 1024
+"""Bytes that each segment of a JPEG file counts on top: a million of empty ones takes its time, too."""
+
+_SAMPLE_BYTES = {
+    **{"uchar": 1, "char": 1, "ushort": 2, "short": 2, "uint": 4, "int": 4, "float": 4},
+    **{"double": 8, "complex": 8, "dpcomplex": 16},
+}
+
+
+class UndecodableError(Exception):
+    """A decoder gave up; its text is one line that says why."""
+
+
+def kind_of(head: bytes) -> str | None:
+    """The kind of a file: a name in `LOADERS`, or "bmp", "ppm" or "heic"; None of what is no photo.
+
+    Args:
+        head: Its first bytes, 64 or more where it has so many.
+    """
+    if head[4:8] == b"ftyp":
+        if any(brand in head[8:48] for brand in _HEVC_BRANDS):
+            return "heic"
+        return "heif" if head[8:12] in _HEIF_BRANDS else None
+    if head[:4] == b"RIFF":
+        return "webp" if head[8:12] == b"WEBP" else None
+    return next((kind for first, kind in _BEGINNINGS.items() if head.startswith(first)), None)
+
+
+@contextmanager
+def opened(file: IO[bytes], kind: str, access: str = "sequential") -> Iterator[Any]:
+    """A file as a libvips image: its header is read, its pixels as they are asked for, within this block.
+
+    Libvips maps the files that it opens into memory, and the process dies when one is cut short meanwhile. So
+    it gets the bytes as they are read here; of what it has no loader for that goes on from there, it keeps a
+    copy.
+
+    Args:
+        file: The file; where it stands does not matter.
+        kind: A name in `LOADERS`.
+        access: "sequential" for rows from top to bottom, or "random".
+
+    Raises:
+        UndecodableError: It is damaged, or the block raised an error of libvips.
+        OSError: It could not be read.
+    """
+    import pyvips
+
+    failures: list[OSError] = []
+
+    def read(count: int) -> bytes | None:
+        try:
+            return file.read(count)
+        except OSError as error:  # no exception passes through libvips
+            failures.append(error)
+            return None
+
+    file.seek(0)
+    source = pyvips.SourceCustom()  # the image does not keep it, this frame does
+    source.on_read(read)
+    source.on_seek(file.seek)
+    try:
+        yield getattr(pyvips.Image, LOADERS[kind])(source, access=access, fail_on="error")
+    except pyvips.Error as error:
+        if failures:
+            raise failures[0] from error
+        raise UndecodableError(reason(error)) from error
+    except UnicodeDecodeError as error:  # libvips quotes the file, and pyvips takes it for text
+        pyvips.vips_lib.vips_error_clear()
+        raise UndecodableError("what it says of itself is no text") from error
+
+
+def field(image: Any, name: str, default: Any = None) -> Any:  # noqa: ANN401
+    """What libvips knows by that name. Asked for one by one: a file's own names of fields may be no UTF-8."""
+    return image.get(name) if image.get_typeof(name) else default
+
+
+def pixel_bytes(image: Any) -> int:  # noqa: ANN401  (pyvips has no types)
+    """Bytes of a pixel of a libvips image, all its bands."""
+    return int(image.bands) * _SAMPLE_BYTES[image.format]
+
+
+def whole_bytes(image: Any, kind: str, file: IO[bytes]) -> int:  # noqa: ANN401
+    """Bytes that a decoder takes which needs the whole picture, and keeps the file; 0 of any other."""
+    costs = [_WHOLE.get(kind, 0), *(cost for name, cost in _WHOLE_FIELDS.items() if field(image, name))]
+    size = _size(file) if kind in _WHOLE else 0
+    return int(image.width * image.height) * max(costs) + size
+
+
+def held_bytes(image: Any, kind: str, file: IO[bytes]) -> int:  # noqa: ANN401
+    """Bytes that a decoder holds at once which goes from top to bottom: rows, and what a file is made of."""
+    row = int(image.width) * pixel_bytes(image)
+    held = row * min(int(image.height), ROWS_HELD)
+    if kind == "tiff":
+        blocks = Blocks.of(file)
+        held += 0 if blocks is None else blocks.held(image.width, image.height, pixel_bytes(image))
+    return held
+
+
+def opening_bytes(file: IO[bytes], kind: str, most: int) -> int:
+    """Bytes that a decoder takes before it has told the size of the picture.
+
+    Args:
+        file: The file; where it stands does not matter.
+        kind: Of the file.
+        most: It is enough to know that they are more than this.
+    """
+    if kind == "jpeg":
+        return _segments(file, most)
+    return _size(file) if kind == "heic" or kind in _WHOLE else 0
+
+
+def _segments(file: IO[bytes], most: int) -> int:
+    """Bytes of the segments of a JPEG file before its pixels: its decoder keeps them."""
+    place, kept = 2, 0
+    while kept <= most:
+        file.seek(place)
+        head = file.read(_SEGMENT)
+        start = head.find(b"\xff")  # decoders skip what lies between two segments
+        marker = head[max(0, start) :].lstrip(b"\xff")[:3]
+        if start < 0 or len(marker) < 3:
+            if len(head) < _SEGMENT:
+                break
+            place += len(head) - 1
+            continue
+        if marker[0] in (0xD9, 0xDA):  # the end, or the pixels
+            break
+        place += len(head) - len(head[start:].lstrip(b"\xff"))
+        if marker[0] in (0x00, 0x01, *range(0xD0, 0xD9)):  # markers without a segment
+            place += 1
+            continue
+        length = int.from_bytes(marker[1:], "big")
+        place += 1 + length
+        kept += length + _SEGMENT
+    return kept
+
+
+def _size(file: IO[bytes]) -> int:
+    """Bytes of a file."""
+    return file.seek(0, os.SEEK_END)
+
+
+def reason(error: Exception) -> str:
+    """What a library says, on one line."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    # Without what names only a function of the library, and numbers of errors.
+    telling = [line for line in lines if re.search("[a-z]{2}", line) and not line.startswith("unable to ")]
+    return (telling[-1] if telling else "no reason given")[:200]

@@ -1,0 +1,234 @@
+"""The loader is chosen by us, reads its file rather than mapping it, and meets the limits first."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import re
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from blindsr.errors import InputError
+from blindsr.picture import FORMATS, Limits, Picture, read, write
+from blindsr.picture.loaders import LOADERS, kind_of, opened, opening_bytes
+
+from ..conftest import made_photo
+
+OTHERS = {
+    "svg": b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>',
+    "svgz": gzip.compress(b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'),
+    "xml": b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>',
+    "pdf": b"%PDF-1.4\n1 0 obj\n",
+    "matrix": b"3 2\n1 2 3\n4 5 6\n",
+    "csv": b"1,2,3\n4,5,6\n",
+    "vips": b"\xb6\xa6\xf2\x08" + bytes(60),
+    "fits": b"SIMPLE  =                    T".ljust(80),
+    "radiance": b"#?RADIANCE\n",
+    "wave": b"RIFF\x24\0\0\0WAVEfmt ",
+    "movie": b"\0\0\0\x20ftypisom\0\0\2\0isomiso2",
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_kinds_are_refused_by_their_beginning(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a.png").write_bytes(OTHERS[name])
+    with pytest.raises(InputError, match=r"a\.png: not a photo format"):
+        read(tmp_path / "a.png")
+
+
+def test_every_loader_of_libvips_but_ours_stays_unused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also those that a later libvips may put before ours."""
+    import pyvips
+
+    called: list[str] = []
+    call = pyvips.Operation.call
+
+    def listening(name: str, *arguments: object, **options: object) -> object:
+        called.append(name)
+        return call(name, *arguments, **options)
+
+    monkeypatch.setattr(pyvips.Operation, "call", staticmethod(listening))
+    image = made_photo(20, 24)
+    names = {"png": "PNG", "jpeg": "JPEG", "webp": "WEBP", "tiff": "TIFF", "heif": "AVIF", "gif": "GIF"}
+    for kind, name in names.items():
+        Image.fromarray(image).save(tmp_path / "photo", name)
+        assert kind_of((tmp_path / "photo").read_bytes()[:64]) == kind
+        called.clear()
+        assert read(tmp_path / "photo").width == 24
+        assert [one for one in called if "load" in one] == [LOADERS[kind]]
+
+
+def ultra_hdr() -> bytes:
+    """A photo as newer phones take it: a gain map is its second picture, told of in XMP and in MPF."""
+
+    def jpeg(xmp: str, side: int) -> bytes:
+        file = io.BytesIO()
+        namespaces = (
+            'xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" '
+            'xmlns:Container="http://ns.google.com/photos/1.0/container/" '
+            'xmlns:Item="http://ns.google.com/photos/1.0/container/item/"'
+        )
+        packet = (
+            '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+            f'<rdf:Description {namespaces} hdrgm:Version="1.0" {xmp}</rdf:Description></rdf:RDF></x:xmpmeta>'
+        )
+        Image.fromarray(made_photo(side, side)).save(file, "JPEG", xmp=packet.encode())
+        return file.getvalue()
+
+    gain = jpeg(
+        'hdrgm:GainMapMin="0" hdrgm:GainMapMax="2" hdrgm:HDRCapacityMin="0" hdrgm:HDRCapacityMax="2">', 16
+    )
+    item = (
+        '<rdf:li rdf:parseType="Resource">'
+        '<Container:Item Item:Semantic="{}" Item:Mime="image/jpeg"{}/></rdf:li>'
+    )
+    items = item.format("Primary", "") + item.format("GainMap", f' Item:Length="{len(gain)}"')
+    photo = jpeg(f"><Container:Directory><rdf:Seq>{items}</rdf:Seq></Container:Directory>", 64)
+    # An MPF directory (CIPA DC-007) of two pictures; places count from its own beginning.
+    size = 4 + 4 + 8 + 2 + 3 * 12 + 4 + 2 * 16
+    total = len(photo) + size + 2
+    entries = [
+        (0xB000, 7, 4, b"0100"),
+        (0xB001, 4, 1, struct.pack("<I", 2)),
+        (0xB002, 7, 32, struct.pack("<I", 50)),
+    ]
+    directory = struct.pack("<4sIH", b"II*\0", 8, len(entries))
+    directory += b"".join(struct.pack("<HHI4s", *entry) for entry in entries) + bytes(4)
+    directory += struct.pack("<IIIHH", 0x030000, total, 0, 0, 0)
+    directory += struct.pack("<IIIHH", 0, len(gain), total - (2 + 2 + 2 + 4), 0, 0)
+    segment = b"\xff\xe2" + struct.pack(">H", 2 + 4 + len(directory)) + b"MPF\0" + directory
+    return photo[:2] + segment + photo[2:] + gain
+
+
+def test_a_photo_with_a_gain_map_is_read_as_any_jpeg(tmp_path: Path) -> None:
+    import pyvips
+
+    content = ultra_hdr()
+    (tmp_path / "a.jpg").write_bytes(content)
+    by_itself = pyvips.Image.new_from_buffer(content, "")
+    assert by_itself.get("vips-loader").startswith("uhdr"), "libvips takes another loader for it"
+    picture = read(tmp_path / "a.jpg")
+    assert (picture.width, picture.height) == (64, 64)
+    np.testing.assert_array_less(np.abs(picture.pixels * 255 - made_photo(64, 64)).mean(), 12)
+
+
+TRUNCATING = """
+import os, sys
+from pathlib import Path
+from blindsr.comparison import embedding
+from blindsr.errors import InputError
+from blindsr.picture import decoding, loaders
+
+opened = loaders.opened
+def cut(path):
+    assert not any(path in line for line in open("/proc/self/maps")) or not sys.platform == "linux", "mapped"
+    os.truncate(path, os.path.getsize(path) // 20)
+check = decoding.check_image
+def check_and_cut(path, *arguments):
+    check(path, *arguments)
+    cut(str(path))
+decoding.check_image = check_and_cut
+embedding._STREAMED = 0
+for path in map(Path, sys.argv[1:]):
+    content = path.read_bytes()
+    try:
+        decoding.read(path)
+        print(path.suffix, "read")
+    except InputError as error:
+        print(path.suffix, error)
+    path.write_bytes(content)
+    try:
+        side = embedding.Side(path)
+        if side._path is not None:
+            cut(str(path))
+        side.whole(9, 9)
+        print(path.suffix, "shown")
+    except InputError as error:
+        print(path.suffix, error)
+"""
+
+
+def test_a_file_that_is_cut_short_while_it_is_read(tmp_path: Path) -> None:
+    """Where it was mapped, the process would die of it, and the batch with it."""
+    picture = Picture(np.random.default_rng(0).random((300, 400, 3), np.float32))
+    paths = [tmp_path / f"a{format_.suffixes[0]}" for format_ in FORMATS.values()]
+    for path in paths:
+        write(picture, path)
+    Image.fromarray(made_photo(300, 400)).save(tmp_path / "a.gif")
+    Image.fromarray(made_photo(300, 400)).save(tmp_path / "a.ppm")
+    paths += [tmp_path / "a.gif", tmp_path / "a.ppm"]
+    run = subprocess.run(
+        [sys.executable, "-c", TRUNCATING, *map(str, paths)], capture_output=True, text=True, timeout=120
+    )
+    lines = run.stdout.splitlines()
+    assert run.returncode == 0 and len(lines) == 2 * len(paths), (run.returncode, run.stdout, run.stderr)
+    for suffix in (".png", ".jpg", ".tif"):  # of these the end was not read yet
+        told = [line for line in lines if line.startswith(suffix)]
+        assert "damaged" in told[0] and f"a{suffix}: " in told[0], told
+        assert f"a{suffix}: " in told[1], told
+
+
+def test_errors_of_the_disk_are_told_as_such(tmp_path: Path) -> None:
+    write(Picture(np.zeros((300, 400, 3), np.float32)), tmp_path / "a.jpg")
+
+    class Failing(io.FileIO):
+        def read(self, size: int | None = -1, /) -> bytes | None:
+            if self.tell() > 100:
+                raise OSError(5, "Input/output error")
+            return super().read(min(size or 0, 50))
+
+    with (
+        Failing(tmp_path / "a.jpg") as file,
+        pytest.raises(OSError, match="Input/output error"),
+        opened(file, "jpeg") as image,  # type: ignore[arg-type]
+    ):
+        image.avg()
+
+
+def test_what_a_decoder_says_need_be_no_text(tmp_path: Path) -> None:
+    """Libheif quotes the name of what it does not know; the next file's error must not be of it, too."""
+    write(Picture(np.zeros((32, 32, 3), np.float32)), tmp_path / "a.avif")
+    content = bytearray((tmp_path / "a.avif").read_bytes().replace(b"pixi", b"\xffixi"))
+    first = content.index(b"ipma") + 15  # of the item's properties: all are essential
+    content[first : first + content[first - 1]] = [
+        byte | 0x80 for byte in content[first : first + content[first - 1]]
+    ]
+    (tmp_path / "a.avif").write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.avif: not a readable picture") as told:
+        read(tmp_path / "a.avif")
+    assert str(told.value).isprintable()
+    (tmp_path / "b.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(40))
+    with pytest.raises(InputError, match=r"b\.png: not a readable picture"):
+        read(tmp_path / "b.png")
+
+
+def test_segments_are_counted_like_a_decoder_does() -> None:
+    def count(*segments: bytes, most: int = 1 << 30) -> int:
+        return opening_bytes(
+            io.BytesIO(b"\xff\xd8" + b"".join(segments) + b"\xff\xda" + bytes(99)), "jpeg", most
+        )
+
+    one = b"\xff\xe1\x10\x00" + bytes(0x0FFE)
+    assert count() == 0
+    assert count(one) * 2 == count(one, one) == count(b"\xff" * 9000 + one, b"between" + one)
+    assert count(one, one) == count(one, b"\xff\xd0\xff\x01", one) > 2 * 0x1000
+    assert count(*[one] * 99, most=5000) < 3 * 0x1000
+    assert opening_bytes(io.BytesIO(b"\xff\xd8"), "jpeg", 9) == 0
+    assert opening_bytes(io.BytesIO(bytes(77)), "webp", 9) == 77
+
+
+def test_many_bands_count() -> None:
+    limits = Limits(pixels=1 << 20)
+    limits.check_size(Path("a.tif"), 1024, 1024, 16)
+    with pytest.raises(InputError, match=re.escape("a.tif: 1024x1024 with 17 bytes a pixel")):
+        limits.check_size(Path("a.tif"), 1024, 1024, 17)
+    with pytest.raises(InputError, match="rows, strips or tiles need about 3 GiB"):
+        limits.check_held(Path("a.tif"), 3 << 30)
