@@ -42,7 +42,7 @@ from blindsr.dataset.photos import split_holdout
 from blindsr.degradation import Degradation
 from blindsr.errors import BlindSRError, InputError
 from blindsr.evaluation.benchmarks import Benchmark, find_benchmark, folder_benchmark
-from blindsr.evaluation.contestants import Contestant, find_contestant
+from blindsr.evaluation.contestants import INTERPOLATIONS, LOADERS, Contestant, find_contestant
 from blindsr.evaluation.measures import Convention, Measure, find_measures, measures_from
 from blindsr.evaluation.records import RecordFile
 from blindsr.evaluation.runner import GIVEN, Cell, Result, cells_of, evaluate
@@ -173,7 +173,7 @@ def contestants_of(
     for name in models:
         for value in textures or [None]:
             settings = [] if value is None else [f"texture={value:g}"]
-            plain = "@" in name or Path(name).suffix
+            plain = "@" in name or name in INTERPOLATIONS or Path(name).suffix in LOADERS
             written = name if plain and not settings else f"{name}@{','.join([*settings, 'fp32'])}"
             found.append(find_contestant(written, "cpu", threads))
     return found
@@ -215,8 +215,11 @@ def main(
         ]
         contestants = contestants_of(names[0], texture or [], names[1], peers, threads)
         titles = [contestant.title for contestant in contestants]
-        if reference is None:
-            reference = titles[0]
+        if not titles:
+            raise InputError("nothing to measure: give --model or --peer")
+        reference = reference or titles[0]
+        if reference not in titles:
+            raise InputError(f"--reference {reference}: there are {', '.join(titles)}")
         known = measures_from(*metric_files(metrics))
         measures = find_measures([name for name in SCORES if name in known], known)
         records = RecordFile(QUALITY_RECORDS)
