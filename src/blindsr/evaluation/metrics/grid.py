@@ -69,7 +69,8 @@ def _grid(detail: Cells) -> Cells:
     by_chance = _around(np.square(weight) * np.square(detail - mean), _REACH) / np.square(total)
     strength = np.square(mean).mean((2, 3, 4), keepdims=True)
     lasting = 1 - by_chance.mean((2, 3, 4), keepdims=True) / np.maximum(strength, np.finfo(np.float64).tiny)
-    return mean * lasting.clip(0, 1)
+    grid: Cells = mean * lasting.clip(0, 1)
+    return grid
 
 
 def _mean_of_a_period(picture: NDArray[np.floating], period: int) -> NDArray[np.float64]:
