@@ -185,7 +185,7 @@ def _squeeze_lpips(features: Path, heads: Path, device: str) -> tuple[Measure, M
     def of_no_grid(restored: Pixels, truth: Pixels | None, convention: Convention) -> float:
         assert truth is not None and convention.period is not None
         if convention.quantise:  # before the grid is taken away, as a saved picture's would be
-            restored, truth = (quantise(picture, 8) / np.float32(255) for picture in (restored, truth))
+            restored, truth = _as_saved(restored), _as_saved(truth)
         cleaned = without_grid(restored, period=convention.period).clip(0, 1)
         return lpips(cleaned, truth, network=network(), quantise=False)
 
@@ -194,6 +194,11 @@ def _squeeze_lpips(features: Path, heads: Path, device: str) -> tuple[Measure, M
         Measure("lpips", "LPIPS (squeeze)", 4, False, True, of, identity),
         Measure("lpips-no-grid", "LPIPS, no grid", 4, False, True, of_no_grid, identity),
     )
+
+
+def _as_saved(picture: Pixels) -> Pixels:
+    """Rounded to 8 bit."""
+    return quantise(picture, 8).astype(np.float32) / np.float32(255)
 
 
 def _installed_lpips(name: str) -> Measure:
