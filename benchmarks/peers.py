@@ -17,6 +17,8 @@ PEERS = {
     "realesrgan": ("Real-ESRGAN general-x4v3", "RealESRGAN_General_x4_v3.param"),
     "realesrgan-wdn": ("Real-ESRGAN general-wdn-x4v3", "RealESRGAN_General_WDN_x4_v3.param"),
     "animevideo": ("Real-ESRGAN animevideov3-x4", "realesr-animevideov3-x4.param"),
+    "x4plus": ("Real-ESRGAN x4plus", "realesrgan-x4plus.param"),
+    "df2k": ("RealSR DF2K", "realsr-df2k-x4.param"),
     "lsdir": ("LSDIR Compact C3 x4", "4xLSDIRCompactC3.param"),
     "srmd": ("SRMD x4, told noise 3", "srmd_x4.param"),
     "srmdnf": ("SRMDNF x4", "srmdnf_x4.param"),
@@ -56,14 +58,16 @@ WRITTEN_FOLDER = ROOT / ".cache" / "peers"
 
 
 def find_peer(name: str, folder: Path = PEER_FILES, threads: int | None = None) -> Contestant:
-    """A peer by its short name.
+    """A peer by its short name, or one of ncnn's by its files' stem.
 
     Raises:
         InputError: There is none of that name.
         ModelError: Its files are not there.
     """
     if name not in PEERS:
-        raise InputError(f"--peer {name}: there are {', '.join(PEERS)}")
+        if (folder / f"{name}.param").is_file():
+            return find_contestant(f"{name}={folder / name}.param", "cpu", threads)
+        raise InputError(f"--peer {name}: there are {', '.join(PEERS)}, and no {name}.param lies in {folder}")
     return find_contestant(written_peer(name, folder), "cpu", threads)
 
 

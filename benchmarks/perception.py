@@ -1,99 +1,243 @@
-"""cria-x4-compact against Real-ESRGAN general-x4v3: PSNR and LPIPS, over several draws of the degradations.
+"""How models look, and how sure that is: PSNR, SSIM, LPIPS and NIQE over several draws of the degradations.
 
-    python benchmarks/perception.py --draws 8
-    python benchmarks/perception.py --draws 8 --texture 0.5 --texture 0.6 --texture 1 --model runs/cria/model
+    python benchmarks/perception.py --model cria-x4-compact --peer realesrgan --peer lsdir
+    python benchmarks/perception.py --model runs/cria/model --texture 0.6 --texture 1 --cases camera --draws 2
+    python benchmarks/perception.py --data kept-back --peer realesrgan --peer x4plus --draws 1
+    python benchmarks/perception.py --data City100-x4 --cases given
 
-Set14 x4 under `real-esrgan` and `camera`, which draw blurs, noise and JPEG anew for every picture, and
-City100's real pairs shrunk by four. The 14 pictures of one draw leave the mean LPIPS of a model uncertain by
-a hundredth, as much as two good models differ by; so the pictures come several times, image i of draw k with
-the seed 14 k + i (`blindsr evaluate` has draw 0 alone). Printed is each model's mean, and its lead with the
-standard error of the paired differences, over pictures of which each counts once: its mean over the draws.
+Pictures are degraded in five ways (`CASES`), of which "camera", "real-esrgan" and "noise15" come in several
+draws: image i of n in draw k has the seed k n + i (`blindsr evaluate` has draw 0 alone). The others are the
+same in every draw, and are taken once. "kept-back" are the photos that training sets apart, of which those
+larger than 512 pixels are cut to their middle.
 
-RGB, 4 pixels of border left out, 8 bit; LPIPS on SqueezeNet, lower is better. Models run in fp32.
+Printed for each case are each model's means with the standard error over the pictures, and its lead over the
+reference (the first peer, if not told otherwise) with the standard error of the paired differences. Pictures
+are what differs most, and the draws of one picture are no news of another: so a picture counts once, by its
+mean over the draws.
+
+RGB, 4 pixels of border left out (none by LPIPS and NIQE), 8 bit; LPIPS on SqueezeNet, as it is and with the
+models' own grid taken away (docs/metrics.md); LPIPS and NIQE are better when lower. Our models run in fp32.
+Scores and the peers' pictures are kept in .cache, so that a further model costs its own time alone.
 """
 
 from __future__ import annotations
 
+import json
 import sys
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
+from kept import kept
 from numpy.typing import NDArray
-from peers import find_peer
-from places import DATA, METRICS, PEER_FILES, QUALITY_RECORDS, metric_files
+from peers import PEERS, find_peer
+from PIL import Image
+from places import DATA, KEPT_BACK, METRICS, PEER_FILES, QUALITY_RECORDS, TRAINING_PHOTOS, metric_files
 
+from blindsr.dataset.layouts import training_photos
+from blindsr.dataset.photos import split_holdout
+from blindsr.degradation import Degradation
 from blindsr.errors import BlindSRError, InputError
-from blindsr.evaluation.benchmarks import find_benchmark
-from blindsr.evaluation.contestants import find_contestant
-from blindsr.evaluation.measures import Convention, find_measures, measures_from
+from blindsr.evaluation.benchmarks import Benchmark, find_benchmark, folder_benchmark
+from blindsr.evaluation.contestants import INTERPOLATIONS, LOADERS, Contestant, find_contestant
+from blindsr.evaluation.measures import Convention, Measure, find_measures, measures_from
 from blindsr.evaluation.records import RecordFile
-from blindsr.evaluation.runner import Cell, cells_of, evaluate
+from blindsr.evaluation.runner import GIVEN, Cell, Result, cells_of, evaluate
+from blindsr.evaluation.summary import write_text
 
-SCORES = ("psnr", "ssim", "lpips")
+SCALE = 4
+CASES = {
+    "clean": "",
+    "camera": "camera",
+    "real-esrgan": "real-esrgan",
+    "noise15": "noise=15",
+    "jpeg40": "jpeg=40",
+    GIVEN: GIVEN,
+}
+"""Degradations by their names here; the last takes the LR pictures that there are."""
+SCORES = ("psnr", "ssim", "lpips", "lpips-no-grid", "niqe")
+HELD_OUT = 8  # photos that the recipes of training set apart
+LARGEST = 512  # pixels of a side of theirs
+
+Values = NDArray[np.float64]
 
 
-def cells(draws: int, data: Path) -> list[Cell]:
-    """Where the models meet."""
-    set14 = replace(find_benchmark("Set14", data, 4), convention=Convention("rgb", border=4))
-    repeated = replace(set14, samples=list(set14.samples) * draws)
-    drawn = cells_of(repeated, ["real-esrgan", "camera"])
-    return [*drawn, *cells_of(find_benchmark("City100-x4", data), ["given"])]
+@dataclass(frozen=True)
+class Estimate:
+    """A mean, and how far it may be from that of all pictures of this kind.
+
+    Args:
+        mean: Over pictures, of which each counts by its mean over the draws.
+        error: Standard error; NaN of a single picture.
+    """
+
+    mean: float
+    error: float
+
+    @classmethod
+    def of(cls, values: Values) -> Estimate:
+        """From (draws, pictures)."""
+        pictures = values.mean(0)
+        error = pictures.std(ddof=1) / np.sqrt(len(pictures)) if len(pictures) > 1 else np.nan
+        return cls(float(pictures.mean()), float(error))
+
+    def write(self, digits: int, sign: str = "") -> str:
+        """As a table shows it."""
+        return f"{self.mean:{sign}.{digits}f} ± {self.error:.{digits}f}"
 
 
-def lead(ours: NDArray[np.float64], others: NDArray[np.float64]) -> tuple[float, float]:
-    """Mean of the paired differences over the pictures, (draws, pictures) each, and its standard error."""
-    differences = (ours - others).mean(0)
-    return float(differences.mean()), float(differences.std(ddof=1) / np.sqrt(len(differences)))
+def find_pictures_of(name: str, data: Path, photos: int | None) -> Benchmark:
+    """A set at x4 under this page's convention: a name, "kept-back", or NAME=PATH of ground truth."""
+    if name == "kept-back":
+        found = folder_benchmark(name, str(cut_kept_back(data)), SCALE, degraded=True)
+    elif "=" in name:
+        found = folder_benchmark(*name.split("=", 1), SCALE, degraded=True)
+    else:
+        found = find_benchmark(name, data, SCALE)
+    return replace(
+        found, samples=found.samples[:photos], convention=Convention("rgb", border=SCALE, gray=False)
+    )
+
+
+def cut_kept_back(data: Path, folder: Path = KEPT_BACK) -> Path:
+    """Write the middle of each photo that training sets apart, once."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in split_holdout(training_photos(data / TRAINING_PHOTOS.name), HELD_OUT)[0]:
+        written = folder / f"{file.stem}.png"
+        if not written.is_file():
+            with Image.open(file) as image:
+                photo = image.convert("RGB")
+            width, height = (min(side, LARGEST) for side in photo.size)
+            left, top = (photo.width - width) // 2, (photo.height - height) // 2
+            photo.crop((left, top, left + width, top + height)).save(written)
+    return folder
+
+
+def cells(benchmark: Benchmark, cases: Sequence[str], draws: int) -> dict[str, Cell]:
+    """Where the models meet, by the case: the pictures once for each draw, where draws differ."""
+    found = {}
+    for case in cases:
+        if case not in CASES:
+            raise InputError(f"--cases {case}: there are {', '.join(CASES)}")
+        (cell,) = cells_of(benchmark, [CASES[case]])
+        if cell.degradation is None or _always_the_same(cell.degradation):
+            found[case] = cell
+        else:
+            found[case] = replace(cell, benchmark=replace(benchmark, samples=list(benchmark.samples) * draws))
+    return found
+
+
+def _always_the_same(task: object) -> bool:
+    return isinstance(task, Degradation) and not task.noise and not task.poisson
+
+
+def scores_of(
+    results: Sequence[Result], measures: Sequence[Measure], pictures: int
+) -> dict[str, dict[str, Values]]:
+    """Values by model and measure, (draws, pictures) each.
+
+    Raises:
+        InputError: A picture failed.
+    """
+    failed = [result for result in results if result.error]
+    if failed:
+        raise InputError(f"{len(failed)} pictures failed; the first: {failed[0].error}")
+    found: dict[str, dict[str, Values]] = {}
+    for title in dict.fromkeys(result.contestant for result in results):
+        own = [result.scores for result in results if result.contestant == title]
+        found[title] = {m.name: np.array([s[m.name] for s in own]).reshape(-1, pictures) for m in measures}
+    return found
+
+
+def table(scores: dict[str, dict[str, Values]], measures: Sequence[Measure], reference: str) -> str:
+    """Means, and below them the leads over the reference, in Markdown."""
+    lines = ["| | " + " | ".join(m.title for m in measures) + " |", "|---|" + "---|" * len(measures)]
+    for title, own in scores.items():
+        cells = [Estimate.of(own[m.name]).write(m.digits) for m in measures]
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+        if title != reference:
+            leads = [Estimate.of(own[m.name] - scores[reference][m.name]) for m in measures]
+            cells = [lead.write(m.digits, "+") for lead, m in zip(leads, measures, strict=True)]
+            lines.append(f"| &nbsp; less {reference} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def contestants_of(
+    models: Sequence[str], textures: Sequence[float], peers: Sequence[str], folder: Path, threads: int
+) -> list[Contestant]:
+    """The peers, whose pictures are kept, then ours in fp32."""
+    found = [kept(find_peer(name, folder, threads)) for name in peers]
+    for name in models:
+        for value in textures or [None]:
+            settings = [] if value is None else [f"texture={value:g}"]
+            plain = "@" in name or name in INTERPOLATIONS or Path(name).suffix in LOADERS
+            written = name if plain and not settings else f"{name}@{','.join([*settings, 'fp32'])}"
+            found.append(find_contestant(written, "cpu", threads))
+    return found
 
 
 def main(
-    model: Annotated[list[str] | None, typer.Option(help="A model of ours with a texture view.")] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="As of `blindsr evaluate`; default cria-x4-compact; none for none."),
+    ] = None,
     texture: Annotated[list[float] | None, typer.Option(help="Textures to try; default: its own.")] = None,
-    peer: Annotated[str, typer.Option(help="Against which peer.")] = "realesrgan",
-    draws: Annotated[int, typer.Option(min=1, help="Draws of the degradations.")] = 8,
-    data: Annotated[Path, typer.Option(help="Folder that the sets lie below.")] = DATA,
+    peer: Annotated[
+        list[str] | None,
+        typer.Option(help=f"Of {', '.join(PEERS)}; default realesrgan; none for none."),
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="Leads over whom, by its title; default: the first.")
+    ] = None,
+    data_set: Annotated[
+        list[str] | None,
+        typer.Option("--data", help="A set of `blindsr evaluate`, kept-back, or NAME=PATH; default Set14."),
+    ] = None,
+    cases: Annotated[str, typer.Option(help=f"Of {', '.join(CASES)}, joined by commas.")] = ",".join(
+        case for case in CASES if case != GIVEN
+    ),
+    draws: Annotated[int, typer.Option(min=1, help="Draws of the degradations.")] = 6,
+    photos: Annotated[int | None, typer.Option(min=1, help="Only the first of each set.")] = None,
+    root: Annotated[Path, typer.Option(help="Folder that the sets lie below.")] = DATA,
     peers: Annotated[Path, typer.Option(help="Where the peers' files are.")] = PEER_FILES,
-    metrics: Annotated[Path, typer.Option(help="Where LPIPS's files are.")] = METRICS,
+    metrics: Annotated[Path, typer.Option(help="Where LPIPS's and NIQE's files are.")] = METRICS,
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write every value here.")] = None,
 ) -> None:
     """Print means and leads."""
     try:
-        against = find_peer(peer, peers, threads)
-        own = []
-        for name in model or ["cria-x4-compact"]:
-            for value in texture or [None]:
-                options = "fp32" if value is None else f"texture={value:g},fp32"
-                own.append(find_contestant(f"{name}@{options}", "cpu", threads))
+        names = [
+            [n for n in given or [usual] if n != "none"]
+            for given, usual in ((model, "cria-x4-compact"), (peer, "realesrgan"))
+        ]
+        contestants = contestants_of(names[0], texture or [], names[1], peers, threads)
+        titles = [contestant.title for contestant in contestants]
+        if not titles:
+            raise InputError("nothing to measure: give --model or --peer")
+        reference = reference or titles[0]
+        if reference not in titles:
+            raise InputError(f"--reference {reference}: there are {', '.join(titles)}")
         known = measures_from(*metric_files(metrics))
-        measures = find_measures(list(SCORES), known)
+        measures = find_measures([name for name in SCORES if name in known], known)
         records = RecordFile(QUALITY_RECORDS)
-        for cell in cells(draws, data):
-            results = evaluate([against, *own], [cell], measures, records)
-            failed = [result for result in results if result.error]
-            if failed:
-                raise InputError(f"{len(failed)} pictures failed; the first: {failed[0].error}")
-            pictures = len({result.sample for result in results})
-            times = len(results) // pictures // (1 + len(own))
-            scores = {
-                contestant.title: {
-                    score: np.array(
-                        [r.scores[score] for r in results if r.contestant == contestant.title]
-                    ).reshape(times, pictures)
-                    for score in SCORES
+        everything: dict[str, dict[str, dict[str, dict[str, list[list[float]]]]]] = {}
+        for name in data_set or ["Set14"]:
+            benchmark = find_pictures_of(name, root, photos)
+            for case, cell in cells(benchmark, cases.split(","), draws).items():
+                pictures = len(benchmark.samples)
+                scores = scores_of(evaluate(contestants, [cell], measures, records), measures, pictures)
+                times = len(cell.benchmark.samples) // pictures
+                print(f"\n{benchmark.name}, {case}: {pictures} pictures, {times} draws\n")
+                print(table(scores, measures, reference), flush=True)
+                everything.setdefault(benchmark.name, {})[case] = {
+                    title: {score: values.tolist() for score, values in own.items()}
+                    for title, own in scores.items()
                 }
-                for contestant in (against, *own)
-            }
-            print(f"\n{cell.benchmark.name}, {cell.title}: {pictures} pictures, {times} draws", flush=True)
-            for title, of in scores.items():
-                means = "  ".join(f"{score} {of[score].mean():.4f}" for score in SCORES)
-                if title != against.title:
-                    for score in SCORES:
-                        value, error = lead(of[score], scores[against.title][score])
-                        means += f"  {score} {value:+.4f} ± {error:.4f}"
-                print(f"  {title}: {means}", flush=True)
+        if json_file is not None:
+            write_text(json_file, json.dumps(everything, indent=1) + "\n")
     except BlindSRError as error:
         print(f"perception: {error}", file=sys.stderr)
         raise typer.Exit(2) from None

@@ -9,6 +9,8 @@ DATA = _SHARED / "data"
 METRICS = _SHARED / "metrics"
 PEER_FILES = _SHARED / "peers"
 QUALITY_RECORDS = ROOT / ".cache" / "quality" / "records.jsonl"
+RESTORED = ROOT / ".cache" / "restored"
+KEPT_BACK = ROOT / ".cache" / "kept-back"
 
 TRAINING_PHOTOS = DATA / "train"
 TEST_PHOTOS = DATA / "Set14" / "x4" / "HR"

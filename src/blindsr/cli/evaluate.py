@@ -65,8 +65,8 @@ def evaluate(
     metric: Annotated[
         list[str] | None,
         typer.Option(
-            help="What to measure: psnr, ssim, niqe, lpips, lpips-alex, pyiqa:NAME; repeatable. "
-            "Default: psnr, ssim, and what files are given for."
+            help="What to measure: psnr, ssim, niqe, lpips, lpips-no-grid, lpips-alex, pyiqa:NAME; "
+            "repeatable. Default: psnr, ssim, and what files are given for."
         ),
     ] = None,
     niqe: Annotated[

@@ -21,10 +21,12 @@ from blindsr.evaluation.metrics import (
     niqe,
     read_niqe,
     read_squeeze,
+    without_grid,
 )
 from blindsr.evaluation.metrics.convention import Channel
 from blindsr.evaluation.records import digest
 from blindsr.files import sha256
+from blindsr.picture import quantise
 
 Pixels = NDArray[np.float32]
 
@@ -42,6 +44,7 @@ class Convention:
             ends at 235.
         luma: Turn every picture into its rounded luma before all else, and do not round between shrinking
             and enlarging it: so the scripts behind the published rows of bicubic interpolation do.
+        period: Of the grid that measures look past which are told to, pixels; None takes the scale.
     """
 
     channel: Channel = "y"
@@ -50,10 +53,12 @@ class Convention:
     quantise: bool = True
     gray: bool = True
     luma: bool = False
+    period: int | None = None
 
     def at(self, scale: int) -> Convention:
-        """With the border written out."""
-        return self if self.border is not None else replace(self, border=scale + self.beyond, beyond=0)
+        """With the border and the period written out."""
+        written = self if self.border is not None else replace(self, border=scale + self.beyond, beyond=0)
+        return replace(written, period=scale if self.period is None else self.period)
 
     def __str__(self) -> str:
         """As a table's heading tells it."""
@@ -139,7 +144,8 @@ def measures_from(
 
     Args:
         niqe: Parameters of NIQE (see `read_niqe`), for "niqe".
-        lpips: Weights of SqueezeNet and the linear ones (see `read_squeeze`), for "lpips".
+        lpips: Weights of SqueezeNet and the linear ones (see `read_squeeze`), for "lpips" and
+            "lpips-no-grid".
         device: Where LPIPS runs, as PyTorch names it.
 
     Raises:
@@ -149,7 +155,8 @@ def measures_from(
     if niqe is not None:
         found["niqe"] = _niqe(niqe)
     if lpips is not None:
-        found["lpips"] = _squeeze_lpips(*lpips, device)
+        for measure in _squeeze_lpips(*lpips, device):
+            found[measure.name] = measure
     return found
 
 
@@ -163,7 +170,8 @@ def _niqe(file: Path) -> Measure:
     return Measure("niqe", "NIQE", 3, False, False, of, sha256(file))
 
 
-def _squeeze_lpips(features: Path, heads: Path, device: str) -> Measure:
+def _squeeze_lpips(features: Path, heads: Path, device: str) -> tuple[Measure, Measure]:
+    """LPIPS, and LPIPS of the restored picture without its grid."""
     for file in (features, heads):
         if not file.is_file():
             raise ModelError(f"{file}: no such file")
@@ -174,8 +182,23 @@ def _squeeze_lpips(features: Path, heads: Path, device: str) -> Measure:
         assert truth is not None
         return lpips(restored, truth, network=network(), quantise=convention.quantise)
 
+    def of_no_grid(restored: Pixels, truth: Pixels | None, convention: Convention) -> float:
+        assert truth is not None and convention.period is not None
+        if convention.quantise:  # before the grid is taken away, as a saved picture's would be
+            restored, truth = _as_saved(restored), _as_saved(truth)
+        cleaned = without_grid(restored, period=convention.period).clip(0, 1)
+        return lpips(cleaned, truth, network=network(), quantise=False)
+
     identity = digest([sha256(file) for file in (features, heads)], runtime("torch"), device)
-    return Measure("lpips", "LPIPS (squeeze)", 4, False, True, of, identity)
+    return (
+        Measure("lpips", "LPIPS (squeeze)", 4, False, True, of, identity),
+        Measure("lpips-no-grid", "LPIPS, no grid", 4, False, True, of_no_grid, identity),
+    )
+
+
+def _as_saved(picture: Pixels) -> Pixels:
+    """Rounded to 8 bit."""
+    return quantise(picture, 8).astype(np.float32) / np.float32(255)
 
 
 def _installed_lpips(name: str) -> Measure:
@@ -203,6 +226,7 @@ def _of_pyiqa(name: str) -> Measure:
 _NEEDS = {
     "niqe": "needs the parameters of pristine photos: give --niqe FILE; blindsr fit-niqe makes one",
     "lpips": "needs SqueezeNet's weights and the linear ones: give --lpips FEATURES:HEADS",
+    "lpips-no-grid": "needs SqueezeNet's weights and the linear ones: give --lpips FEATURES:HEADS",
 }
 _INSTALLED: dict[str, Literal["alex", "vgg", "squeeze"]] = {
     "lpips-alex": "alex",

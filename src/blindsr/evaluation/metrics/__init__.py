@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from blindsr.evaluation.metrics.grid import without_grid
 from blindsr.evaluation.metrics.lpips import LPIPSNetwork, installed_network, lpips, read_squeeze
 from blindsr.evaluation.metrics.niqe import (
     NIQEParameters,
@@ -37,6 +38,7 @@ __all__ = [
     "read_squeeze",
     "sharp_statistics",
     "ssim",
+    "without_grid",
     "write_niqe",
 ]
 
