@@ -55,7 +55,7 @@ INSTRUCTION_SETS = (
     InstructionSet("avx_vnni", frozenset({"avx_vnni"}), dot=True),
     InstructionSet("avx512", frozenset({"avx512bw", "AVX512_SKX", "X86_V4"})),
     InstructionSet(
-        "avx2", frozenset({"avx2", "AVX2", "X86_V3"}), int8={"cria-x4-compact": 1.7, "cmdsr-x4": 1.8}
+        "avx2", frozenset({"avx2", "AVX2", "X86_V3"}), int8={"cria-x4-compact": 1.9, "cmdsr-x4": 1.7}
     ),
     InstructionSet("arm_dot", frozenset({"asimddp", "i8mm", "ASIMDDP"}), dot=True),
     InstructionSet("other", frozenset()),
