@@ -52,16 +52,18 @@ class Coverage:
 
     def gap(self) -> tuple[int, int] | None:
         """Row and column of a pixel that was never stored, the uppermost; None if there is none."""
+        boxes = self._boxes  # before it is asked: another thread says so first, and then forgets the boxes
         if not self._complete:
-            found = self._find_gap()
+            found = self._find_gap(list(boxes))
             if found is not None:
                 return found
-            self._complete, self._boxes = True, []
+            self._complete = True
+            self._boxes = []
         return None
 
-    def _find_gap(self) -> tuple[int, int] | None:
-        edges = sorted({0, self._height, *(edge for box in self._boxes for edge in box[:2])})
-        waiting = sorted(self._boxes, reverse=True)
+    def _find_gap(self, boxes: list[tuple[int, int, int, int]]) -> tuple[int, int] | None:
+        edges = sorted({0, self._height, *(edge for box in boxes for edge in box[:2])})
+        waiting = sorted(boxes, reverse=True)
         open_: list[tuple[int, int, int, int]] = []
         for row in edges[:-1]:  # between two edges all rows are alike
             while waiting and waiting[-1][0] <= row:
