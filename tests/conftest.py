@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import onnx
 import pytest
@@ -25,9 +28,39 @@ HALO = 4
 """LR pixels: three 3x3 convolutions at LR size and one at SR size."""
 
 
+SOURCE = Path(__file__).resolve().parents[1] / "src"
+
+# The same examples every time, and no bounds of time, which a busy machine breaks. To look for others:
+# `pytest --hypothesis-profile=default`.
+hypothesis.settings.register_profile(
+    "same", derandomize=True, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("same")
+
+
 @pytest.fixture(autouse=True)
-def _own_folders(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keep the tests out of the user's cache and data, and the user's models out of the tests."""
+def _no_signal_is_ignored() -> Iterator[None]:
+    """As in a terminal, for the test and for all it starts; a shell's background and `nohup` ignore some."""
+    ignored = [
+        number
+        for name in ("SIGINT", "SIGTERM", "SIGHUP")
+        if (number := getattr(signal, name, None)) and signal.getsignal(number) is signal.SIG_IGN
+    ]
+    for number in ignored:
+        default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+        signal.signal(number, default)
+    yield
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
+
+
+@pytest.fixture(autouse=True)
+def _own_place(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep the tests out of the user's cache and data, and the user's models out of the tests.
+
+    Programs that are started import this checkout, too.
+    """
+    monkeypatch.setenv("PYTHONPATH", str(SOURCE), prepend=os.pathsep)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.getbasetemp() / "data"))
     monkeypatch.delenv("BLINDSR_MODELS", raising=False)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from blindsr.journal import JOURNAL, Journal
 from blindsr.sizing import OutputSize
 from blindsr.upscaler import Upscaler
 
+from .children import finished
 from .conftest import MakeModel, made_photo
 
 UNDECODABLE = os.fsdecode(b"\xff\xfe.png")
@@ -348,12 +348,7 @@ def test_a_file_larger_than_allowed(photos: Path, make_model: MakeModel, tmp_pat
 def test_killed_again_and_again(make_model: MakeModel) -> None:
     root = Path(__file__).parents[1]
     command = [sys.executable, str(root / "benchmarks" / "kill_resume.py"), "--model", str(make_model())]
-    done = subprocess.run(
-        [*command, "--count", "8", "--kills", "3", "--size", "256", "--threads", "1"],
-        env={**os.environ, "PYTHONPATH": str(root / "src")},
-        capture_output=True,
-        text=True,
-    )
+    done = finished(*command, "--count", "8", "--kills", "3", "--size", "256", "--threads", "1")
     assert done.returncode == 0, done.stdout + done.stderr
     kills = re.fullmatch(r"(\d) kills; 0 faults", done.stdout.splitlines()[-1])
     assert kills is not None and int(kills[1]) >= 1

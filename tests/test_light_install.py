@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 from PIL import Image
 
+from .children import finished
 from .conftest import MakeModel, add_inspector, made_photo
-
-SOURCE = Path(__file__).parents[1] / "src"
 
 WITHOUT_EXTRAS = """
 import importlib.abc, sys
@@ -29,12 +27,7 @@ sys.meta_path.insert(0, Block())
 
 
 def run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        env={**os.environ, "PYTHONPATH": str(SOURCE)},
-        capture_output=True,
-        text=True,
-    )
+    return finished(sys.executable, "-c", code, *arguments)
 
 
 COMMAND_WITHOUT_EXTRAS = (

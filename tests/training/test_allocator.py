@@ -1,9 +1,10 @@
 """Freed memory that is kept need not be mapped again."""
 
-import subprocess
 import sys
 
 import pytest
+
+from ..children import finished
 
 SCRIPT = """
 import resource, sys
@@ -21,7 +22,8 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 def faults(how: str) -> int:
-    told = subprocess.run([sys.executable, "-c", SCRIPT, how], capture_output=True, text=True, check=True)
+    told = finished(sys.executable, "-c", SCRIPT, how)
+    assert told.returncode == 0, told.stderr
     if told.stdout.strip() == "none":
         pytest.skip("another C library than glibc")
     return int(told.stdout)
