@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from blindsr.cli.screen import EXIT_SOME_FAILED, EXIT_USAGE
 from blindsr.evaluation.contestants import find_contestant
@@ -19,7 +18,7 @@ from blindsr.evaluation.metrics.niqe import FEATURES
 from blindsr.picture import read
 
 from .children import finished
-from .conftest import MakeModel, Run, made_photo
+from .conftest import MakeModel, Run, save_photos
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 FILES = ("table.md", "pictures.csv", "results.json", "index.html")
@@ -27,11 +26,7 @@ FILES = ("table.md", "pictures.csv", "results.json", "index.html")
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for i in range(2):
-        Image.fromarray(made_photo(48, 56, i)).save(folder / f"{i}.png")
-    return folder
+    return save_photos(tmp_path / "photos", 2, 48, 56)
 
 
 def test_two_runs_write_the_same(run: Run, make_model: MakeModel, photos: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from .children import finished
-from .conftest import MakeModel, add_inspector, made_photo
+from .conftest import MakeModel, add_inspector, made_photo, save_photos
 
 WITHOUT_EXTRAS = """
 import importlib.abc, sys
@@ -73,16 +73,13 @@ def test_a_model_is_pulled_without_pytorch(make_model: MakeModel, tmp_path: Path
 
 
 def test_a_download_is_checked_without_pytorch(tmp_path: Path) -> None:
-    (tmp_path / "Set5").mkdir()
-    for i in range(5):
-        Image.fromarray(made_photo(8, 8)).save(tmp_path / "Set5" / f"{i}.png")
+    save_photos(tmp_path / "Set5", 5, 8, 8)
     done = run(COMMAND_WITHOUT_EXTRAS, "data", "Set5", str(tmp_path))
     assert done.returncode == 0, done.stderr
 
 
 def test_measuring_without_pytorch(tmp_path: Path) -> None:
-    for i in range(4):
-        Image.fromarray(made_photo(300, 400, seed=i)).save(tmp_path / f"{i}.png")
+    save_photos(tmp_path, 4, 300, 400)
     parameters = str(tmp_path / "niqe.npz")
     done = run(COMMAND_WITHOUT_EXTRAS, "fit-niqe", str(tmp_path), "-o", parameters, "--sharpness", "0")
     assert done.returncode == 0, done.stderr
