@@ -348,7 +348,9 @@ def test_a_file_larger_than_allowed(photos: Path, make_model: MakeModel, tmp_pat
 def test_killed_again_and_again(make_model: MakeModel) -> None:
     root = Path(__file__).parents[1]
     command = [sys.executable, str(root / "benchmarks" / "kill_resume.py"), "--model", str(make_model())]
-    done = finished(*command, "--count", "8", "--kills", "3", "--size", "256", "--threads", "1")
+    # The moments of this seed are early ones, which are met however busy the machine is.
+    command += ["--count", "8", "--kills", "3", "--size", "256", "--threads", "1", "--seed", "4711"]
+    done = finished(*command)
     assert done.returncode == 0, done.stdout + done.stderr
     kills = re.fullmatch(r"(\d) kills; 0 faults", done.stdout.splitlines()[-1])
-    assert kills is not None and int(kills[1]) >= 1
+    assert kills is not None and int(kills[1]) >= 2
