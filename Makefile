@@ -6,6 +6,10 @@ VENV := .venv
 LIGHT := .venv-light
 PYTEST_ARGS ?=
 
+# Tests run in as many processes as there are cores, but each takes about 1 GB. Of two settings the later counts:
+# PYTEST_ARGS="-n 0" runs them in this one.
+PYTEST := -m pytest -n logical --maxprocesses 4 --dist worksteal
+
 # Values reach the shell through the environment, so that spaces and quotes in a path survive.
 export IMAGE OUT MODEL CONFIG PYTEST_ARGS
 
@@ -21,7 +25,7 @@ upscale: $(LIGHT)/.ready ## restore a photo x4: make upscale IMAGE=photo.jpg [OU
 	@$(LIGHT)/bin/blindsr upscale "$$IMAGE" $${OUT:+-o "$$OUT"} $${MODEL:+--model "$$MODEL"}
 
 test: $(VENV)/.ready-test ## run all tests (first builds .venv: PyTorch and what the tests need)
-	$(VENV)/bin/python -m pytest $$PYTEST_ARGS
+	$(VENV)/bin/python $(PYTEST) $$PYTEST_ARGS
 
 check: lint types test-fast ## format, lint, types and the fast tests, as before a commit
 
@@ -33,7 +37,7 @@ types: $(VENV)/.ready-dev ## mypy, strict, on src
 	$(VENV)/bin/mypy
 
 test-fast: $(VENV)/.ready-dev
-	$(VENV)/bin/python -m pytest -m "not slow" $$PYTEST_ARGS
+	$(VENV)/bin/python $(PYTEST) -m "not slow" $$PYTEST_ARGS
 
 format: $(VENV)/.ready-dev ## format, and mend what ruff can mend
 	$(VENV)/bin/ruff check --fix-only .

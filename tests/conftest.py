@@ -1,19 +1,30 @@
-"""Small models with real graphs, for tests that must not wait for a trained one."""
+"""Small models with real graphs, for tests that must not wait for a trained one; and what all tests share."""
 
 from __future__ import annotations
 
+import os
+
+# Sums in the same order on every machine. Also, of PyTorch's threads those that have nothing to do wait by
+# computing: beside other work on the same cores they take many times as long as one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import hashlib
 import json
+import signal
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import onnx
 import pytest
+import yaml
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
 
 MakeModel = Callable[..., Path]
 
@@ -25,9 +36,39 @@ HALO = 4
 """LR pixels: three 3x3 convolutions at LR size and one at SR size."""
 
 
+SOURCE = Path(__file__).resolve().parents[1] / "src"
+
+# The same examples every time, and no bounds of time, which a busy machine breaks. To look for others:
+# `pytest --hypothesis-profile=default`.
+hypothesis.settings.register_profile(
+    "same", derandomize=True, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("same")
+
+
 @pytest.fixture(autouse=True)
-def _own_folders(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keep the tests out of the user's cache and data, and the user's models out of the tests."""
+def _no_signal_is_ignored() -> Iterator[None]:
+    """As in a terminal, for the test and for all it starts; a shell's background and `nohup` ignore some."""
+    ignored = [
+        number
+        for name in ("SIGINT", "SIGTERM", "SIGHUP")
+        if (number := getattr(signal, name, None)) and signal.getsignal(number) is signal.SIG_IGN
+    ]
+    for number in ignored:
+        default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+        signal.signal(number, default)
+    yield
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
+
+
+@pytest.fixture(autouse=True)
+def _own_place(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep the tests out of the user's cache and data, and the user's models out of the tests.
+
+    Programs that are started import this checkout, too.
+    """
+    monkeypatch.setenv("PYTHONPATH", str(SOURCE), prepend=os.pathsep)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.getbasetemp() / "data"))
     monkeypatch.delenv("BLINDSR_MODELS", raising=False)
@@ -65,6 +106,68 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         return (code if isinstance(code, int) else 0), captured.out, captured.err
 
     return call
+
+
+@pytest.fixture
+def own_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time that passes only while this process computes: other work on the machine takes none of it."""
+    monkeypatch.setattr(time, "monotonic", time.process_time)
+    monkeypatch.setattr(time, "perf_counter", time.process_time)
+
+
+@pytest.fixture
+def photo_folder(tmp_path: Path) -> Path:
+    """Five textured photos of 72 x 96 pixels."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        coarse = rng.integers(0, 256, (9, 12, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize((96, 72), Image.Resampling.BICUBIC).save(folder / f"{seed}.png")
+    return folder
+
+
+@pytest.fixture
+def config_file(tmp_path: Path, photo_folder: Path) -> Path:
+    """A tiny run: 6 steps, 2 tasks, x2."""
+    return write_config(
+        tmp_path / "tiny.yaml",
+        photo_folder,
+        data={"tasks": 2, "support": 2, "restored": 1, "patch": 12},
+        network={
+            "basenet": {
+                "name": "srresnet", "scale": 2, "channels": 4, "blocks": 1, "tail": "direct", "skip": True,
+            },
+            "condition": {"name": "patches", "size": 8, "width": 4},
+        },
+        loss={"condition_every": 2},
+    )  # fmt: skip
+
+
+def write_config(path: Path, photos: Path, data: dict[str, Any], **content: Any) -> Path:
+    """Write the configuration of a run of 6 steps at x2, and what else it says; returns its path."""
+    places = {"photos": str(photos), "cache": str(photos.with_name("cache")), "holdout": 1}
+    common = {
+        "name": path.stem,
+        "steps": 6,
+        "data": {**places, "degradations": "real", "scale": 2, "margin": 4, **data},
+        "optimiser": {"lr": 1e-3},
+        "validation": {"every": 3, "crop": 48, "degradations": ["blur=1.3,noise=15"]},
+        "checkpoint_every": 100,
+        "log_every": 1,
+        "threads": 1,
+        "accelerator": "cpu",
+    }
+    path.write_text(yaml.safe_dump({**common, **content}))
+    return path
+
+
+def save_photos(folder: Path, count: int, height: int, width: int) -> Path:
+    """Write made photos 0.png, 1.png, ... into a folder, which is made if need be; returns it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed in range(count):
+        Image.fromarray(made_photo(height, width, seed)).save(folder / f"{seed}.png")
+    return folder
 
 
 def made_photo(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:

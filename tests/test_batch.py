@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from blindsr.model import load_model
 from blindsr.sizing import OutputSize
 from blindsr.upscaler import Upscaler
 
+from .children import finished
 from .conftest import MakeModel, made_photo, with_int8
 
 UNDECODABLE = os.fsdecode(b"\xff\xfe.png")
@@ -398,12 +398,9 @@ def test_a_file_larger_than_allowed(photos: Path, make_model: MakeModel, tmp_pat
 def test_killed_again_and_again(make_model: MakeModel) -> None:
     root = Path(__file__).parents[1]
     command = [sys.executable, str(root / "benchmarks" / "kill_resume.py"), "--model", str(make_model())]
-    done = subprocess.run(
-        [*command, "--count", "8", "--kills", "3", "--size", "256", "--threads", "1"],
-        env={**os.environ, "PYTHONPATH": str(root / "src")},
-        capture_output=True,
-        text=True,
-    )
+    # The moments of this seed are early ones, which are met however busy the machine is.
+    command += ["--count", "8", "--kills", "3", "--size", "256", "--threads", "1", "--seed", "4711"]
+    done = finished(*command)
     assert done.returncode == 0, done.stdout + done.stderr
     kills = re.fullmatch(r"(\d) kills; 0 faults", done.stdout.splitlines()[-1])
-    assert kills is not None and int(kills[1]) >= 1
+    assert kills is not None and int(kills[1]) >= 2

@@ -18,17 +18,13 @@ from blindsr.inspection import Estimate, Reading
 from blindsr.model import load_model
 from blindsr.upscaler import Upscaler
 
-from .conftest import MakeModel, Run, add_inspector, made_photo
+from .conftest import MakeModel, Run, add_inspector, made_photo, save_photos
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Five photos of one kind."""
-    place = tmp_path / "phone"
-    place.mkdir()
-    for i in range(5):
-        Image.fromarray(made_photo(40, 50, seed=i)).save(place / f"{i}.png")
-    return place
+    return save_photos(tmp_path / "phone", 5, 40, 50)
 
 
 def test_a_profile_of_a_folder(run: Run, make_model: MakeModel, folder: Path) -> None:

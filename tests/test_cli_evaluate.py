@@ -5,15 +5,11 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from blindsr.cli.screen import EXIT_SOME_FAILED, EXIT_USAGE
 from blindsr.evaluation.contestants import find_contestant
@@ -21,7 +17,8 @@ from blindsr.evaluation.metrics import fit_niqe, niqe, read_niqe, write_niqe
 from blindsr.evaluation.metrics.niqe import FEATURES
 from blindsr.picture import read
 
-from .conftest import MakeModel, Run, made_photo
+from .children import finished
+from .conftest import MakeModel, Run, save_photos
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 FILES = ("table.md", "pictures.csv", "results.json", "index.html")
@@ -29,11 +26,7 @@ FILES = ("table.md", "pictures.csv", "results.json", "index.html")
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for i in range(2):
-        Image.fromarray(made_photo(48, 56, i)).save(folder / f"{i}.png")
-    return folder
+    return save_photos(tmp_path / "photos", 2, 48, 56)
 
 
 def test_two_runs_write_the_same(run: Run, make_model: MakeModel, photos: Path, tmp_path: Path) -> None:
@@ -135,32 +128,51 @@ def test_a_paper_s_degradations_by_name(run: Run, photos: Path, tmp_path: Path) 
     assert rows[2:7] == ["bicubic", *(f"blur={w},kernel=21" for w in (1.2, 2.4, 3.6)), "real-esrgan"]
 
 
+STOPPED_AT_THE_FIFTH = """
+import signal
+from blindsr.cli import main
+from blindsr.evaluation.records import RecordFile
+
+add, added = RecordFile.add, []
+
+def add_and_stop(self, key, measured):
+    added.append(key)
+    known = add(self, key, measured)
+    if len(added) == 5:
+        signal.raise_signal(signal.SIGINT)
+    return known
+
+RecordFile.add = add_and_stop
+main()
+"""
+
+
 def test_an_interrupted_command_gives_the_table_of_one_that_was_not(
-    make_model: MakeModel, photos: Path, tmp_path: Path
+    run: Run, make_model: MakeModel, photos: Path, tmp_path: Path
 ) -> None:
     """A process of its own, ended by a signal in the middle, and given again."""
-    command = [sys.executable, "-m", "blindsr", "evaluate", "--model", "bicubic"]
-    command += ["--model", f"tiny={make_model()}", "--data", f"mine={photos}", "--device", "cpu"]
+    command = [
+        "evaluate",
+        "--model",
+        "bicubic",
+        "--model",
+        f"tiny={make_model()}",
+        "--data",
+        f"mine={photos}",
+    ]
     command += ["--degrade", "", "--degrade", "noise=9", "--degrade", "blur=2", "--no-memory"]
-
-    def start(out: Path) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([*command, "-o", str(out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-
-    out, records = tmp_path / "out", tmp_path / "out" / "records.jsonl"
-    process = start(out)
-    while process.poll() is None and not records.is_file():
-        time.sleep(0.002)
-    process.send_signal(signal.SIGINT)
-    _, error = process.communicate()
-    if process.returncode:  # it may have been done by then
-        assert process.returncode == 130 and b"give the command again to go on" in error
-        assert not (out / "results.json").exists() and records.read_bytes().count(b"\n") < 12
-    first, _ = start(out).communicate()
+    command += ["--device", "cpu", "-o"]
+    out = tmp_path / "out"
+    done = finished(sys.executable, "-c", STOPPED_AT_THE_FIFTH, *command, out)
+    assert done.returncode == 130 and "give the command again to go on" in done.stderr
+    assert not (out / "results.json").exists()
+    assert (out / "records.jsonl").read_bytes().count(b"\n") == 5
+    first = run(*command, out)
     written = {name: (out / name).read_bytes() for name in FILES}
-    second, _ = start(out).communicate()
-    assert second == first and {name: (out / name).read_bytes() for name in FILES} == written
-    undisturbed = start(tmp_path / "whole")
-    undisturbed.communicate()
+    second = run(*command, out)
+    assert second == first and first[0] == 0
+    assert {name: (out / name).read_bytes() for name in FILES} == written
+    run(*command, tmp_path / "whole")
     values = [
         [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(text.splitlines())]
         for text in (

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 from PIL import Image
 
-from .conftest import MakeModel, add_inspector, made_photo
-
-SOURCE = Path(__file__).parents[1] / "src"
+from .children import finished
+from .conftest import MakeModel, add_inspector, made_photo, save_photos
 
 WITHOUT_EXTRAS = """
 import importlib.abc, sys
@@ -29,12 +27,7 @@ sys.meta_path.insert(0, Block())
 
 
 def run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        env={**os.environ, "PYTHONPATH": str(SOURCE)},
-        capture_output=True,
-        text=True,
-    )
+    return finished(sys.executable, "-c", code, *arguments)
 
 
 COMMAND_WITHOUT_EXTRAS = (
@@ -80,16 +73,13 @@ def test_a_model_is_pulled_without_pytorch(make_model: MakeModel, tmp_path: Path
 
 
 def test_a_download_is_checked_without_pytorch(tmp_path: Path) -> None:
-    (tmp_path / "Set5").mkdir()
-    for i in range(5):
-        Image.fromarray(made_photo(8, 8)).save(tmp_path / "Set5" / f"{i}.png")
+    save_photos(tmp_path / "Set5", 5, 8, 8)
     done = run(COMMAND_WITHOUT_EXTRAS, "data", "Set5", str(tmp_path))
     assert done.returncode == 0, done.stderr
 
 
 def test_measuring_without_pytorch(tmp_path: Path) -> None:
-    for i in range(4):
-        Image.fromarray(made_photo(300, 400, seed=i)).save(tmp_path / f"{i}.png")
+    save_photos(tmp_path, 4, 300, 400)
     parameters = str(tmp_path / "niqe.npz")
     done = run(COMMAND_WITHOUT_EXTRAS, "fit-niqe", str(tmp_path), "-o", parameters, "--sharpness", "0")
     assert done.returncode == 0, done.stderr

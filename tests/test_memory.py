@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
 import numpy as np
@@ -10,6 +9,8 @@ import pytest
 
 from blindsr.errors import InputError
 from blindsr.memory import PROGRAM, SMALLEST, Memory, available, peak, show_bytes
+
+from .children import finished
 
 
 @pytest.mark.parametrize(
@@ -60,8 +61,8 @@ def test_the_peak_is_this_process_s_own() -> None:
     mine = peak()
     assert mine is None or mine > hungry.nbytes
     program = "from blindsr.memory import peak; print(peak())"
-    child = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert mine is None or int(child.stdout) < 150 << 20
+    child = finished(sys.executable, "-c", program)
+    assert mine is None or int(child.stdout) < 150 << 20, child.stderr
 
 
 def test_bytes_as_people_say_them() -> None:

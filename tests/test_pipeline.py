@@ -18,6 +18,8 @@ from blindsr.files import atomic_path
 from blindsr.journal import Journal
 from blindsr.pipeline import OnTile, Outcome, Stages, Task, run_stages
 
+from .children import LONGEST
+
 
 class Text:
     """A photo or a result: a file's text, as wide as it is long."""
@@ -102,7 +104,7 @@ def test_every_photo_in_order(tmp_path: Path) -> None:
 
 
 def test_the_next_is_decoded_and_the_previous_encoded_meanwhile(tmp_path: Path) -> None:
-    together = threading.Barrier(3, timeout=20)
+    together = threading.Barrier(3, timeout=LONGEST)
 
     def meet(name: str) -> None:
         if name in ("encode a", "restore b", "decode c"):
@@ -115,16 +117,19 @@ def test_the_next_is_decoded_and_the_previous_encoded_meanwhile(tmp_path: Path) 
 def test_few_pictures_at_a_time(tmp_path: Path) -> None:
     most = {"decoded": 0, "restored": 0}
     living = {"decoded": 0, "restored": 0}
+    counting = threading.Lock()  # both stages count photos
 
     class Counted(Text):
         def __init__(self, text: str, log: list[str], kind: str) -> None:
             super().__init__(text, log)
             self.kind = kind
-            living[kind] += 1
-            most[kind] = max(most[kind], living[kind])
+            with counting:
+                living[kind] += 1
+                most[kind] = max(most[kind], living[kind])
 
         def close(self) -> None:
-            living[self.kind] -= 1
+            with counting:
+                living[self.kind] -= 1
 
     copying = Copying()
     stages = Stages(
@@ -246,11 +251,11 @@ def test_an_interruption_ends_it(tmp_path: Path, ending: type[BaseException] | N
     def wait(name: str) -> None:
         if name in ("encode a", "decode c"):
             reached.release()
-            assert stopped.wait(20)
+            assert stopped.wait(LONGEST)
 
     def stop(task: Task, done: int, total: int) -> None:
-        if task.source.stem == "b":
-            reached.acquire(timeout=20), reached.acquire(timeout=20)
+        if task.source.stem == "b" and not stopped.is_set():  # what b tells of its other tile comes later
+            assert reached.acquire(timeout=LONGEST) and reached.acquire(timeout=LONGEST)
             stopped.set()
             if ending is not None:
                 raise ending

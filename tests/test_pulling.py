@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import tarfile
 import threading
@@ -28,6 +27,7 @@ from blindsr.errors import BlindSRError, InputError, ModelError
 from blindsr.model import available_models, load_model
 from blindsr.pulling import pull
 
+from .children import BLINDSR, LONGEST, started
 from .conftest import MakeModel, Run
 
 
@@ -757,18 +757,14 @@ def test_a_signal_in_the_middle(site: Site, model: Path, home: Path, number: int
     url = site.serve(model, "/tiny")
     site.broken["/tiny/base.onnx"] = 100
     site.waits.add("/tiny/base.onnx")
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1] / "src")}
-    command = [sys.executable, "-m", "blindsr", "pull", url]
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
-        assert site.waiting.wait(30)
+    with started(*BLINDSR, "pull", url) as process:
+        assert site.waiting.wait(LONGEST)
         while not [*home.glob(".blindsr-*/model/base.onnx")]:
             assert process.poll() is None
             time.sleep(0.01)
         assert "tiny" not in available_models()
         process.send_signal(number)
-        out, error = process.communicate(timeout=30)
+        out, error = process.communicate()
     assert out == b""
     if number == signal.SIGINT:
         assert (process.returncode, error) == (130, b"interrupted; no model was changed\n")

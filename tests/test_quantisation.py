@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from blindsr import engine, quantisation
 from blindsr.engine import choose_engine
@@ -23,7 +22,7 @@ from blindsr.network.checkpoint import FORMAT
 from blindsr.quantisation import ROWS
 from blindsr.upscaler import Upscaler
 
-from .conftest import MakeModel, Run, made_photo
+from .conftest import MakeModel, Run, made_photo, save_photos
 
 CMDSR = {
     "basenet": {"name": "srresnet", "scale": 2, "channels": 8, "blocks": 2, "tail": "direct", "skip": True},
@@ -41,10 +40,7 @@ CRIA = {
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four photos, of which one is held out."""
-    folder = tmp_path_factory.mktemp("photos")
-    for seed in range(4):
-        Image.fromarray(made_photo(72, 96, seed)).save(folder / f"{seed}.png")
-    return folder
+    return save_photos(tmp_path_factory.mktemp("photos"), 4, 72, 96)
 
 
 def made(spec: dict[str, Any], folder: Path) -> Path:

@@ -11,12 +11,11 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from blindsr.engine.openvino import compile_graph
 from blindsr.errors import InputError
 
-from .conftest import MakeModel, made_photo
+from .conftest import MakeModel, made_photo, save_photos
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -41,9 +40,7 @@ def results() -> ModuleType:
 def data(tmp_path: Path) -> Path:
     """Two pictures of Set5 and two photos without ground truth."""
     for place in ("data/Set5/HR", "data/RealSRSet"):
-        (tmp_path / place).mkdir(parents=True)
-        for i in range(2):
-            Image.fromarray(made_photo(48, 56, i)).save(tmp_path / place / f"{i}.png")
+        save_photos(tmp_path / place, 2, 48, 56)
     return tmp_path / "data"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -23,6 +22,8 @@ from blindsr.degradation import (
     resize,
 )
 from blindsr.errors import InputError
+
+from ..children import finished
 
 OPERATORS: dict[str, Callable[[Any], Any]] = {
     "blur isotropic": lambda x: blur(x, gaussian_kernel(2.6, 2.6, 0, 15)),
@@ -104,4 +105,5 @@ def test_arrays_work_without_torch() -> None:
         "d = Degradation.parse('blur=2x1@30,noise=5,poisson=5,noise_scale=1.2,jpeg=90')\n"
         "assert degrade(x, d, 1).shape == (1, 3, 4, 4)\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": ":".join(sys.path)})
+    done = finished(sys.executable, "-c", code)
+    assert done.returncode == 0, done.stderr

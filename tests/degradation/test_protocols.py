@@ -31,18 +31,14 @@ from blindsr.degradation import (
 from blindsr.degradation.protocols import title_of
 from blindsr.errors import InputError
 
-from ..conftest import made_photo
+from ..conftest import save_photos
 
 Batch = NDArray[np.float32]
 
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    folder = tmp_path / "HR"
-    folder.mkdir()
-    for i in range(2):
-        Image.fromarray(made_photo(50, 61, i)).save(folder / f"{i}.png")
-    return folder
+    return save_photos(tmp_path / "HR", 2, 50, 61)
 
 
 def test_what_the_papers_test_on() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from blindsr.engine.openvino import OpenVINOEngine, compile_graph
 from blindsr.errors import ModelError
 from blindsr.model import Model, load_model
 
+from ..children import finished
 from ..conftest import MakeModel, made_photo
 
 RNG = np.random.default_rng(5)
@@ -155,8 +154,7 @@ def test_openvinos_telemetry_stays_out() -> None:
         "import sys; from blindsr.engine.openvino import import_openvino; import_openvino().Core();"
         "sys.exit('openvino_telemetry' in sys.modules)"
     )
-    source = Path(__file__).parents[2] / "src"
-    assert subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": str(source)}).returncode == 0
+    assert finished(sys.executable, "-c", code).returncode == 0
 
 
 def test_ctrl_c_after_engines_are_dropped_is_no_crash(make_model: MakeModel) -> None:
@@ -168,17 +166,10 @@ def test_ctrl_c_after_engines_are_dropped_is_no_crash(make_model: MakeModel) -> 
         "first, second = (OpenVINOEngine(load_model(sys.argv[1])) for _ in range(2))\n"
         "del first\n"
         "del second\n"
-        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a job in the background starts without
         "try:\n"
         "    signal.raise_signal(signal.SIGINT)\n"
         "except KeyboardInterrupt:\n"
         "    print('interrupted')\n"
     )
-    source = Path(__file__).parents[2] / "src"
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(make_model(adaptive=False))],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(source)},
-    )
+    done = finished(sys.executable, "-c", code, make_model(adaptive=False))
     assert (done.returncode, done.stdout.strip()) == (0, "interrupted"), done.stderr

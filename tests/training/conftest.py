@@ -1,96 +1,40 @@
-"""A folder of small made photos and a configuration that trains on it in a moment."""
+"""A configuration of each recipe that trains on small made photos in a moment."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
-import yaml
-from PIL import Image
 
-
-@pytest.fixture
-def photo_folder(tmp_path: Path) -> Path:
-    """Five textured photos of 72 x 96 pixels."""
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for seed in range(5):
-        rng = np.random.default_rng(seed)
-        coarse = rng.integers(0, 256, (9, 12, 3), dtype=np.uint8)
-        Image.fromarray(coarse).resize((96, 72), Image.Resampling.BICUBIC).save(folder / f"{seed}.png")
-    return folder
-
-
-@pytest.fixture
-def config_file(tmp_path: Path, photo_folder: Path) -> Path:
-    """A tiny run: 6 steps, 2 tasks, x2."""
-    content: dict[str, Any] = {
-        "name": "tiny",
-        "steps": 6,
-        "network": {
-            "basenet": {
-                "name": "srresnet", "scale": 2, "channels": 4, "blocks": 1, "tail": "direct", "skip": True,
-            },
-            "condition": {"name": "patches", "size": 8, "width": 4},
-        },
-        "data": {
-            "photos": str(photo_folder), "cache": str(tmp_path / "cache"), "holdout": 1,
-            "degradations": "real", "scale": 2, "tasks": 2, "support": 2, "restored": 1,
-            "patch": 12, "margin": 4,
-        },
-        "optimiser": {"lr": 1e-3},
-        "loss": {"condition_every": 2},
-        "validation": {"every": 3, "crop": 48, "degradations": ["blur=1.3,noise=15"]},
-        "checkpoint_every": 100,
-        "log_every": 1,
-        "threads": 1,
-        "accelerator": "cpu",
-    }  # fmt: skip
-    path = tmp_path / "tiny.yaml"
-    path.write_text(yaml.safe_dump(content))
-    return path
+from ..conftest import write_config
 
 
 @pytest.fixture
 def cria_config_file(tmp_path: Path, photo_folder: Path) -> Path:
     """A tiny run of Cria-CL: 4 steps of pixel criteria and 2 of all, on the discriminator's features, x2."""
-    content: dict[str, Any] = {
-        "name": "tiny-cria",
-        "recipe": "cria",
-        "steps": 6,
-        "pixel_steps": 4,
-        "network": {
+    return write_config(
+        tmp_path / "tiny-cria.yaml",
+        photo_folder,
+        data={"batch": 2, "patch": 16, "group": 2},
+        recipe="cria",
+        pixel_steps=4,
+        network={
             "cria": {
                 "scale": 2, "channels": 4, "blocks": 1, "growth": 2, "projector": 4, "projector_blocks": 1,
                 "mask": "views", "tail": "direct", "skip": True,
             },
         },
-        "data": {
-            "photos": str(photo_folder), "cache": str(tmp_path / "cache"), "holdout": 1,
-            "degradations": "real", "scale": 2, "batch": 2, "patch": 16, "margin": 4, "group": 2,
-        },
-        "optimiser": {"lr": 1e-3},
-        "criteria": [
+        criteria=[
             {"name": "pixel", "stage": 1, "view": "structure"},
             {"name": "structural", "stage": 1, "view": "structure", "weight": 0.1},
             {"name": "perceptual", "weight": 0.1},
             {"name": "adversarial", "weight": 0.01},
             {"name": "contrastive", "weight": 0.1},
         ],
-        "features": {"network": "discriminator"},
-        "contrast": {"regression": "frozen"},
-        "discriminator": {"name": "patch", "channels": 4, "depth": 2},
-        "validation": {"every": 3, "crop": 48, "degradations": ["blur=1.3,noise=15"]},
-        "checkpoint_every": 100,
-        "log_every": 1,
-        "threads": 1,
-        "accelerator": "cpu",
-    }  # fmt: skip
-    path = tmp_path / "tiny-cria.yaml"
-    path.write_text(yaml.safe_dump(content))
-    return path
+        features={"network": "discriminator"},
+        contrast={"regression": "frozen"},
+        discriminator={"name": "patch", "channels": 4, "depth": 2},
+    )  # fmt: skip
 
 
 @pytest.fixture

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import itertools
 import re
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,8 @@ from blindsr.training.checkpoint import LATEST, WEIGHTS, Checkpoints, Position, 
 from blindsr.training.cmdsr import CMDSRRecipe
 from blindsr.training.ema import WeightAverage
 from blindsr.training.validation import Validation
+
+from ..children import BLINDSR, started
 
 
 class StoppedError(Exception):
@@ -183,15 +184,12 @@ def test_a_run_that_is_killed_loses_no_more_than_it_should(config_file: Path, tm
     settings = [
         "steps=100000", f"checkpoint_seconds={seconds}", "data.holdout=0", "checkpoint_every=1000000"
     ]  # fmt: skip
-    command = [sys.executable, "-m", "blindsr", "train", str(config_file), "-o", str(out)]
+    command = [*BLINDSR, "train", config_file, "-o", out]
     command += [part for setting in settings for part in ("--set", setting)]
-    source = Path(__file__).parents[2] / "src"
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env={**os.environ, "PYTHONPATH": str(source), "PYTHONUNBUFFERED": "1", "COLUMNS": "200"},
-    )  # fmt: skip
     told: list[tuple[float, int]] = []
-    try:
+    with started(
+        *command, stderr=subprocess.STDOUT, text=True, env={"PYTHONUNBUFFERED": "1", "COLUMNS": "200"}
+    ) as process:
         assert process.stdout is not None
         for line in process.stdout:
             found = re.match(r"step (\d+) ", line)
@@ -199,15 +197,15 @@ def test_a_run_that_is_killed_loses_no_more_than_it_should(config_file: Path, tm
                 told.append((time.monotonic(), int(found[1])))
             if told and told[-1][0] > told[0][0] + 4 * seconds:
                 break
-    finally:
         process.send_signal(signal.SIGKILL)
         killed = time.monotonic()
-        process.communicate()
     assert process.returncode == -signal.SIGKILL and told
     assert names(out) == [LATEST]
     step = read_tensors(out / LATEST)["step"]
     lost = [when for when, at in told if at > step]
-    assert not lost or killed - lost[0] < seconds + 1.0  # and what a checkpoint, and a line, take
+    # A checkpoint, and a line, take their time, too, which other work on the machine makes long.
+    longest = max(after - before for (before, _), (after, _) in itertools.pairwise(told))
+    assert not lost or killed - lost[0] < seconds + 2 * longest + 0.2
     assert step > told[0][1]
     reports: list[Progress] = []
     settings[0] = f"steps={step + 2}"

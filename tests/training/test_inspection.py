@@ -23,16 +23,12 @@ from blindsr.training.inspection import (
 )
 from blindsr.upscaler import Upscaler
 
-from ..conftest import MakeModel, made_photo
+from ..conftest import MakeModel, made_photo, save_photos
 
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    folder = tmp_path / "sharp"
-    folder.mkdir()
-    for i in range(4):
-        Image.fromarray(made_photo(64, 72, seed=i)).save(folder / f"{i}.png")
-    return folder
+    return save_photos(tmp_path / "sharp", 4, 64, 72)
 
 
 def made_samples(seed: int, count: int = 3000) -> Samples:

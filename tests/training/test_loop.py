@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,8 @@ from blindsr.training import Progress, load_config, train
 from blindsr.training.cmdsr import CMDSRRecipe
 from blindsr.training.loop import TrainingError
 from blindsr.training.recipe import Recipe
+
+from ..children import finished
 
 
 def run(
@@ -264,12 +265,7 @@ def test_two_processes_train_together(config_file: Path, tmp_path: Path) -> None
     out = tmp_path / "run"
     program = tmp_path / "program.py"  # a file, because each process starts the others by running it again
     program.write_text(script)
-    done = subprocess.run(
-        [sys.executable, str(program), str(config_file), str(out)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    done = finished(sys.executable, program, config_file, out)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("losses") == 1  # one process reports
     state = read_tensors(out / "step-00000003.ckpt")
@@ -291,10 +287,7 @@ def test_two_processes_end_together(config_file: Path, tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(script)
     for how in ("clock", "signal"):
-        done = subprocess.run(
-            [sys.executable, str(program), str(config_file), str(tmp_path / how), how],
-            capture_output=True, text=True, timeout=120,
-        )  # fmt: skip
+        done = finished(sys.executable, program, config_file, tmp_path / how, how)
         assert done.returncode == 0, done.stderr
         kept = sorted(path.name for path in (tmp_path / how).glob("*.ckpt"))
         assert len(kept) == 2 and kept[1] == "weights.ckpt"

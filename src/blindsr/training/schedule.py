@@ -20,7 +20,7 @@ class Clock:
         minutes: Time for it; None goes by steps.
         reserve: Seconds of that time that are not for steps: gone already, or kept for what comes after them.
         begun: Place that an earlier run had reached: the time is for the rest of the schedule.
-        now: Seconds from a fixed moment on.
+        now: Seconds from a fixed moment on; None: `time.monotonic`.
     """
 
     def __init__(
@@ -29,9 +29,10 @@ class Clock:
         minutes: float | None = None,
         reserve: float = 0.0,
         begun: float = 0.0,
-        now: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] | None = None,
     ) -> None:
-        self.steps, self.begun, self._now, self._start = steps, begun, now, now()
+        self.steps, self.begun, self._now = steps, begun, now or time.monotonic
+        self._start = self._now()
         self.seconds = None if minutes is None else max(60 * minutes - reserve, 1e-3)
 
     def place(self, taken: int) -> float:
