@@ -111,7 +111,7 @@ def test_weights_that_do_not_fit(make_model: MakeModel) -> None:
 
 
 def test_weights_that_are_no_safetensors(make_model: MakeModel) -> None:
-    with pytest.raises(ModelError, match=r"weights\.safetensors: not a readable safetensors file"):
+    with pytest.raises(ModelError, match=r"weights\.safetensors: not a whole .safetensors file"):
         TorchEngine(load_model(with_weights(make_model(), NETWORK, b"\x80\x04K*.")))
 
 

@@ -280,8 +280,8 @@ def build_for(spec: object, state: object) -> CMDSR | Cria:
     try:
         with torch.device("meta"):
             wanted = {name: tuple(tensor.shape) for name, tensor in build_network(spec).state_dict().items()}
-    except _UNFIT as error:
-        raise ConfigError(f"such a network cannot be built ({brief(error)})") from None
+    except (ConfigError, *_UNFIT) as error:
+        raise ConfigError(f"the network cannot be built ({brief(error)})") from None
     found = {name: tuple(tensor.shape) for name, tensor in state.items()}
     if wanted != found:
         name = next(str(name) for name in [*wanted, *found] if wanted.get(name) != found.get(name))
