@@ -63,6 +63,7 @@ HOSTILE = {
     "nested": npz(a=npy("(" * 5000)),
     "endless digits": npz(a=npy(f"({'1' * 3000}x)")),
     "huge texts": npz(a=npy("(1,)", "'<U1000000000'")),
+    "no texts": npz(a=npy("(1,)", "'<U16'", b"\xff" * 64)),
     "short": npz(a=npy("(17,)")),
     "long": npz(a=npy("(15,)")),
     "no array": npz(a=b"no array"),

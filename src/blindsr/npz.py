@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import re
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -72,4 +73,6 @@ def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[An
             raise ValueError(f"{shorten(member.filename)} is not as large as it says")
         values = content.read(size) if size else b""
     flat = np.frombuffer(values, kind) if size else np.empty(0, kind)
+    if kind.kind == "U" and size and flat.view(kind.byteorder + "u4").max() > sys.maxunicode:
+        raise ValueError(f"{shorten(member.filename)} holds no text")
     return flat.reshape(shape, order="F" if header["columns"] == b"True" else "C").copy(order="K")
