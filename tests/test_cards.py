@@ -30,7 +30,8 @@ HOSTILE: list[dict[str, Any]] = [
     {"condition_size": 10**12},
     {"name": LONG}, {"description": LONG}, {"licence": LONG}, {"name": 5}, {LONG: 1}, {"\x1b[31mred": 1},
     {"files": []}, {"files": {}}, {"files": {"base": None}}, {"files": {LONG: {}}},
-    {"files": {"base": {"path": LONG, "sha256": "0" * 64}}}, {"files": {"base": {"path": "a", "sha256": LONG}}},
+    {"files": {"base": {"path": LONG, "sha256": "0" * 64}}},
+    {"files": {"base": {"path": "a", "sha256": LONG}}},
     {"files": {"base": {"path": "../a", "sha256": "0" * 64}}},
 ]  # fmt: skip
 
