@@ -350,6 +350,7 @@ def test_a_failing_replacement_leaves_what_was_there(
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", fail)
+    monkeypatch.setattr(pulling, "exchange", lambda *folders: False)  # as on systems that cannot
     with pytest.raises(InputError, match=r"tiny: cannot be written \(No space left on device\)"):
         pull(make_model("other", seed=1), name="tiny", force=True)
     assert content(home) == before and [*home.iterdir()] == [home / "tiny"]

@@ -98,10 +98,12 @@ def tar_members(file: IO[bytes]) -> Iterator[Member]:
     """
     length = file.seek(0, io.SEEK_END)
     place, told = 0, _Told()
-    for _ in range(MEMBERS + 1):
+    for number in range(MEMBERS + 1):
         header = _read_exactly(file, place, _SECTOR)
         if not header.strip(b"\0"):
             return
+        if number == MEMBERS:
+            break
         if not _sum_is_right(header):
             raise ValueError("a member's header is damaged" if place else "no .tar archive")
         size, kind = _number(header[124:136]), header[156:157]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from blindsr.errors import InputError, ModelError
 from blindsr.files import read_whole
 from blindsr.model import Model
-from blindsr.untrusted import parse_json
+from blindsr.untrusted import brief, parse_json
 
 __all__ = ["Estimate", "Inspector", "Reading", "advice", "decode", "saved_quality"]
 
@@ -28,6 +28,9 @@ QUALITY = (30.0, 100.0)
 """Range of a JPEG quality that is told."""
 VISIBLE_QUALITY = 90
 """JPEG below this counts as something that a condition should tell; above, it does next to no harm."""
+
+_FAULTS = (KeyError, TypeError, ValueError, IndexError, OverflowError, AttributeError)
+"""What a damaged file raises."""
 
 _TELLING = 0.8  # an estimate whose error is a larger part of a guess's error tells nothing
 _TELLING_VERDICT = (
@@ -116,8 +119,8 @@ class Inspector:
             raise ModelError(
                 f'model {model.name}: nobody has fitted what its conditions tell; "blindsr fit-inspect" does'
             )
-        path = model.files["inspect"]
-        content = _read(path, model)
+        self._path = model.files["inspect"]
+        content = _read(self._path, model)
         size = model.condition_size
         try:
             layers = [np.asarray(content[key], np.float64) for key in ("hidden", "output")]
@@ -129,16 +132,29 @@ class Inspector:
             self.hidden, self.output = hidden, output
             self.spread = float(content["spread"])
             self._errors: Mapping[str, Any] = content["errors"]
-            self.read(np.zeros(size, np.float32))  # every estimate must find its error
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise ModelError(f"{path}: damaged ({error}); fit it again with blindsr fit-inspect") from error
+            self._read(np.zeros(size, np.float32))  # every estimate must find its error
+        except _FAULTS as error:
+            raise self._damaged(error) from error
 
     def read(self, condition: NDArray[np.float32]) -> Reading:
         """Tell what a condition stands for.
 
         Args:
             condition: (C,) or (1, C).
+
+        Raises:
+            ModelError: The file has no error for such an estimate.
         """
+        try:
+            return self._read(condition)
+        except _FAULTS as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, error: Exception) -> ModelError:
+        fault = f"damaged ({type(error).__name__}: {brief(error)})"
+        return ModelError(f"{self._path}: {fault}; fit it again with blindsr fit-inspect")
+
+    def _read(self, condition: NDArray[np.float32]) -> Reading:
         activations = activate(condition.reshape(1, -1).astype(np.float64), self.hidden, self.output)
         blur, noise, chance, quality = (float(column[0]) for column in decode(activations))
         seen = chance > 0.5

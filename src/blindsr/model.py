@@ -30,6 +30,7 @@ MOST_PATCH = 1024
 _MOST_PATCHES = 4096
 _MOST_NUMBERS = 1 << 20  # of a condition, or a modulation
 _MOST_MEMORY = 1 << 30
+_LONGEST_PATH = 1000  # characters
 _LONGEST = {"name": 200, "description": 2000, "licence": 500}  # characters
 
 TILE_MEMORY = 12_000
@@ -400,6 +401,7 @@ def _read_file(path: Path, role: str, entry: object, verify: bool) -> Path:
     relative = PurePosixPath(entry["path"])
     inside = not relative.is_absolute() and ".." not in relative.parts
     # On Windows "\\" and ":" lead elsewhere as well.
+    inside = inside and len(entry["path"]) <= _LONGEST_PATH
     inside = inside and entry["path"].isprintable() and not {"\\", ":"} & set(entry["path"])
     _require(
         path,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import math
+import re
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -22,10 +24,14 @@ NPZ = 1 << 30
 """Most bytes that the arrays of a file may have, unless somebody says otherwise."""
 
 _ARRAYS = 4096
-_HEADER = 1 << 16
-_KINDS = "biufU"  # of arrays: numbers and texts, and nothing that is made by code
+_LONGEST = 1 << 12  # bytes of a header
+_HEADER = re.compile(
+    rb"\{'descr': '(?P<kind>[<>|][biufU]\d{1,9})', 'fortran_order': (?P<columns>True|False),"
+    rb" 'shape': \((?P<shape>(?:\d{1,15}, ?)*(?:\d{1,15})?)\),? *\}\s*"
+)
+"""What NumPy writes before numbers and texts, which are all that is read: NumPy itself would evaluate it."""
 
-NPZ_FAULTS = (*DAMAGED, TypeError, MemoryError, SyntaxError)  # the last two of NumPy's way to read headers
+NPZ_FAULTS = (*DAMAGED, TypeError, MemoryError)
 """What `read_npz` raises of a file that is none, or a damaged one."""
 
 
@@ -51,19 +57,22 @@ def read_npz(source: Path | bytes, most: int = NPZ) -> dict[str, NDArray[Any]]:
 def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
     """One array, whose header must agree with the size of what holds it."""
     with archive.open(member) as content:
-        header = io.BytesIO(content.read(_HEADER))
-        version = np.lib.format.read_magic(header)
-        if version == (1, 0):
-            shape, in_columns, kind = np.lib.format.read_array_header_1_0(header)
-        elif version == (2, 0):
-            shape, in_columns, kind = np.lib.format.read_array_header_2_0(header)
-        else:
-            raise ValueError(f"arrays of version {version}")
-        if kind.kind not in _KINDS or any(side < 0 for side in shape):
+        start = content.read(12)
+        width = {b"\x93NUMPY\1\0": 2, b"\x93NUMPY\2\0": 4}.get(start[:8])
+        if width is None:
+            raise ValueError(f"{shorten(member.filename)} is no array")
+        begun = start[8 + width :]
+        length = int.from_bytes(start[8 : 8 + width], "little")
+        header = _HEADER.fullmatch(begun + content.read(min(length, _LONGEST) - len(begun)))
+        if header is None:
             raise ValueError(f"{shorten(member.filename)} is no array of numbers or texts")
+        kind = np.dtype(header["kind"].decode())
+        shape = tuple(int(side) for side in header["shape"].split(b",") if side.strip())
         size = math.prod(shape) * kind.itemsize
-        if size != member.file_size - header.tell():
+        if size != member.file_size - 8 - width - length:
             raise ValueError(f"{shorten(member.filename)} is not as large as it says")
-        values = header.read() + content.read(member.file_size)
+        values = content.read(size) if size else b""
     flat = np.frombuffer(values, kind) if size else np.empty(0, kind)
-    return flat.reshape(shape, order="F" if in_columns else "C").copy()
+    if kind.kind == "U" and size and flat.view(kind.byteorder + "u4").max() > sys.maxunicode:
+        raise ValueError(f"{shorten(member.filename)} holds no text")
+    return flat.reshape(shape, order="F" if header["columns"] == b"True" else "C").copy(order="K")

@@ -40,41 +40,29 @@ def cria_config_file(tmp_path: Path, photo_folder: Path) -> Path:
 @pytest.fixture
 def unified_config_file(tmp_path: Path, photo_folder: Path) -> Path:
     """A tiny run of the unified network: 2 steps of pixel criteria, 1 of the discriminator, 3 of all, x2."""
-    optimiser = {"lr": 1e-3}
-    content: dict[str, Any] = {
-        "name": "tiny-unified",
-        "recipe": "unified",
-        "steps": 6,
-        "pixel_steps": 2,
-        "network": {
+    return write_config(
+        tmp_path / "tiny-unified.yaml",
+        photo_folder,
+        data={
+            "degradations": ["real", "camera"], "tasks": 2, "support": 2, "restored": 1, "patch": 16,
+        },
+        recipe="unified",
+        pixel_steps=2,
+        network={
             "basenet": {"name": "rrdb", "scale": 2, "channels": 4, "blocks": 1, "growth": 2, "carry": 1},
             "condition": {"name": "patches", "size": 8, "width": 4},
             "unified": {"projector": 4, "projector_blocks": 1, "lattice_filter": 3},
         },
-        "data": {
-            "photos": str(photo_folder), "cache": str(tmp_path / "cache"), "holdout": 1,
-            "degradations": ["real", "camera"], "scale": 2, "tasks": 2, "support": 2, "restored": 1,
-            "patch": 16, "margin": 4,
-        },
-        "optimiser": optimiser,
-        "texture_optimiser": optimiser | {"after": 1},
-        "condition_optimiser": optimiser,
-        "criteria": [
+        texture_optimiser={"lr": 1e-3, "after": 1},
+        condition_optimiser={"lr": 1e-3},
+        criteria=[
             {"name": "pixel", "stage": 1, "view": "structure"},
             {"name": "perceptual", "weight": 0.1},
             {"name": "adversarial", "weight": 0.01},
         ],
-        "features": {"network": "discriminator"},
-        "discriminator": {"name": "patch", "channels": 4, "depth": 2},
-        "validation": {"every": 3, "crop": 48, "degradations": ["blur=1.3,noise=15"]},
-        "checkpoint_every": 100,
-        "log_every": 1,
-        "threads": 1,
-        "accelerator": "cpu",
-    }  # fmt: skip
-    path = tmp_path / "tiny-unified.yaml"
-    path.write_text(yaml.safe_dump(content))
-    return path
+        features={"network": "discriminator"},
+        discriminator={"name": "patch", "channels": 4, "depth": 2},
+    )  # fmt: skip
 
 
 @pytest.fixture(params=["config_file", "cria_config_file", "unified_config_file"])

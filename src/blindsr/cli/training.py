@@ -44,7 +44,7 @@ def models() -> None:
             continue
         can = ("yes" if able else "no" for able in (model.adaptive, model.texture is not None))
         told = (escape(one_line(text)) for text in (model.licence, place_of(folder), model.description))
-        table.add_row(called, f"x{model.scale}", *can, *told)
+        table.add_row(escape(one_line(called)), f"x{model.scale}", *can, *told)
     Console().print(table)
     adapting = f"with --support or --profile, and for adapt and inspect: {ADAPTING_MODEL}"
     Console().print(f"\nDefault: {DEFAULT_MODEL}; {adapting}")

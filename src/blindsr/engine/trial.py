@@ -134,7 +134,9 @@ def _run(card: Path, memory: int) -> None:
     modulation = np.ones((1, model.modulation_size), np.float32) if model.adaptive else None
     for precision in ("fp32", "int8") if "int8" in model.files else ("fp32",):
         engine = OpenVINOEngine(model, threads=1, precision=precision)
-        engine.upscale(lr, modulation, model.texture)
+        sr = engine.upscale(lr, modulation, model.texture)
+        if sr.shape != (1, 3, model.scale * side, model.scale * side) or not np.isfinite(sr).all():
+            raise ModelError(f"{card}: its graphs do not make a picture of x{model.scale}")
         if precision == "fp32" and model.support is not None:
             support = model.support
             count = support.count if support.fixed_count else 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -45,7 +46,11 @@ def read_tensors(path: Path) -> dict[str, Any]:
         with open_file(path) as file:
             check_checkpoint(file)
             file.seek(0)
-            content = torch.load(file, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter(
+                    "ignore"
+                )  # of what the file is like; it is read, or refused in one line
+                content = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise ModelError(f"{path}: no such file") from None
     except OSError as error:
@@ -280,8 +285,8 @@ def build_for(spec: object, state: object) -> CMDSR | Cria:
     try:
         with torch.device("meta"):
             wanted = {name: tuple(tensor.shape) for name, tensor in build_network(spec).state_dict().items()}
-    except _UNFIT as error:
-        raise ConfigError(f"such a network cannot be built ({brief(error)})") from None
+    except (ConfigError, *_UNFIT) as error:
+        raise ConfigError(f"the network cannot be built ({brief(error)})") from None
     found = {name: tuple(tensor.shape) for name, tensor in state.items()}
     if wanted != found:
         name = next(str(name) for name in [*wanted, *found] if wanted.get(name) != found.get(name))

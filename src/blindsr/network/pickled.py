@@ -20,7 +20,9 @@ from blindsr.untrusted import shorten
 
 __all__ = ["CHECKPOINT_FAULTS", "ForeignObject", "check_checkpoint"]
 
-CHECKPOINT_FAULTS = (*DAMAGED, pickle.PickleError, TypeError, AttributeError, MemoryError)
+CHECKPOINT_FAULTS = (
+    *DAMAGED, pickle.PickleError, TypeError, AttributeError, AssertionError, MemoryError,
+)  # fmt: skip
 """What a file raises here and in PyTorch that is no checkpoint, or a damaged one."""
 
 _PICKLED = 8 << 20  # bytes; a tensor takes some hundred
