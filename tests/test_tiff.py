@@ -165,9 +165,8 @@ def test_what_claims_more_than_it_holds_is_left_out(caplog: pytest.LogCaptureFix
     assert exif[0x010F] == "abc"
     if kind == "circle":
         assert exif.get_ifd(0x8769) == {0x9003: "abc"}
-    if kind != "entries":  # no directory at all
-        assert [one.getMessage().count("\n") for one in caplog.records] == [0]
-        assert caplog.records[0].getMessage().startswith("a.tif: a part of its EXIF is left out")
+    (told,) = (one.getMessage() for one in caplog.records)
+    assert told.startswith("a.tif: a part of its EXIF is left out") and len(told.splitlines()) == 1
     file = io.BytesIO()
     Image.fromarray(made_photo(8, 8)).save(file, "TIFF")
     add_exif(file, content, "b.tif")

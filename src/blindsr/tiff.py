@@ -272,7 +272,7 @@ class _Budget:
         entries: That may be looked at.
         copied: Bytes that may be copied.
         taken: Start and end of what was read already, in order: no byte is read as two things.
-        exceeded: Whether something was left out.
+        exceeded: Whether something was left out, or a directory is not whole.
     """
 
     entries: int = _MOST_ENTRIES
@@ -309,7 +309,7 @@ def _read_tree(file: IO[bytes], layout: _Layout, wanted: frozenset[int], name: o
     budget = _Budget()
     tree = _read_directory(file, layout, layout.first, budget, wanted)
     if budget.exceeded:
-        log.warning("%s: a part of its EXIF is left out; it claims more than a camera writes", name)
+        log.warning("%s: a part of its EXIF is left out; it is damaged, or claims more than it holds", name)
     return tree
 
 
@@ -323,7 +323,10 @@ def _read_directory(
 ) -> Tree:
     """A directory and those below it; entries that are not whole, or of unknown types, are left out."""
     tree: Tree = {}
-    pieces = _raw_entries(file, layout, place) or []
+    pieces = _raw_entries(file, layout, place)
+    if pieces is None:
+        budget.exceeded = True
+        return tree
     size = struct.calcsize(layout.count) + len(pieces) * layout.entry
     if not pieces or not budget.count(len(pieces)) or not budget.take(place, size):
         return tree

@@ -19,6 +19,7 @@ from blindsr.picture import FORMATS, Limits, Picture, read, write
 from blindsr.picture.loaders import LOADERS, kind_of, opened, opening_bytes
 
 from ..conftest import made_photo
+from ..test_picture import ICC
 
 OTHERS = {
     "svg": b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>',
@@ -208,6 +209,19 @@ def test_what_a_decoder_says_need_be_no_text(tmp_path: Path) -> None:
     (tmp_path / "b.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(40))
     with pytest.raises(InputError, match=r"b\.png: not a readable picture"):
         read(tmp_path / "b.png")
+
+
+def test_a_place_that_no_file_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What goes wrong between libvips and the file must not be lost on the way, nor printed."""
+    lost: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lost.append)
+    Image.fromarray(made_photo(20, 24)).save(tmp_path / "a.tif", icc_profile=ICC)
+    content = bytearray((tmp_path / "a.tif").read_bytes())
+    profile = content.index(struct.pack("<HHI", 34675, 7, len(ICC)))
+    struct.pack_into("<I", content, profile + 8, 0x7FFFFFFF)
+    (tmp_path / "a.tif").write_bytes(content)
+    assert read(tmp_path / "a.tif").icc is None
+    assert lost == []
 
 
 def test_segments_are_counted_like_a_decoder_does() -> None:

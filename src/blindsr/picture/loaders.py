@@ -100,10 +100,16 @@ def opened(file: IO[bytes], kind: str, access: str = "sequential") -> Iterator[A
             failures.append(error)
             return None
 
+    def seek(place: int, whence: int) -> int:
+        try:
+            return file.seek(place, whence)
+        except (OSError, OverflowError, ValueError):  # a place that no file has, out of a damaged one
+            return -1
+
     file.seek(0)
     source = pyvips.SourceCustom()  # the image does not keep it, this frame does
     source.on_read(read)
-    source.on_seek(file.seek)
+    source.on_seek(seek)
     try:
         yield getattr(pyvips.Image, LOADERS[kind])(source, access=access, fail_on="error")
     except pyvips.Error as error:
