@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
-from blindsr.tiff import Blocks
+from blindsr.tiff import Blocks, claimed_bytes
 
 LOADERS = {
     "png": "pngload_source",
@@ -158,6 +158,8 @@ def opening_bytes(file: IO[bytes], kind: str, most: int) -> int:
     """
     if kind == "jpeg":
         return _segments(file, most)
+    if kind == "tiff":
+        return claimed_bytes(file, most)
     return _size(file) if kind == "heic" or kind in _WHOLE else 0
 
 
