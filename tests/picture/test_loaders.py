@@ -246,3 +246,38 @@ def test_many_bands_count() -> None:
         limits.check_size(Path("a.tif"), 1024, 1024, 17)
     with pytest.raises(InputError, match="rows, strips or tiles need about 3 GiB"):
         limits.check_held(Path("a.tif"), 3 << 30)
+
+
+def test_a_bitmap_beyond_the_limit_of_another_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pillow's own limit, which is one for the whole process, is neither ours nor changed by us."""
+    Image.fromarray(made_photo(20, 24)).save(tmp_path / "a.bmp")
+    Image.fromarray(made_photo(20, 24)).save(tmp_path / "a.ppm")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    for name in ("a.bmp", "a.ppm"):
+        assert read(tmp_path / name).width == 24
+        with pytest.raises(InputError, match=r"24x20 is more than .* --max-pixels"):
+            read(tmp_path / name, Limits(pixels=400))
+    assert Image.MAX_IMAGE_PIXELS == 100
+
+
+def test_the_header_of_a_bitmap_is_looked_for_at_its_beginning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from PIL import PpmImagePlugin
+
+    photo = b"P6\n# of some place\n3 2\n# more\n255\n" + bytes(18)
+    (tmp_path / "a.ppm").write_bytes(photo)
+    assert read(tmp_path / "a.ppm").width == 3
+    (tmp_path / "a.ppm").write_bytes(photo + bytes(1 << 17))
+    assert read(tmp_path / "a.ppm").width == 3
+
+    def never(*_: object) -> None:
+        raise AssertionError("looks through all of it")
+
+    monkeypatch.setattr(PpmImagePlugin, "PpmImageFile", never)
+    for filling in (b"#" + b"x" * (1 << 17), b"\n" * (1 << 17)):
+        (tmp_path / "a.ppm").write_bytes(b"P6\n" + filling + photo[2:])
+        with pytest.raises(InputError, match=r"a\.ppm: not a readable picture \(damaged PPM header\)"):
+            read(tmp_path / "a.ppm")
