@@ -18,6 +18,15 @@ log = logging.getLogger(__name__)
 _TYPES = {1: "B", 2: "s", 3: "H", 4: "I", 5: "II", 6: "b", 7: "s", 8: "h", 9: "i", 10: "ii", 11: "f", 12: "d"}
 """Numbers of the types -> the struct letters of one value."""
 
+_SIZES = {
+    **{kind: struct.calcsize(f"<{letters}") for kind, letters in _TYPES.items()},
+    13: 4,
+    16: 8,
+    17: 8,
+    18: 8,
+}
+"""The same -> bytes of one value; also of directories and of the types of 64 bits."""
+
 _DESCRIPTIVE = frozenset(
     (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298, 0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F)
 )
@@ -137,6 +146,37 @@ class Blocks:
         if self.planes == 2 or not self.compression <= _BY_ROWS:  # a strip as it is stored, and one in order
             return 2 * width * min(self.rows or height, height) * pixel
         return 0
+
+
+def claimed_bytes(file: IO[bytes], most: int) -> int:
+    """Bytes that the entries of all pictures of a file claim beyond twice those that it has.
+
+    Decoders read each, and may read the same bytes for thousands of them.
+
+    Args:
+        file: The file; where it stands does not matter.
+        most: It is enough to know that they are more than this.
+
+    Returns:
+        0 of a file whose entries claim bytes of their own, and of one that is no TIFF file.
+    """
+    layout = _Layout.of(file)
+    if layout is None:
+        return 0
+    place, seen, claimed = layout.first, set[int](), -2 * file.seek(0, io.SEEK_END)
+    while place and place not in seen and claimed <= most:
+        seen.add(place)
+        pieces = _raw_entries(file, layout, place)
+        if pieces is None:
+            break
+        for _, piece in pieces:
+            kind, count = struct.unpack_from(f"{layout.order}H{'Q' if layout.big else 'I'}", piece, 2)
+            claimed += layout.entry + count * _SIZES.get(kind, 0)
+        end = place + struct.calcsize(layout.count) + len(pieces) * layout.entry
+        size = struct.calcsize(layout.place)
+        following = _read(file, end, size)
+        place = struct.unpack(layout.place, following)[0] if len(following) == size else 0
+    return max(0, claimed)
 
 
 def read_exif(file: IO[bytes], name: object = "") -> bytes | None:
@@ -272,7 +312,7 @@ class _Budget:
         entries: That may be looked at.
         copied: Bytes that may be copied.
         taken: Start and end of what was read already, in order: no byte is read as two things.
-        exceeded: Whether something was left out.
+        exceeded: Whether something was left out, or a directory is not whole.
     """
 
     entries: int = _MOST_ENTRIES
@@ -309,7 +349,7 @@ def _read_tree(file: IO[bytes], layout: _Layout, wanted: frozenset[int], name: o
     budget = _Budget()
     tree = _read_directory(file, layout, layout.first, budget, wanted)
     if budget.exceeded:
-        log.warning("%s: a part of its EXIF is left out; it claims more than a camera writes", name)
+        log.warning("%s: a part of its EXIF is left out; it is damaged, or claims more than it holds", name)
     return tree
 
 
@@ -323,7 +363,10 @@ def _read_directory(
 ) -> Tree:
     """A directory and those below it; entries that are not whole, or of unknown types, are left out."""
     tree: Tree = {}
-    pieces = _raw_entries(file, layout, place) or []
+    pieces = _raw_entries(file, layout, place)
+    if pieces is None:
+        budget.exceeded = True
+        return tree
     size = struct.calcsize(layout.count) + len(pieces) * layout.entry
     if not pieces or not budget.count(len(pieces)) or not budget.take(place, size):
         return tree

@@ -19,6 +19,7 @@ from blindsr.picture import FORMATS, Limits, Picture, read, write
 from blindsr.picture.loaders import LOADERS, kind_of, opened, opening_bytes
 
 from ..conftest import made_photo
+from ..test_picture import ICC
 
 OTHERS = {
     "svg": b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>',
@@ -210,6 +211,19 @@ def test_what_a_decoder_says_need_be_no_text(tmp_path: Path) -> None:
         read(tmp_path / "b.png")
 
 
+def test_a_place_that_no_file_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What goes wrong between libvips and the file must not be lost on the way, nor printed."""
+    lost: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lost.append)
+    Image.fromarray(made_photo(20, 24)).save(tmp_path / "a.tif", icc_profile=ICC)
+    content = bytearray((tmp_path / "a.tif").read_bytes())
+    profile = content.index(struct.pack("<HHI", 34675, 7, len(ICC)))
+    struct.pack_into("<I", content, profile + 8, 0x7FFFFFFF)
+    (tmp_path / "a.tif").write_bytes(content)
+    assert read(tmp_path / "a.tif").icc is None
+    assert lost == []
+
+
 def test_segments_are_counted_like_a_decoder_does() -> None:
     def count(*segments: bytes, most: int = 1 << 30) -> int:
         return opening_bytes(
@@ -232,3 +246,38 @@ def test_many_bands_count() -> None:
         limits.check_size(Path("a.tif"), 1024, 1024, 17)
     with pytest.raises(InputError, match="rows, strips or tiles need about 3 GiB"):
         limits.check_held(Path("a.tif"), 3 << 30)
+
+
+def test_a_bitmap_beyond_the_limit_of_another_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pillow's own limit, which is one for the whole process, is neither ours nor changed by us."""
+    Image.fromarray(made_photo(20, 24)).save(tmp_path / "a.bmp")
+    Image.fromarray(made_photo(20, 24)).save(tmp_path / "a.ppm")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    for name in ("a.bmp", "a.ppm"):
+        assert read(tmp_path / name).width == 24
+        with pytest.raises(InputError, match=r"24x20 is more than .* --max-pixels"):
+            read(tmp_path / name, Limits(pixels=400))
+    assert Image.MAX_IMAGE_PIXELS == 100
+
+
+def test_the_header_of_a_bitmap_is_looked_for_at_its_beginning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from PIL import PpmImagePlugin
+
+    photo = b"P6\n# of some place\n3 2\n# more\n255\n" + bytes(18)
+    (tmp_path / "a.ppm").write_bytes(photo)
+    assert read(tmp_path / "a.ppm").width == 3
+    (tmp_path / "a.ppm").write_bytes(photo + bytes(1 << 17))
+    assert read(tmp_path / "a.ppm").width == 3
+
+    def never(*_: object) -> None:
+        raise AssertionError("looks through all of it")
+
+    monkeypatch.setattr(PpmImagePlugin, "PpmImageFile", never)
+    for filling in (b"#" + b"x" * (1 << 17), b"\n" * (1 << 17)):
+        (tmp_path / "a.ppm").write_bytes(b"P6\n" + filling + photo[2:])
+        with pytest.raises(InputError, match=r"a\.ppm: not a readable picture \(damaged PPM header\)"):
+            read(tmp_path / "a.ppm")

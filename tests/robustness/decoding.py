@@ -276,7 +276,7 @@ def _flip_bits(encoded: bytes, rng: Rng) -> bytes:
     changed = bytearray(encoded)
     for _ in range(1 + int(16 ** rng.random())):
         start, _ = _span(len(changed), rng)
-        if start < len(changed):
+        if 0 <= start < len(changed):
             changed[start] ^= 1 << int(rng.integers(0, 8))
     return bytes(changed)
 

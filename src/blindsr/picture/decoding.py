@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import stat
 import struct
 from collections.abc import Callable
@@ -54,6 +55,9 @@ _MOST_HELD = 1 << 31
 
 _LARGEST_BLOCK = 1 << 24
 """Bytes of a colour profile or an XMP packet; JPEG has no place for larger profiles."""
+
+_PPM_HEADER = 1 << 16
+"""Bytes of a PPM file in which its size is told; programs write a line of comment."""
 
 _CHUNKS = 1 << 16
 """Chunks of a PNG file that are looked at; programs write a few, and thousands of pixels."""
@@ -305,11 +309,14 @@ def _decode_by_pillow(path: Path, file: IO[bytes], kind: str, limits: Limits) ->
 
     # By its plugin: `Image.open` has a limit of its own, which is the same for all who use Pillow here.
     plugin = {"bmp": BmpImagePlugin.BmpImageFile, "ppm": PpmImagePlugin.PpmImageFile}[kind]
+    header = _damaged(path, f"damaged {kind.upper()} header")
+    if kind == "ppm" and not _has_sizes(file):
+        raise header
     file.seek(0)
     try:
         opened = plugin(file)
     except _PILLOW_ERRORS as error:
-        raise _damaged(path, f"damaged {kind.upper()} header") from error
+        raise header from error
     try:
         with opened as image:
             limits.check_size(path, *image.size)
@@ -332,6 +339,14 @@ def _decode_by_pillow(path: Path, file: IO[bytes], kind: str, limits: Limits) ->
         bit_depth=16 if white > 255 else 8,
         dpi=dpi if dpi and min(dpi) > 0 else None,
     )
+
+
+def _has_sizes(file: IO[bytes]) -> bool:
+    """Whether a PPM file begins with its numbers: Pillow looks through comments byte by byte for ever."""
+    file.seek(0)
+    head = file.read(_PPM_HEADER)
+    numbers = re.sub(rb"#[^\r\n]*", b"", head[2:]).split()
+    return len(head) < _PPM_HEADER or len(numbers) >= (2 if head[1:2] in b"14" else 3)
 
 
 _PILLOW_ERRORS = (OSError, ValueError, SyntaxError, EOFError, IndexError, struct.error)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
-from blindsr.tiff import Blocks
+from blindsr.tiff import Blocks, claimed_bytes
 
 LOADERS = {
     "png": "pngload_source",
@@ -100,10 +100,16 @@ def opened(file: IO[bytes], kind: str, access: str = "sequential") -> Iterator[A
             failures.append(error)
             return None
 
+    def seek(place: int, whence: int) -> int:
+        try:
+            return file.seek(place, whence)
+        except (OSError, OverflowError, ValueError):  # a place that no file has, out of a damaged one
+            return -1
+
     file.seek(0)
     source = pyvips.SourceCustom()  # the image does not keep it, this frame does
     source.on_read(read)
-    source.on_seek(file.seek)
+    source.on_seek(seek)
     try:
         yield getattr(pyvips.Image, LOADERS[kind])(source, access=access, fail_on="error")
     except pyvips.Error as error:
@@ -152,6 +158,8 @@ def opening_bytes(file: IO[bytes], kind: str, most: int) -> int:
     """
     if kind == "jpeg":
         return _segments(file, most)
+    if kind == "tiff":
+        return claimed_bytes(file, most)
     return _size(file) if kind == "heic" or kind in _WHOLE else 0
 
 
