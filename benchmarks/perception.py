@@ -97,9 +97,7 @@ def find_pictures_of(name: str, data: Path, photos: int | None) -> Benchmark:
         found = folder_benchmark(*name.split("=", 1), SCALE, degraded=True)
     else:
         found = find_benchmark(name, data, SCALE)
-    return replace(
-        found, samples=found.samples[:photos], convention=Convention("rgb", border=SCALE, gray=False)
-    )
+    return replace(found, samples=found.samples[:photos], convention=Convention("rgb", border=SCALE))
 
 
 def cut_kept_back(data: Path, folder: Path = KEPT_BACK) -> Path:
