@@ -223,6 +223,8 @@ def test_train(run: Run, here: Path) -> None:
     refused(run, config, "train", config, "-o", here / "run", "--state", here / "a.npz")
     for out, state, init in (
         (here, here / "s.npz", "weights.ckpt"),
+        (here, here / "s.npz", "step-00000100.ckpt"),
+        (here, here / "s.npz", "latest.ckpt"),
         (here / "run", here / "t.npz", "t.json"),
     ):
         (here / init).write_bytes(b"weights")

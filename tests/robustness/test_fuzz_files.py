@@ -12,7 +12,7 @@ from blindsr.errors import InputError
 from . import fuzz
 
 # Of each kind as many as take about two seconds.
-COUNTS = {"archives": 120, "cards": 400, "checkpoints": 250, "journal": 250, "profiles": 400, "states": 300}
+COUNTS = {"archives": 120, "cards": 400, "checkpoints": 150, "journal": 250, "profiles": 400, "states": 150}
 
 
 @pytest.mark.parametrize("name", fuzz.KINDS)

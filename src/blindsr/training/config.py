@@ -184,7 +184,8 @@ class ValidationSection(Section):
 class TrainConfig(Section):
     """What every training run has; the recipes add to it."""
 
-    name: str
+    name: str = Field(pattern=r"^\w[\w .+-]{0,99}$")
+    """What the run's folder is called, below runs/."""
     recipe: str
     seed: int = 0
     steps: int = Field(1_000_000, ge=1)

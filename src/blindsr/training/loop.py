@@ -96,7 +96,8 @@ def train(
     started = time.monotonic()
     out = out or Path("runs") / config.name
     going_on = resume is not None or (state is not None and state.exists())
-    writes = [out / WEIGHTS, *([] if state is None else written_with(state))]
+    kept = out.glob("step-*.ckpt")  # of which later ones take the place, or which make room for them
+    writes = [out / WEIGHTS, out / LATEST, *kept, *([] if state is None else written_with(state))]
     read = _texts_in(config.model_dump(exclude={"init"} if going_on else None))  # which is not read then
     refuse_overwriting(writes, map(Path, read), "give another -o, or another --state")
     fabric = _launch(config)
