@@ -8,6 +8,8 @@ import re
 import struct
 import subprocess
 import sys
+import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -222,6 +224,22 @@ def test_a_place_that_no_file_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (tmp_path / "a.tif").write_bytes(content)
     assert read(tmp_path / "a.tif").icc is None
     assert lost == []
+
+
+def test_what_a_decoder_warns_of_need_be_no_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    lost: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lost.append)
+    Image.fromarray(made_photo(20, 24)).save(tmp_path / "a.png")
+    content = (tmp_path / "a.png").read_bytes()
+    chunk = b"iCCPI\xe3\xbcC\0\0" + zlib.compress(ICC[:38] + b"{" + ICC[39:])
+    chunk = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    (tmp_path / "a.png").write_bytes(content[:33] + chunk + content[33:])
+    with caplog.at_level("WARNING", logger="pyvips"), suppress(InputError):
+        read(tmp_path / "a.png")
+    assert lost == []
+    assert any("iCCP" in record.getMessage() and "\ufffd" in record.getMessage() for record in caplog.records)
 
 
 def test_segments_are_counted_like_a_decoder_does() -> None:

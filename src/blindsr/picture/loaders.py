@@ -6,10 +6,12 @@ few megabytes takes gigabytes there. So the loader is named by us, and those not
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import IO, Any
 
 from blindsr.tiff import Blocks, claimed_bytes
@@ -89,8 +91,7 @@ def opened(file: IO[bytes], kind: str, access: str = "sequential") -> Iterator[A
         UndecodableError: It is damaged, or the block raised an error of libvips.
         OSError: It could not be read.
     """
-    import pyvips
-
+    pyvips = _libvips()
     failures: list[OSError] = []
 
     def read(count: int) -> bytes | None:
@@ -119,6 +120,26 @@ def opened(file: IO[bytes], kind: str, access: str = "sequential") -> Iterator[A
     except UnicodeDecodeError as error:  # libvips quotes the file, and pyvips takes it for text
         pyvips.vips_lib.vips_error_clear()
         raise UndecodableError("what it says of itself is no text") from error
+
+
+@cache
+def _libvips() -> Any:  # noqa: ANN401
+    """Pyvips, whose log now takes what is no text.
+
+    Libvips warns in the words of the file. Pyvips passes that to its logger, and where it is no UTF-8 a
+    traceback of its own goes to the terminal instead. For others who use pyvips here nothing else changes.
+    """
+    import pyvips
+
+    if pyvips.API_mode:
+
+        @pyvips.ffi.def_extern(name="_log_handler_callback")  # type: ignore[untyped-decorator]
+        def log(domain: Any, level: int, message: Any, _: Any) -> None:  # noqa: ANN401
+            said = [pyvips.ffi.string(word).decode("utf-8", "replace") for word in (domain, message)]
+            known = pyvips.GLogLevelFlags.LEVEL_TO_LOGGER
+            pyvips.logger.log(known.get(level, logging.WARNING), ": ".join(said))
+
+    return pyvips
 
 
 def field(image: Any, name: str, default: Any = None) -> Any:  # noqa: ANN401
