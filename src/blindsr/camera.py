@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from blindsr.errors import BlindSRError, InputError
 from blindsr.files import atomic_path, read_whole
 from blindsr.model import ADAPTING_MODEL, Model
-from blindsr.untrusted import parse_json
+from blindsr.untrusted import parse_json, shorten
 from blindsr.upscaler import Adaptation, Upscaler
 
 __all__ = ["Survey", "outliers", "read_profile", "survey", "write_profile"]
@@ -173,13 +173,14 @@ def read_profile(path: str | Path, model: Model) -> Adaptation:
     content = _read_json(path)
     unfit = f'make it again with "blindsr adapt --model {model.name}"'
     if content["model"] != model.name:
-        raise InputError(f"{path}: a profile for model {content['model']!r}, not for {model.name}; {unfit}")
+        made_for = shorten(content["model"])
+        raise InputError(f"{path}: a profile for model {made_for}, not for {model.name}; {unfit}")
     for role in ("condition", "base"):
         if content[f"{role}_sha256"] != model.digests.get(role):
             raise InputError(f"{path}: made with other weights of model {model.name}; {unfit}")
     photos = content["photos"]
     if not isinstance(photos, int) or isinstance(photos, bool) or photos < 1:
-        raise InputError(f"{path}: damaged: photos should be a number from 1, not {str(photos)[:20]!r}")
+        raise InputError(f"{path}: damaged: photos should be a number from 1, not {shorten(photos)}")
     condition = _vector(path, "condition", content["condition"], model.condition_size)
     modulation = _vector(path, "modulation", content["modulation"], model.modulation_size)
     return Adaptation(condition, modulation, model.name, photos)
@@ -202,7 +203,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         raise InputError(no_profile)
     if content.get("version") != VERSION:
         raise InputError(
-            f"{path}: a profile of version {str(content.get('version'))[:20]}, this program reads {VERSION};"
+            f"{path}: a profile of version {shorten(content.get('version'))}, this program reads {VERSION};"
             " update it, or make the profile again"
         )
     missing = [key for key in _KEYS if key not in content]

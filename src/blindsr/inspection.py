@@ -151,8 +151,7 @@ class Inspector:
             raise self._damaged(error) from error
 
     def _damaged(self, error: Exception) -> ModelError:
-        fault = f"damaged ({type(error).__name__}: {brief(error)})"
-        return ModelError(f"{self._path}: {fault}; fit it again with blindsr fit-inspect")
+        return ModelError(f"{self._path}: damaged ({brief(error)}); fit it again with blindsr fit-inspect")
 
     def _read(self, condition: NDArray[np.float32]) -> Reading:
         activations = activate(condition.reshape(1, -1).astype(np.float64), self.hidden, self.output)

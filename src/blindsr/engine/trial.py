@@ -18,8 +18,6 @@ from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
-
 from blindsr.errors import ModelError
 from blindsr.files import atomic_path, open_file
 from blindsr.folders import user_folder
@@ -126,6 +124,8 @@ def _run(card: Path, memory: int) -> None:
 
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    import numpy as np
+
     from blindsr.engine.openvino import OpenVINOEngine
 
     model = load_model(card)
