@@ -34,8 +34,10 @@ def margins(length: int, halo: int, multiple: int = 1) -> tuple[int, int]:
 def reflected(start: int, stop: int, length: int) -> NDArray[np.intp]:
     """Which pixels of a photo's side are seen at the places start..stop, which may lie beyond it.
 
-    Reflection does not repeat the pixel at the rim. A side that is shorter than what it is extended by is
-    reflected again and again, and one of a single pixel repeats that.
+    The mirror is the photo's edge, so the pixel at the rim is seen twice. (In the middle of that pixel, as
+    NumPy's "reflect" has it, the mirror would cut through what is restored of it: on photos that costs the
+    outermost rows 1.5 to 5 dB, see docs/results.md.) A side that is shorter than what it is extended by is
+    reflected again and again.
 
     Args:
         start: First place; the photo's first pixel is 0.
@@ -44,8 +46,7 @@ def reflected(start: int, stop: int, length: int) -> NDArray[np.intp]:
 
     Example:
         >>> reflected(-3, 6, 4).tolist()
-        [3, 2, 1, 0, 1, 2, 3, 2, 1]
+        [2, 1, 0, 0, 1, 2, 3, 3, 2]
     """
-    period = max(1, 2 * (length - 1))
-    places = np.arange(start, stop) % period
-    return np.minimum(places, period - places) if length > 1 else places
+    places = np.arange(start, stop) % (2 * length)
+    return np.minimum(places, 2 * length - 1 - places)

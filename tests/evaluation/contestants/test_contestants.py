@@ -127,7 +127,7 @@ def test_large_pictures_are_tiled_without_seams(monkeypatch: pytest.MonkeyPatch)
     photo = made_photo(90, 70).astype(np.float32) / np.float32(255)
     tiled = NetworkRestorer("t", network, 3, 1.0, halo=2).restore(photo, 3)
     assert len(seen) > 1
-    extended = np.pad(photo.transpose(2, 0, 1), [(0, 0), (2, 2), (2, 2)], mode="reflect")
+    extended = np.pad(photo.transpose(2, 0, 1), [(0, 0), (2, 2), (2, 2)], mode="symmetric")
     whole = network(extended).transpose(1, 2, 0)[6:-6, 6:-6]
     assert np.array_equal(tiled, whole.clip(0, 1))
 
@@ -318,7 +318,7 @@ def test_ncnn_is_fed_what_its_file_names(tmp_path: Path, lr: Pixels, ncnn: list[
     (tmp_path / "a.bin").write_bytes(b"")
     restored = find_contestant(str(tmp_path / "a.bin")).restorer.restore(lr, 4)
     assert np.array_equal(restored, lr.repeat(4, 0).repeat(4, 1))
-    extended = np.pad(lr.transpose(2, 0, 1), [(0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN)], mode="reflect")
+    extended = np.pad(lr.transpose(2, 0, 1), [(0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN)], mode="symmetric")
     assert np.array_equal(ncnn[-1], extended)
 
 
