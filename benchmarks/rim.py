@@ -2,11 +2,11 @@
 
     python benchmarks/rim.py --model cria-x4-compact --model cmdsr-x4
 
-Each way is measured by two things. *Frame*: how far the outermost rows and columns (one LR pixel wide) of flat
-photos (eight colours, 24x24 LR pixels) stray from the mean of their inside, levels of 255, mean and worst of
-the colours; *lattice* is how far the inside itself strays. *Rim*: PSNR on Y of the same rows and columns of test
-photos, mean over a set. The test photos are cut out of larger ones after these were degraded, so that nobody
-knows what lies beyond their rims.
+Each way is measured by two things. *Frame*: how far the outermost rows and columns (one LR pixel wide) of
+flat photos (eight colours, 24x24 LR pixels) stray from the mean of their inside, levels of 255, mean and
+worst of the colours; *lattice* is how far the inside itself strays. *Rim*: PSNR on Y of the same rows and
+columns of test photos, mean over a set. The test photos are cut out of larger ones after these were degraded,
+so that nobody knows what lies beyond their rims.
 """
 
 from __future__ import annotations
