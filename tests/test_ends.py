@@ -80,9 +80,13 @@ YAML = {
     "nested": "[" * 50_000,
     "nested mappings": "a: {" * 5000,
     "itself": "a: &a [*a]\nrecipe: *a\n",
-    "a bomb": "a: &a [1]\n" + "".join(f"{b}: &{b} [*{a},*{a}]\n" for a, b in pairwise("abcdefgh")),
+    "a bomb": "a: &a [1]\n"
+    + "".join(f"{b}: &{b} [*{a},*{a}]\n" for a, b in pairwise("abcdefghijklmnopqrstuvwxyz")),
     "a recipe of lists": "recipe: [a]\n",
     "a recipe of mappings": "recipe: {a: b}\n",
+    "merges": "a: &a {x: 1}\n"
+    + "".join(f"{b}: &{b} {{<<: [*{a}, *{a}]}}\n" for a, b in pairwise("abcdefghijklmnopqrstuvwxyz")),
+    "a chain": "a0: &a0 [1]\n" + "".join(f"a{i + 1}: &a{i + 1} [*a{i}]\n" for i in range(3000)),
     "digits": f"name: a\nsteps: {NINES}\n",
     "no date": "name: 2024-99-99\n",
     "no UTF-8": b"name: \xff\n",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from blindsr.errors import ConfigError
 from blindsr.network import build_network
@@ -38,6 +39,21 @@ def test_the_twin_differs_in_the_condition_alone() -> None:
     model, twin = load_config(folder / "cmdsr_x4.yaml"), load_config(folder / "cmdsr_x4_twin.yaml")
     network = model.network | {"condition": None}
     assert twin == model.model_copy(update={"network": network, "name": "cmdsr-x4-twin"})
+
+
+def test_what_is_said_once_may_be_meant_twice(config_file: Path) -> None:
+    """Aliases, which programs write for values that they share; merges too."""
+    plain = yaml.safe_load(config_file.read_text())
+    text = yaml.safe_dump(plain | {"optimiser": {"lr": 2e-4}})
+    aliased = (
+        text.replace("optimiser:\n", "optimiser: &rates\n")
+        + "condition_optimiser:\n  <<: *rates\n  gamma: 0.25\n"
+    )
+    config_file.write_text(aliased)
+    config = load_config(config_file)
+    assert isinstance(config, CMDSRConfig)
+    assert config.optimiser.lr == config.condition_optimiser.lr == 2e-4
+    assert config.condition_optimiser.gamma == 0.25
 
 
 def test_overrides(config_file: Path) -> None:

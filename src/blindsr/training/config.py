@@ -23,6 +23,7 @@ from blindsr.files import read_whole
 from blindsr.untrusted import brief, shorten
 
 _DEEPEST = 32  # of sections within sections
+_MOST_ENTRIES = 100_000
 
 
 class Section(BaseModel):
@@ -389,22 +390,53 @@ def load_config(path: Path, overrides: list[str] | None = None) -> TrainConfig:
 
 
 def _parse_yaml(text: str) -> Any:  # noqa: ANN401  (whatever YAML can hold)
-    """What a YAML document holds. Of aliases a few lines can make more than memory holds, so there are none.
+    """What a YAML document holds. Aliases can stand for more than any memory, or for themselves.
 
     Raises:
-        ValueError: It is none, is nested too deeply, has aliases, or a number or a date that Python has not.
+        ValueError: It is none, holds too much or is nested too deeply, or has a number or a date that Python
+            has not.
     """
     try:
         depth = 0
-        for event in yaml.parse(text, yaml.SafeLoader):
+        for event in yaml.parse(text, yaml.SafeLoader):  # which does not recurse, as the next steps do
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if isinstance(event, yaml.AliasEvent):
-                raise ValueError(f"an alias, *{event.anchor}; write the value out")
             if depth > _DEEPEST:
                 raise ValueError("nested too deeply")
-        return yaml.safe_load(text)
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _measure(node, {})
+        return loader.construct_document(node)
     except yaml.YAMLError as error:
         raise ValueError(brief(error)) from None
+
+
+def _measure(node: yaml.Node, known: dict[int, tuple[int, int] | None]) -> tuple[int, int]:
+    """Entries and depth of a part of a YAML document, with every alias written out.
+
+    An alias means something before it: `known` has it already, or it is what the alias lies in.
+
+    Raises:
+        ValueError: They are too many, or it is nested too deeply, or for ever.
+    """
+    if id(node) in known:
+        measured = known[id(node)]
+        if measured is None:
+            raise ValueError("an alias of what it lies in")
+        return measured
+    known[id(node)] = None
+    inner: list[yaml.Node] = []
+    if isinstance(node, yaml.SequenceNode):
+        inner = node.value
+    elif isinstance(node, yaml.MappingNode):
+        inner = [one for pair in node.value for one in pair]
+    parts = [_measure(one, known) for one in inner]
+    entries, depth = 1 + sum(part[0] for part in parts), 1 + max((part[1] for part in parts), default=0)
+    if entries > _MOST_ENTRIES or depth > _DEEPEST:
+        raise ValueError("too many entries, or nested too deeply")
+    known[id(node)] = entries, depth
+    return entries, depth
 
 
 def parse_config(content: dict[str, Any], where: str) -> TrainConfig:
