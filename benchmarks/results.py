@@ -225,7 +225,10 @@ def block_of(file: Path) -> str:
 
 def brief(reason: str) -> str:
     """Why one took no part, without this machine's folders and without advice."""
-    return re.sub(r"\S*/", "", reason).partition(": pip install")[0]
+    place, colon, why = reason.partition(": ")
+    if Path(place).is_absolute():  # there may be spaces in it
+        place = Path(place).name
+    return re.sub(r"\S*/", "", f"{place}{colon}{why}").partition(": pip install")[0]
 
 
 def insert(text: str, blocks: dict[str, str], where: str) -> str:

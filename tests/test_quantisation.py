@@ -43,11 +43,22 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_photos(tmp_path_factory.mktemp("photos"), 4, 72, 96)
 
 
+_exported: dict[str, dict[str, bytes]] = {}
+
+
 def made(spec: dict[str, Any], folder: Path) -> Path:
-    torch.manual_seed(0)
-    network = build_network(spec)
-    torch.save({"format": FORMAT, "network": spec, "state": network.state_dict()}, folder / "a.ckpt")
-    return export_checkpoint(folder / "a.ckpt", folder / "model")
+    """A model of random weights; to export one takes seconds, and each is exported once."""
+    key, model = json.dumps(spec), folder / "model"
+    if key not in _exported:
+        torch.manual_seed(0)
+        network = build_network(spec)
+        torch.save({"format": FORMAT, "network": spec, "state": network.state_dict()}, folder / "a.ckpt")
+        export_checkpoint(folder / "a.ckpt", model)
+        _exported[key] = {file.name: file.read_bytes() for file in model.iterdir()}
+    model.mkdir(exist_ok=True)
+    for name, content in _exported[key].items():
+        (model / name).write_bytes(content)
+    return model
 
 
 @pytest.fixture(autouse=True)

@@ -89,6 +89,7 @@ def test_measured_resumed_and_written(
     assert "Took no part: damaged (damaged.onnx: " in text and str(tmp_path) not in text
     results.write(out, page)
     assert page.read_text(encoding="utf-8") == text
+    assert results.brief("/my photos/and more/a b.onnx: no graph, see /e/f") == "a b.onnx: no graph, see f"
 
 
 @pytest.mark.slow
