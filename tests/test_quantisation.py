@@ -113,11 +113,10 @@ def test_the_library_makes_nothing_worse_than_asked(tmp_path: Path, photos: Path
     folder = made(CMDSR, tmp_path)
     code, out, _ = quantise(run, folder, photos, "--drop", "0")
     costs = [float(line.split()[-1]) for line in out.strip().splitlines()[1:]]
-    loose = json.loads((folder / "card.json").read_text(encoding="utf-8"))["metrics"]["int8"]
     assert code == 0 and min(costs) >= 0
+    assert int(_told(folder)["convolutions"].split()[0]) <= 5  # those of two blocks, and the last
     quantise(run, folder, photos, "--drop", "9")
-    tight, all_of_them = (int(t["convolutions"].split()[0]) for t in (loose, _told(folder)))
-    assert tight < all_of_them == 5  # those of two blocks, and the last
+    assert int(_told(folder)["convolutions"].split()[0]) == 5
 
 
 def _told(folder: Path) -> dict[str, Any]:

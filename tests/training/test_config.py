@@ -10,7 +10,7 @@ import yaml
 from blindsr.errors import ConfigError
 from blindsr.network import build_network
 from blindsr.training import load_config
-from blindsr.training.config import CMDSRConfig, CriaConfig
+from blindsr.training.config import CMDSRConfig, CriteriaConfig
 from blindsr.training.criteria import Declared
 from blindsr.training.recipe import degradation_space
 
@@ -20,11 +20,11 @@ CONFIGS = sorted((Path(__file__).parents[2] / "configs").rglob("*.yaml"))
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
 def test_every_published_configuration_is_valid(path: Path) -> None:
     config = load_config(path)
-    assert isinstance(config, CMDSRConfig | CriaConfig)
+    assert isinstance(config, CMDSRConfig | CriteriaConfig)
     assert build_network(config.network).scale == config.data.scale
-    if isinstance(config, CMDSRConfig) or config.data.photos is not None:
+    if config.data.photos is not None:
         assert degradation_space(config).scale == config.data.scale
-    if isinstance(config, CriaConfig):
+    if isinstance(config, CriteriaConfig):
         assert [Declared.of(spec).name for spec in config.criteria]
 
 
