@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from itertools import pairwise
@@ -16,10 +15,10 @@ from PIL import Image
 
 from blindsr.cli import screen
 
+from .children import BLINDSR, finished
 from .conftest import MakeModel, Run, made_photo
 
 NINES = "9" * 5000
-SOURCE = Path(screen.__file__).parents[2]
 
 
 @pytest.fixture
@@ -178,11 +177,7 @@ def test_whoever_read_the_output_has_gone(photo: Path, command: list[str]) -> No
     reader, writer = os.pipe()
     os.close(reader)
     arguments = [part.replace("?", str(photo)) for part in command]
-    done = subprocess.run(
-        [sys.executable, "-m", "blindsr", *arguments],
-        stdout=writer, stderr=subprocess.PIPE, check=False, text=True,
-        env={**os.environ, "PYTHONPATH": str(SOURCE)},
-    )  # fmt: skip
+    done = finished(*BLINDSR, *arguments, stdout=writer)
     os.close(writer)
     assert done.returncode == screen.EXIT_BROKEN_PIPE and not done.stderr, (done.returncode, done.stderr)
 

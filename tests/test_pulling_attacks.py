@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -22,6 +20,7 @@ from blindsr.model import load_model
 from blindsr.pulling import pull
 from blindsr.sources import shown_url
 
+from .children import finished
 from .conftest import MakeModel, Run, write_model
 
 POLITE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -136,12 +135,11 @@ def test_killed_while_one_model_replaces_another(
         "pulling.exchange = then_killed(pulling.exchange if sys.argv[4] else lambda *names: False)\n"
         "pulling.pull(sys.argv[1], folder=Path(sys.argv[2]), name='victim', force=True)\n"
     )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     ends = []
     for renamings in range(5):
         write_model(shelf / "victim", seed=1)
-        arguments = [str(new), str(shelf), str(renamings), "yes" * can_exchange]
-        ended = subprocess.run([sys.executable, "-c", program, *arguments], env=environment, check=False)
+        arguments = [new, shelf, str(renamings), "yes" * can_exchange]
+        ended = finished(sys.executable, "-c", program, *arguments)
         ends.append(ended.returncode)
         if can_exchange:
             assert load_model(shelf / "victim").name in ("victim", "new")

@@ -6,10 +6,10 @@ import logging
 import os
 import random
 import stat
-import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from blindsr.engine.cache import GraphCache, user_cache
 from blindsr.engine.openvino import OpenVINOEngine, compile_graph
 from blindsr.model import load_model
 
+from ..children import started
 from ..conftest import MakeModel, made_photo, with_int8
 from ..evaluation.contestants.test_contestants import write_onnx
 
@@ -329,14 +330,9 @@ class TestTheGraphs:
             "photo = np.arange(30 * 40 * 3, dtype=np.uint8).reshape(30, 40, 3);"
             "sys.stdout.buffer.write(Upscaler(sys.argv[1], device='cpu', threads=1).upscale(photo).tobytes())"
         )
-        source = str(Path(__file__).parents[2] / "src")
-        environment = {**os.environ, "PYTHONPATH": source}
-        command = [sys.executable, "-c", code, str(model)]
-        runs = [
-            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
-            for _ in range(3)
-        ]
-        results = [run.communicate(timeout=120) for run in runs]
+        with ExitStack() as stack:
+            runs = [stack.enter_context(started(sys.executable, "-c", code, model)) for _ in range(3)]
+            results = [run.communicate() for run in runs]
         assert len({out for out, _ in results}) == 1 and results[0][0]
         assert [error for _, error in results] == [b""] * 3
         assert [file.suffix for file in folder.iterdir()] == [".blob"]

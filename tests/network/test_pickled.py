@@ -7,7 +7,6 @@ import json
 import os
 import pickle
 import struct
-import subprocess
 import sys
 import tarfile
 import warnings
@@ -22,6 +21,8 @@ import torch
 from blindsr.errors import ModelError
 from blindsr.network.checkpoint import FORMAT, load_network, read_safetensors, read_tensors
 from blindsr.network.pickled import ForeignObject, check_checkpoint
+
+from ..children import finished
 
 OFFICIAL = "sr_net.input_conv.weight"
 SPEC: dict[str, Any] = {
@@ -264,15 +265,7 @@ def test_none_takes_memory(tmp_path: Path) -> None:
     for name in HOSTILE:
         files.append(tmp_path / f"{len(files)}.ckpt")
         files[-1].write_bytes(HOSTILE[name]())
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-        "OMP_NUM_THREADS": "1",
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", program, *map(str, files)], capture_output=True, text=True, check=False,
-        env=environment, timeout=300,
-    )  # fmt: skip
+    done = finished(sys.executable, "-c", program, *files, env={"OMP_NUM_THREADS": "1"})
     assert done.stdout.split() == ["refused"] * len(files), done.stderr[-500:]
 
 

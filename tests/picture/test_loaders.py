@@ -6,7 +6,6 @@ import gzip
 import io
 import re
 import struct
-import subprocess
 import sys
 import zlib
 from contextlib import suppress
@@ -20,6 +19,7 @@ from blindsr.errors import InputError
 from blindsr.picture import FORMATS, Limits, Picture, read, write
 from blindsr.picture.loaders import LOADERS, kind_of, opened, opening_bytes
 
+from ..children import finished
 from ..conftest import made_photo
 from ..test_picture import ICC
 
@@ -168,9 +168,7 @@ def test_a_file_that_is_cut_short_while_it_is_read(tmp_path: Path) -> None:
     Image.fromarray(made_photo(300, 400)).save(tmp_path / "a.gif")
     Image.fromarray(made_photo(300, 400)).save(tmp_path / "a.ppm")
     paths += [tmp_path / "a.gif", tmp_path / "a.ppm"]
-    run = subprocess.run(
-        [sys.executable, "-c", TRUNCATING, *map(str, paths)], capture_output=True, text=True, timeout=120
-    )
+    run = finished(sys.executable, "-c", TRUNCATING, *paths)
     lines = run.stdout.splitlines()
     assert run.returncode == 0 and len(lines) == 2 * len(paths), (run.returncode, run.stdout, run.stderr)
     for suffix in (".png", ".jpg", ".tif"):  # of these the end was not read yet

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import struct
-import subprocess
 import sys
 import zlib
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from ..children import finished
 from ..conftest import made_photo, write_model
 
 BOUND = 600 << 20
@@ -155,12 +155,8 @@ def test_small_files_take_little_memory(tmp_path: Path) -> None:
         "--format",
         "tiff",
     ]
-    run = subprocess.run(
-        [sys.executable, "-c", COMMAND, "upscale", *map(tmp_path.joinpath, (*REFUSED, *RESTORED)), *options],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    photos = map(tmp_path.joinpath, (*REFUSED, *RESTORED))
+    run = finished(sys.executable, "-c", COMMAND, "upscale", *photos, *options)
     assert run.returncode == 3 and "Traceback" not in run.stderr, run.stderr
     done = {path.name for path in (tmp_path / "out").iterdir() if not path.name.startswith(".")}
     assert done == {f"{Path(name).stem}_x2.tif" for name in RESTORED}
