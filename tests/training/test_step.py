@@ -24,6 +24,7 @@ CPU = torch.device("cpu")
 SETTINGS = {
     "cmdsr": ["loss.structural=50", "loss.regression=0.3", "data.degrade=batched"],
     "cria": ["pixel_steps=2", "contrast.regression=structure"],
+    "unified": [],
 }
 
 
@@ -186,8 +187,9 @@ def test_recorded_steps_are_those_that_they_stand_for(
     any_config_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps, read = 14, []
-    cria = "cria" in any_config_file.name
-    more = ["steps=14", *(["pixel_steps=6", "log_every=2"] if cria else ["optimiser.warmup=9"])]
+    judged = "cria" in any_config_file.name or "unified" in any_config_file.name  # by criteria, in two stages
+    of_stages = ["pixel_steps=6", "log_every=2", "texture_optimiser.after=0"]
+    more = ["steps=14", *(of_stages if judged else ["optimiser.warmup=9"])]
     made = []
     for recorded in (False, True):
         recipe, config = recipe_of(any_config_file, *more)
@@ -213,13 +215,13 @@ def test_recorded_steps_are_those_that_they_stand_for(
         assert torch.equal(made[1][name], tensor), name
     assert read[:2] == read[2:] and read[0][1] is None
     kinds = Counter(stages)
-    assert len(kinds) == (3 if cria else 2)
+    assert len(kinds) == (3 if judged else 2)
     assert sorted(map(str, recorder.eager + recorder.replayed)) == sorted(map(str, stages))
     for stage, count in kinds.items():
         alone = count if stage.measured else 3
         assert recorder.eager.count(stage) == alone and recorder.replayed.count(stage) == count - alone
         assert len(recorder.places[stage]) == 1  # all its steps read their inputs in one place
-    assert any(stage.measured for stage in kinds) == cria
+    assert any(stage.measured for stage in kinds) == judged
     assert recorder.synchronised == steps - 2  # the host is two steps ahead, no more
 
 
@@ -229,10 +231,12 @@ def test_all_of_a_step_is_on_the_training_device(
     any_config_file: Path, monkeypatch: pytest.MonkeyPatch, step: int, pool: int
 ) -> None:
     """On the device "meta", which computes nothing, an operation on tensors of two devices is an error."""
-    settings = ["data.degrade=batched", "data.shrink=0.7"]
+    settings = ["data.shrink=0.7"]
     if "cria" in any_config_file.name:
         settings += [f"data.pool={pool}", "data.degradations=[real, camera]"]
-        settings += [] if pool else ["data.degrade=each"]
+        settings += ["data.degrade=batched" if pool else "data.degrade=each"]
+    elif "unified" not in any_config_file.name:
+        settings += ["data.degrade=batched"]
     recipe, _ = recipe_of(any_config_file, *settings)
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # it does not know the device
     monkeypatch.setattr(torch, "is_autocast_enabled", lambda *_: False)

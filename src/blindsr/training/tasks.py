@@ -70,6 +70,7 @@ class TaskRecipe(Recipe):
         self._photos = PhotoCache(files, data.cache, side)
         self._held_out = PhotoCache(held_out, data.cache) if held_out else None
         self._cutter = Cutter(self._photos, side, data.shrink, device)
+        self._tasks = self._space()
         self._batched = None
         if degrades_in_batches(data, device):
             self._batched = OneStageBatch(OneStageLimits.of([self._one_stage_space()], side), device)
@@ -87,9 +88,9 @@ class TaskRecipe(Recipe):
     def prepare(self, batch: TaskBatch) -> dict[str, Tensor]:
         """See `Recipe.prepare`: patches cut and degraded task by task, or what it takes to do it at once."""
         known = {"negatives": torch.from_numpy(batch.negatives)}
-        one_stage = [task for task in batch.degradations if isinstance(task, Degradation)]
-        if len(one_stage) == len(batch.degradations):  # others have no such numbers
-            known["parameters"] = task_parameters(one_stage)
+        if isinstance(self._tasks, DegradationSpace):  # others have no such numbers
+            tasks = [task for task in batch.degradations if isinstance(task, Degradation)]
+            known["parameters"] = task_parameters(tasks)
         if self._batched is None:
             lr, hr = self.degraded(batch)
             return known | {"lr": lr, "hr": hr}
