@@ -43,6 +43,7 @@ def test_what_numpy_wrote(tmp_path: Path, packed: bool) -> None:
         "truth": np.array([True, False]),
         "big-endian": np.arange(5, dtype=">u4"),
         "large": np.zeros(1 << 18, np.uint8),
+        "larger than a directory may be": rng.integers(0, 256, 5 << 20, np.uint8),
     }
     (np.savez_compressed if packed else np.savez)(tmp_path / "a.npz", **arrays)
     for source in (tmp_path / "a.npz", (tmp_path / "a.npz").read_bytes()):

@@ -14,7 +14,7 @@ from typing import IO, Any
 from blindsr.memory import show_bytes
 from blindsr.untrusted import shorten
 
-__all__ = ["DAMAGED", "Member", "gunzip", "open_zip", "tar_members", "zip_members"]
+__all__ = ["BLOCK", "DAMAGED", "Member", "gunzip", "open_zip", "tar_members", "zip_members"]
 
 MEMBERS = 10_000
 """Most members of an archive, folders included."""
@@ -28,7 +28,9 @@ DAMAGED = (
 )  # fmt: skip
 """What reading an archive raises that is none, or a damaged one."""
 
-_BLOCK = 1 << 18
+BLOCK = 1 << 18
+"""Bytes that are read of a member at once."""
+
 _DIRECTORY = 4 << 20  # bytes in which a .zip tells of its members
 _EXTENSION = 1 << 16  # bytes of what precedes a member of a .tar: its long name, and the like
 _SECTOR = 512
@@ -82,7 +84,7 @@ def zip_members(archive: zipfile.ZipFile) -> Iterator[Member]:
 
         def blocks(entry: zipfile.ZipInfo = entry) -> Iterator[bytes]:
             with archive.open(entry) as content:
-                while block := content.read(_BLOCK):
+                while block := content.read(BLOCK):
                     yield block
 
         yield Member(entry.filename, entry.file_size, kind, blocks)
@@ -134,17 +136,17 @@ def gunzip(file: IO[bytes]) -> Iterator[bytes]:
     """
     for number in range(_STREAMS):
         stream = zlib.decompressobj(wbits=31)
-        packed = file.read(_BLOCK)
+        packed = file.read(BLOCK)
         if number and not packed.strip(b"\0"):  # nothing more, or padding
             return
         if not packed.startswith(b"\x1f\x8b"):
             raise ValueError("Not a gzipped file")
         while not stream.eof:
             if not packed and not stream.unconsumed_tail:
-                packed = file.read(_BLOCK)
+                packed = file.read(BLOCK)
                 if not packed:
                     raise EOFError("it ends early")
-            block = stream.decompress(stream.unconsumed_tail + packed, _BLOCK)
+            block = stream.decompress(stream.unconsumed_tail + packed, BLOCK)
             packed = b""
             if block:
                 yield block
@@ -218,8 +220,8 @@ def _tar_member(file: IO[bytes], header: bytes, name: str, start: int, size: int
         kind = "folder"
 
     def blocks() -> Iterator[bytes]:
-        for place in range(start, start + size, _BLOCK):
-            yield _read_exactly(file, place, min(_BLOCK, start + size - place))
+        for place in range(start, start + size, BLOCK):
+            yield _read_exactly(file, place, min(BLOCK, start + size - place))
 
     return Member(name, size, kind, blocks)
 

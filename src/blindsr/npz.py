@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blindsr.archives import DAMAGED, open_zip
+from blindsr.archives import BLOCK, DAMAGED, open_zip
 from blindsr.files import open_file
 from blindsr.memory import show_bytes
 from blindsr.untrusted import shorten
@@ -71,7 +71,11 @@ def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[An
         size = math.prod(shape) * kind.itemsize
         if size != member.file_size - 8 - width - length:
             raise ValueError(f"{shorten(member.filename)} is not as large as it says")
-        values = content.read(size) if size else b""
+        values = bytearray()
+        while block := content.read(min(BLOCK, size - len(values))):
+            values += block
+        if len(values) != size:
+            raise ValueError(f"{shorten(member.filename)} is not whole")
     flat = np.frombuffer(values, kind) if size else np.empty(0, kind)
     if kind.kind == "U" and size and flat.view(kind.byteorder + "u4").max() > sys.maxunicode:
         raise ValueError(f"{shorten(member.filename)} holds no text")
