@@ -95,7 +95,7 @@ class CropSection(Section):
     shrink: float = Field(1.0, gt=0, le=1)
     """Photos: see `DataSection.shrink`."""
     degrade: Literal["auto", "each", "batched"] = "auto"
-    """Photos: see `DataSection.degrade`. "batched" needs a pool, where tasks are of two stages."""
+    """Photos: see `DataSection.degrade`; "batched" needs a pool."""
     pool: int = Field(0, ge=0)
     """Photos: so many degraded patches are kept on the training device, and batches are drawn from them; the
     oldest make room for new ones. 0: every batch is degraded for itself."""
@@ -106,9 +106,18 @@ class CropSection(Section):
     def _one_source(self) -> CropSection:
         if (self.photos is None) == (self.pairs is None):
             raise ValueError("give photos (to be degraded) or pairs, one of the two")
-        if self.pool and (self.pairs is not None or self.pool % self.group or self.pool < self.batch):
-            raise ValueError("a pool is of degraded photos, of whole groups, and holds a batch at least")
+        if self.pool and self.pairs is not None:
+            raise ValueError("a pool is of degraded photos, not of pairs")
+        if self.degrade == "batched" and not self.pool:
+            raise ValueError("degrade: batched needs a pool here, say pool: 1024")
+        _check_pool(self.pool, self.group, self.batch)
         return self
+
+
+def _check_pool(pool: int, group: int, batch: int) -> None:
+    """Refuse a pool, if there is one, that is not of whole groups or smaller than a batch."""
+    if pool and (pool % group or pool < batch):
+        raise ValueError(f"a pool of {pool} is not of whole groups of {group}, or holds no batch of {batch}")
 
 
 class OptimiserSection(Section):
@@ -323,7 +332,21 @@ class UnifiedSection(DataSection):
     degradations: str | dict[str, Any] | list[str | dict[str, Any]] = "real"  # type: ignore[assignment]
     """Name of a degradation space, or its ranges; of several, in turn by chance."""
     neighbours: Literal[0] = 0
-    degrade: Literal["each"] = "each"
+    pool: int = Field(0, ge=0)
+    """So many tasks with the patches of their support sets, degraded, are kept on the training device, and
+    batches are drawn from them; the oldest make room for new ones. 0: every batch is degraded for itself,
+    which `degrade: batched` can do only where all tasks are of one stage."""
+    group: int = Field(8, ge=1)
+    """So many tasks, of one kind, are degraded together into the pool."""
+    reuse: float = Field(4.0, ge=1)
+    """How often a task of the pool is used, on average: at another place and in another pose each time."""
+
+    @model_validator(mode="after")
+    def _whole_pool(self) -> UnifiedSection:
+        _check_pool(self.pool, self.group, self.tasks)
+        if self.restored > self.support:
+            raise ValueError(f"restored: {self.restored} of {self.support} patches of a support set")
+        return self
 
 
 class UnifiedConfig(CriteriaConfig):

@@ -22,7 +22,7 @@ from blindsr.network.esrgan import initialise_trunk
 from blindsr.training.config import CriaConfig, OptimiserSection
 from blindsr.training.criteria import ALL, Criteria
 from blindsr.training.initial import read_initial
-from blindsr.training.pool import GroupDegradation, PairPool
+from blindsr.training.pool import GroupDegradation, PairPool, drawn_from_pool
 from blindsr.training.recipe import Losses, Recipe, Stage, degradation_space, degrades_in_batches
 from blindsr.training.validation import Restore, Validation
 
@@ -150,8 +150,7 @@ class CriaRecipe(Recipe):
         """See `Recipe.prepare`; a pool is filled here, and drawn from in the step."""
         if isinstance(batch, PoolBatch):
             self._pool.fill(batch, self._groups)
-            drawn = {"picks": batch.picks, "offset": batch.offset, "poses": batch.poses}
-            return {name: torch.from_numpy(array) for name, array in drawn.items()}
+            return drawn_from_pool(batch)
         if isinstance(batch, PairBatch):  # 8 bit: they become photos on the training device
             return {"lr": torch.from_numpy(batch.lr), "hr": torch.from_numpy(batch.hr)}
         lr, hr = self.degraded(batch)
@@ -178,7 +177,8 @@ class CriaRecipe(Recipe):
         """LR (N, 3, h, w) and HR (N, 3, sh, sw) of a batch, RGB in [0, 1]."""
         if "picks" in inputs:
             patch = self.config.data.patch
-            return self._pool.draw(inputs["picks"], inputs["offset"], inputs["poses"], patch)
+            lr, hr = self._pool.draw(inputs["picks"], inputs["offset"], inputs["poses"], patch)
+            return lr.flatten(0, 1), hr.flatten(0, 1)
         return _unit(inputs["lr"]), _unit(inputs["hr"])
 
     @torch.no_grad()

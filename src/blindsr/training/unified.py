@@ -7,14 +7,20 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset
 
+from blindsr.dataset import TaskBatch
+from blindsr.dataset.pool import BatchLimits, PoolBatch, TaskPoolDataset, parts_of
+from blindsr.degradation import DegradationSpace
+from blindsr.degradation.batched import OneStageLimits
 from blindsr.errors import ConfigError
 from blindsr.network import Unified, build_network
 from blindsr.network.unified import rename_cria
 from blindsr.training.config import OptimiserSection, UnifiedConfig
 from blindsr.training.criteria import ALL, Criteria
 from blindsr.training.initial import load_condition_net, read_initial
-from blindsr.training.recipe import Losses, Stage
+from blindsr.training.pool import GroupDegradation, PairPool, drawn_from_pool
+from blindsr.training.recipe import Losses, Stage, degrades_in_batches
 from blindsr.training.tasks import TaskRecipe, scale_gradient
 
 
@@ -69,6 +75,40 @@ class UnifiedRecipe(TaskRecipe):
         if self.config.init_condition is not None:
             load_condition_net(self.network, self.config.init_condition)
 
+    def load_data(self, device: torch.device) -> None:
+        """See `Recipe.load_data`."""
+        super().load_data(device)
+        data = self.config.data
+        if not data.pool:
+            return
+        batched = degrades_in_batches(data, device)
+        self._group_limits = BatchLimits.of(self._tasks, self._cutter.size) if batched else None
+        restored = range(data.restored)
+        self._pool = PairPool(
+            self._cutter, GroupDegradation(self._group_limits, device), data.pool // data.group, data.group,
+            data.scale, device, 2 * data.support, [*restored, *(data.support + i for i in restored)],
+        )  # fmt: skip
+
+    def dataset(self, rank: int, phase: str = "") -> Dataset[Any]:
+        """See `Recipe.dataset`."""
+        data = self.config.data
+        if not data.pool:
+            return super().dataset(rank, phase)
+        self._groups = TaskPoolDataset(
+            self._photos, self._space(), tasks=data.tasks, support=data.support, patch=data.patch,
+            margin=data.margin, steps=self.config.steps, group=data.group, pool=data.pool, reuse=data.reuse,
+            seed=self.config.seed, rank=rank, single_photo=data.single_photo, shrink=data.shrink,
+            limits=self._group_limits,
+        )  # fmt: skip
+        return self._groups
+
+    def prepare(self, batch: TaskBatch | PoolBatch) -> dict[str, Tensor]:
+        """See `Recipe.prepare`; a pool is filled here, and drawn from in the step."""
+        if isinstance(batch, PoolBatch):
+            self._pool.fill(batch, self._groups)
+            return drawn_from_pool(batch)
+        return super().prepare(batch)
+
     def phase(self, place: float) -> str:
         """See `Recipe.phase`."""
         return self.criteria.phase(place)
@@ -111,3 +151,24 @@ class UnifiedRecipe(TaskRecipe):
             losses.objectives[-1] = total + judged, groups
             losses.logged |= terms
         return losses
+
+    @torch.no_grad()
+    def _made(self, inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """LR (T, 2n, 3, h, w) and HR (T, 2m, 3, sh, sw) of the pool; or as of other recipes."""
+        if "picks" not in inputs:
+            return super()._made(inputs)
+        return self._pool.draw(inputs["picks"], inputs["offset"], inputs["poses"], self.config.data.patch)
+
+    def _limits(self, side: int) -> OneStageLimits | None:
+        """See `TaskRecipe`; tasks of other kinds than one stage come to a batch by way of a pool."""
+        data = self.config.data
+        if data.pool:
+            return None
+        spaces = [space for space in parts_of(self._tasks) if isinstance(space, DegradationSpace)]
+        if len(spaces) == len(parts_of(self._tasks)):
+            return OneStageLimits.of(spaces, side)
+        if data.degrade == "batched":
+            raise ConfigError(
+                "data.degrade: batched needs a pool for tasks that are not of one stage, say data.pool=1024"
+            )
+        return None
