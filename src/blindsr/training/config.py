@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import (
@@ -176,6 +176,29 @@ class ContrastSection(Section):
     network of the end of the first stage makes of it."""
 
 
+class TeacherSection(Section):
+    """A larger network, trained already, whose restorations of damaged patches are a target beside the truth.
+
+    The criteria that are to follow it say how far, by a key `teacher`.
+    """
+
+    weights: Path
+    """File of its weights: one of our checkpoints, or an official one of Cria-CL or ESRGAN."""
+    clean: float = Field(0.1, ge=0, le=1)
+    """Up to this damage (see `blindsr.degradation.damage`) a patch is judged by the truth alone ..."""
+    damaged: float = Field(0.6, ge=0, le=1)
+    """... and from this one on as far by the teacher as a criterion says; in between its share rises."""
+    kept: Path | None = None
+    """Folder that keeps what it makes of patches, so that a run that is resumed or repeated need not run it
+    again. For a pool whose patches stay (a large `data.reuse`): every patch is a file's worth."""
+
+    @model_validator(mode="after")
+    def _rises(self) -> TeacherSection:
+        if self.clean >= self.damaged:
+            raise ValueError(f"clean {self.clean:g} must be less than damaged {self.damaged:g}")
+        return self
+
+
 class ValidationSection(Section):
     """What is measured on the photos held out."""
 
@@ -309,14 +332,24 @@ class CriteriaConfig(TrainConfig):
     """Length of the first stage. The learning rate of each stage moves as `optimiser` and `texture_optimiser`
     say, each over the steps of its own stage."""
     criteria: tuple[dict[str, Any], ...]
-    """One mapping a criterion: `name`, `weight`, `view`, `polarity`, `stage`, and arguments of its own (see
-    `blindsr.loss`)."""
+    """One mapping a criterion: `name`, `weight`, `view`, `polarity`, `stage`, `teacher` (how far a damaged
+    patch is judged by the teacher's image, 0 to 1), and arguments of its own (see `blindsr.loss`)."""
     features: FeatureSection = FeatureSection()
     contrast: ContrastSection = ContrastSection()
+    teacher: TeacherSection | None = None
+    """Needs a pool (`data.pool`): what it makes of a patch is kept there, and used as often as the patch."""
     discriminator: dict[str, Any] | None = None
     """Hyper-parameters for `blindsr.network.build_discriminator`; for the adversarial criterion."""
     texture_optimiser: OptimiserSection = OptimiserSection()
     discriminator_optimiser: OptimiserSection = OptimiserSection()
+
+    @model_validator(mode="after")
+    def _teacher_has_a_pool(self) -> CriteriaConfig:
+        if self.teacher is not None and not getattr(self.data, "pool", 0):
+            raise ValueError(
+                "teacher: needs a pool, where what it makes of a patch is kept; say data.pool: 1024"
+            )
+        return self
 
 
 class CriaConfig(CriteriaConfig):
@@ -485,10 +518,12 @@ def _fault(fault: ErrorDetails, section: type[BaseModel]) -> str:
         return f"{key}: {fault['msg'].removeprefix('Value error, ').lower()}"
     for part in location[:-1]:
         field = section.model_fields.get(part)
-        inner = None if field is None else field.annotation
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+        annotation = None if field is None else field.annotation
+        kinds = get_args(annotation) or (annotation,)  # of a section that may be left out: itself, and None
+        inner = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        if len(inner) != 1:
             return f"{key}: unknown key; there is no such key"
-        section = inner
+        section = inner[0]
     close = get_close_matches(location[-1], list(section.model_fields), n=1)
     hint = f"did you mean {'.'.join([*location[:-1], close[0]])!r}?" if close else "there is no such key"
     return f"{key}: unknown key; {hint}"

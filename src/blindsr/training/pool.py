@@ -11,6 +11,8 @@ from blindsr.dataset.cutting import Cutter, cut_patches
 from blindsr.dataset.pool import BatchLimits, CropGroup, PoolBatch, PoolDataset
 from blindsr.degradation import TwoStage, degrade
 from blindsr.degradation.batched import OneStageBatch, Resizing, TwoStageBatch
+from blindsr.loss.criterion import Taught
+from blindsr.training.teacher import Teacher
 
 
 class GroupDegradation:
@@ -54,6 +56,7 @@ class PairPool:
         device: Where they are kept.
         each: Number e of crops in a task.
         truths: Which of them are kept in HR too: those that are to be restored.
+        teacher: Its restorations of those are kept beside them.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class PairPool:
         device: torch.device,
         each: int = 1,
         truths: Sequence[int] = (0,),
+        teacher: Teacher | None = None,
     ) -> None:
         self._cutter, self._degradation = cutter, degradation
         self.slots, self.group, self.scale, self.truths = slots, group, scale, list(truths)
@@ -74,6 +78,10 @@ class PairPool:
             return torch.zeros((slots * group, crops, 3, side, side), dtype=torch.uint8, device=device)
 
         self._hr, self._lr = room(len(self.truths), cutter.size), room(each, cutter.size // scale)
+        self._teacher = teacher
+        if teacher is not None:
+            self._taught = room(len(self.truths), cutter.size)
+            self._shares = torch.zeros(slots * group, device=device)
         self._held: list[int | None] = [None] * slots
 
     @torch.no_grad()
@@ -90,7 +98,19 @@ class PairPool:
             rows = slice(slot * self.group, (slot + 1) * self.group)
             self._lr[rows] = _levels(lr).unflatten(0, (self.group, -1))
             self._hr[rows] = _levels(hr).unflatten(0, (self.group, -1))[:, self.truths]
+            if self._teacher is not None:
+                self._teach(self._teacher, crops, rows)
             self._held[slot] = number
+
+    def _teach(self, teacher: Teacher, group: CropGroup, rows: slice) -> None:
+        """Keep what the teacher makes of a group; of what it is not followed for, it makes nothing."""
+        shares = teacher.shares(group.tasks)
+        self._shares[rows] = torch.tensor(shares, device=self._shares.device)
+        self._taught[rows] = self._hr[rows]
+        followed = [rows.start + i for i, share in enumerate(shares) if share > 0]
+        if followed:
+            restored = teacher(self._lr[followed][:, self.truths].flatten(0, 1))
+            self._taught[followed] = restored.unflatten(0, (len(followed), -1))
 
     def draw(self, picks: Tensor, offset: Tensor, poses: Tensor, size: int) -> tuple[Tensor, Tensor]:
         """Patches of some pairs or tasks.
@@ -107,6 +127,13 @@ class PairPool:
         """
         lr = _drawn(self._lr, picks, offset, poses, size)
         return lr, _drawn(self._hr, picks, offset * self.scale, poses, size * self.scale)
+
+    def draw_taught(self, picks: Tensor, offset: Tensor, poses: Tensor, size: int) -> Taught | None:
+        """What the teacher made of what `draw` gives: as HR, and a share for each of N; None without one."""
+        if self._teacher is None:
+            return None
+        image = _drawn(self._taught, picks, offset * self.scale, poses, size * self.scale)
+        return Taught(image, self._shares.index_select(0, picks))
 
 
 def drawn_from_pool(batch: PoolBatch) -> dict[str, Tensor]:

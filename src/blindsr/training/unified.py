@@ -14,6 +14,7 @@ from blindsr.dataset.pool import BatchLimits, PoolBatch, TaskPoolDataset, parts_
 from blindsr.degradation import DegradationSpace
 from blindsr.degradation.batched import OneStageLimits
 from blindsr.errors import ConfigError
+from blindsr.loss.criterion import Taught
 from blindsr.network import Unified, build_network
 from blindsr.network.unified import rename_cria
 from blindsr.training.config import OptimiserSection, UnifiedConfig
@@ -22,6 +23,7 @@ from blindsr.training.initial import load_condition_net, read_initial
 from blindsr.training.pool import GroupDegradation, PairPool, drawn_from_pool
 from blindsr.training.recipe import Losses, Stage, degrades_in_batches
 from blindsr.training.tasks import TaskRecipe, scale_gradient
+from blindsr.training.teacher import Teacher, teacher_of
 
 
 class UnifiedRecipe(TaskRecipe):
@@ -38,6 +40,7 @@ class UnifiedRecipe(TaskRecipe):
 
     def __init__(self, config: UnifiedConfig) -> None:
         self.config: UnifiedConfig = config
+        self._teacher: Teacher | None = None
         network = build_network(config.network)
         if not isinstance(network, Unified):
             raise ConfigError("recipe unified trains a network of basenet, condition and unified")
@@ -83,10 +86,12 @@ class UnifiedRecipe(TaskRecipe):
             return
         batched = degrades_in_batches(data, device)
         self._group_limits = BatchLimits.of(self._tasks, self._cutter.size) if batched else None
+        self._teacher = teacher_of(self.config, device)
         restored = range(data.restored)
         self._pool = PairPool(
             self._cutter, GroupDegradation(self._group_limits, device), data.pool // data.group, data.group,
             data.scale, device, 2 * data.support, [*restored, *(data.support + i for i in restored)],
+            self._teacher,
         )  # fmt: skip
 
     def dataset(self, rank: int, phase: str = "") -> Dataset[Any]:
@@ -108,6 +113,10 @@ class UnifiedRecipe(TaskRecipe):
             self._pool.fill(batch, self._groups)
             return drawn_from_pool(batch)
         return super().prepare(batch)
+
+    def origins(self) -> dict[str, Any]:
+        """See `Recipe.origins`."""
+        return {} if self._teacher is None else {"teacher": self._teacher.record}
 
     def phase(self, place: float) -> str:
         """See `Recipe.phase`."""
@@ -143,7 +152,8 @@ class UnifiedRecipe(TaskRecipe):
             with torch.no_grad():
                 output = network.view_tasks(lr[:, :m], fed).output
             return self.criteria.discriminator_alone(truth, output, stage)
-        losses = self.criteria.losses(network.view_tasks(lr[:, :m], fed), truth, stage)
+        views = network.view_tasks(lr[:, :m], fed)
+        losses = self.criteria.losses(views, truth, stage, taught=self._taught(inputs))
         if learns and conditions is not None:
             judged, terms = self.distinction(conditions, inputs)
             # Its graph is part of the network's, which is the last to be differentiated.
@@ -158,6 +168,19 @@ class UnifiedRecipe(TaskRecipe):
         if "picks" not in inputs:
             return super()._made(inputs)
         return self._pool.draw(inputs["picks"], inputs["offset"], inputs["poses"], self.config.data.patch)
+
+    @torch.no_grad()
+    def _taught(self, inputs: Mapping[str, Tensor]) -> Taught | None:
+        """What the teacher made of the patches that are restored, (2T m, 3, sh, sw); None without one."""
+        if self._teacher is None:
+            return None
+        drawn = (inputs["picks"], inputs["offset"], inputs["poses"])
+        taught = self._pool.draw_taught(*drawn, self.config.data.patch)
+        if taught is None:
+            return None
+        image = torch.cat(taught.image.chunk(2, 1))  # (2T, m, 3, sh, sw), the first sets of all tasks first
+        share = taught.share.repeat(2)[:, None].expand(-1, image.shape[1])
+        return Taught(image.flatten(0, 1), share.flatten())
 
     def _limits(self, side: int) -> OneStageLimits | None:
         """See `TaskRecipe`; tasks of other kinds than one stage come to a batch by way of a pool."""
