@@ -475,8 +475,8 @@ def result_identity(engine: Mapping[str, Any], texture: float | None) -> dict[st
     """
     import pyvips
 
-    from blindsr import __version__
     from blindsr.picture.rim import MARGIN
+    from blindsr.version import __version__
 
     libraries = {library: package_version(library) for library in ("numpy", "pillow", "pillow-heif")}
     return {
