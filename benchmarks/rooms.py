@@ -3,10 +3,10 @@
     python benchmarks/rooms.py            # prints the rooms, their arrows, and what is wrong with them
     python benchmarks/rooms.py --write    # draws them anew in docs/architecture.md
 
-A room is a folder of src/blindsr, or a module that lies there by itself. They belong to floors, which are those
-of docs/architecture.md, where a room may import only from floors below it and from its own. Imports count
-wherever they stand: at the top, in a function, or for types alone. In the drawing an arrow that a longer way
-already tells is left out.
+A room is a folder of src/blindsr, or a module that lies there by itself. They belong to floors, which are
+those of docs/architecture.md, where a room may import only from floors below it and from its own. Imports
+count wherever they stand: at the top, in a function, or for types alone. In the drawing an arrow that a
+longer way already tells is left out.
 """
 
 from __future__ import annotations
