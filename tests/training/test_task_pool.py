@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from blindsr.checkpoint.reading import read_tensors
 from blindsr.dataset import PhotoCache
 from blindsr.dataset.cutting import Cutter
 from blindsr.dataset.pool import BatchLimits, TaskPoolDataset
@@ -26,7 +27,6 @@ from blindsr.degradation import (
     degrade,
 )
 from blindsr.errors import ConfigError
-from blindsr.network.checkpoint import read_tensors
 from blindsr.picture import find_pictures
 from blindsr.training import Progress, load_config, tasks, train, unified
 from blindsr.training.pool import GroupDegradation, PairPool

@@ -11,16 +11,16 @@ import pytest
 import torch
 import yaml
 
+from blindsr.checkpoint.reading import FORMAT, read_tensors
 from blindsr.degradation import Degradation, TwoStage
 from blindsr.degradation.damage import damage
 from blindsr.errors import ConfigError, ModelError
-from blindsr.export import _provenance
+from blindsr.export.graphs import _provenance
 from blindsr.loss.criterion import Restored, Taught
 from blindsr.loss.perceptual import Perceptual
 from blindsr.loss.pixel import Pixel
 from blindsr.loss.structural import Structural
 from blindsr.network import build_network
-from blindsr.network.checkpoint import FORMAT, read_tensors
 from blindsr.training import Progress, load_config, train
 from blindsr.training.config import TeacherSection
 from blindsr.training.criteria import Declared

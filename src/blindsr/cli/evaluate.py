@@ -110,7 +110,7 @@ def evaluate(
     from blindsr.evaluation.records import RecordFile
     from blindsr.evaluation.runner import cells_of, evaluate
     from blindsr.evaluation.summary import as_csv, as_json, as_markdown, tables_of, write_text
-    from blindsr.files import refuse_overwriting
+    from blindsr.system.files import refuse_overwriting
 
     if not model:
         raise InputError("evaluate whom? give one --model or more, such as --model bicubic --model cmdsr-x4")
@@ -149,7 +149,7 @@ def evaluate(
                 if result.error:
                     errors.append(result)
 
-            stop = end.in_good_order()
+            stop = end.graceful_stop()
             results = evaluate(contestants, cells, measures, records, gallery, show, stop)
             taken: dict[str, int] = {}
             able = {result.contestant for result in results if not result.error}

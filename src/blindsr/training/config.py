@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -19,8 +18,9 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from blindsr.errors import ConfigError
-from blindsr.files import read_whole
-from blindsr.untrusted import brief, shorten
+from blindsr.system.files import read_whole
+from blindsr.system.nearest import nearest
+from blindsr.system.untrusted import brief, shorten
 
 _DEEPEST = 32  # of sections within sections
 _MOST_ENTRIES = 100_000
@@ -524,6 +524,6 @@ def _fault(fault: ErrorDetails, section: type[BaseModel]) -> str:
         if len(inner) != 1:
             return f"{key}: unknown key; there is no such key"
         section = inner[0]
-    close = get_close_matches(location[-1], list(section.model_fields), n=1)
+    close = nearest(location[-1], section.model_fields)
     hint = f"did you mean {'.'.join([*location[:-1], close[0]])!r}?" if close else "there is no such key"
     return f"{key}: unknown key; {hint}"

@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from blindsr.checkpoint.reading import network_of, read_tensors
 from blindsr.degradation import Task
 from blindsr.degradation.damage import damage
 from blindsr.errors import ConfigError
-from blindsr.files import atomic_path, sha256
-from blindsr.network.checkpoint import network_of, read_tensors
+from blindsr.system.files import atomic_path, sha256
 from blindsr.training.config import CriteriaConfig, TeacherSection
 from blindsr.training.precision import computes_in_bfloat16
 
