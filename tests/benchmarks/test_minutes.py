@@ -254,11 +254,13 @@ def test_all_that_a_run_reads_travels(
 
 
 @pytest.mark.parametrize("name", ["recipe", "unified_recipe"])
-def test_sizes_of_batches(minutes: ModuleType, name: str, request: pytest.FixtureRequest) -> None:
+def test_sizes_of_batches(
+    minutes: ModuleType, name: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
     """What is tried is what the recipe trains, whether batches are of tasks alone or drawn from a pool."""
     import tuning  # type: ignore[import-not-found, unused-ignore]
 
-    config: Any = load_config(request.getfixturevalue(name))
+    config: Any = load_config(request.getfixturevalue(name), [f"data.cache={tmp_path / 'cache'}"])
     for phase, _ in tuning.parts(config):
         assert tuning.batch_of(config, phase) == 4
         larger = tuning.with_batch(config, phase, 6)
