@@ -18,7 +18,8 @@ import pytest
 from PIL import Image
 
 import blindsr
-from blindsr import __version__, batch, cli
+from blindsr import __version__, cli
+from blindsr.batch import run as batch
 from blindsr.cli import screen
 from blindsr.cli.screen import EXIT_SOME_FAILED, EXIT_USAGE
 from blindsr.comparison import ComparisonPage
@@ -238,7 +239,8 @@ def test_a_second_signal_ends_it_at_once(make_model: MakeModel, tmp_path: Path) 
     photos = [save(tmp_path / f"{one}.png") for one in "ab"]
     code = """
 import sys, threading
-from blindsr import batch, cli
+from blindsr import cli
+from blindsr.batch import run as batch
 def open_photo(path, limits):
     print("reading", flush=True)
     threading.Event().wait()
