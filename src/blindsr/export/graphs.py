@@ -338,7 +338,9 @@ def _provenance(checkpoint: Path, content: Mapping[str, Any]) -> dict[str, Any]:
     if "config" not in content:
         return {"source": checkpoint.name}
     try:
-        config = json.loads(json.dumps([content["step"], content["config"]], allow_nan=False))
+        told = [content["step"], content["config"], content.get("teachers", [])]
+        steps, config, teachers = json.loads(json.dumps(told, allow_nan=False))
     except (KeyError, TypeError, ValueError, RecursionError):
         raise ModelError(f"{checkpoint}: damaged: it does not say how it was trained") from None
-    return {"trained_with": "blindsr", "steps": config[0], "config": config[1]}
+    known = {"trained_with": "blindsr", "steps": steps, "config": config}
+    return known | ({"teachers": teachers} if teachers else {})
