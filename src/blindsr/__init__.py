@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from blindsr.sizing import OutputSize
     from blindsr.upscaler import Adaptation, Upscaler, upscale
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Loaded on first use: the import alone must stay quick, and NumPy is already most of a slow start.
 _HOMES = {
