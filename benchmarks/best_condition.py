@@ -31,12 +31,12 @@ from blindsr.engine.instructions import has_bf16_instructions
 from blindsr.engine.torch import load_weights
 from blindsr.evaluation.benchmarks import find_benchmark
 from blindsr.evaluation.measures import Convention
-from blindsr.evaluation.metrics import psnr
 from blindsr.evaluation.runner import Cell, Specimen
 from blindsr.loss import PARAMETERS, task_parameters
-from blindsr.model import load_model
+from blindsr.metrics import psnr
+from blindsr.models.catalogue import load_model
 from blindsr.network import CMDSR, Oracle
-from blindsr.support import select_support
+from blindsr.upscaling.support import select_support
 
 TASKS = ("", "blur=1.3", "blur=2.6", "blur=0.2,noise=15", "blur=2.6,noise=15", "blur=0.7,noise=5,jpeg=75")
 SIDE = 192  # of the photos fitted to, HR pixels

@@ -22,12 +22,12 @@ import typer
 from numpy.typing import NDArray
 from places import TEST_PHOTOS
 
-from blindsr.camera import outliers
 from blindsr.degradation import Degradation, degrade_image, modcrop
-from blindsr.evaluation.metrics import METRICS
-from blindsr.inspection import Inspector
+from blindsr.inspection.reading import Inspector
+from blindsr.metrics import METRICS
 from blindsr.picture import find_pictures, read
-from blindsr.upscaler import Adaptation, Upscaler
+from blindsr.upscaling.profile import outliers
+from blindsr.upscaling.upscaler import Adaptation, Upscaler
 
 TASKS = (
     "blur=0.2",

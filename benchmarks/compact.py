@@ -18,11 +18,11 @@ import numpy as np
 import torch
 import typer
 
+from blindsr.checkpoint.reading import FORMAT
 from blindsr.engine.openvino import OpenVINOEngine
-from blindsr.export import export_checkpoint
-from blindsr.model import load_model
+from blindsr.export.graphs import export_checkpoint
+from blindsr.models.catalogue import load_model
 from blindsr.network import build_network
-from blindsr.network.checkpoint import FORMAT
 from blindsr.training import load_config
 
 

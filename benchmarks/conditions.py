@@ -21,7 +21,7 @@ from places import TEST_PHOTOS
 
 from blindsr.degradation import Degradation, degrade_image, modcrop
 from blindsr.picture import find_pictures, read
-from blindsr.upscaler import Upscaler
+from blindsr.upscaling.upscaler import Upscaler
 
 BLURS = (0.2, 0.8, 1.4, 2.0, 2.6, 3.2, 3.8)
 NOISES = (0, 5, 10, 20, 30, 40, 50)

@@ -28,12 +28,12 @@ import torch
 import typer
 from numpy.typing import NDArray
 
+from blindsr.checkpoint.reading import load_network
 from blindsr.dataset.layouts import training_pairs
 from blindsr.evaluation.benchmarks import find_benchmark
-from blindsr.evaluation.metrics import lpips, niqe, psnr, read_niqe, read_squeeze, ssim
-from blindsr.files import atomic_path
-from blindsr.network.checkpoint import load_network
+from blindsr.metrics import lpips, niqe, psnr, read_niqe, read_squeeze, ssim
 from blindsr.picture import read
+from blindsr.system.files import atomic_path
 from blindsr.training import load_config, train
 from blindsr.training.checkpoint import newest_checkpoint
 

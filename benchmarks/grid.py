@@ -34,7 +34,7 @@ from places import DATA, METRICS, metric_files
 from blindsr.degradation import degrade, find_tasks
 from blindsr.errors import BlindSRError, InputError
 from blindsr.evaluation.contestants import Restorer, find_contestant
-from blindsr.evaluation.metrics import LPIPSNetwork, lpips, read_squeeze, without_grid
+from blindsr.metrics import LPIPSNetwork, lpips, read_squeeze, without_grid
 from blindsr.picture import find_pictures, quantise, read
 
 Pixels = NDArray[np.float32]

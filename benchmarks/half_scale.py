@@ -15,10 +15,10 @@ import typer
 from places import TEST_PHOTOS
 
 from blindsr.degradation import Degradation, degrade_image
-from blindsr.evaluation.metrics import psnr
+from blindsr.metrics import psnr
 from blindsr.picture import find_pictures, read
-from blindsr.sizing import OutputSize
-from blindsr.upscaler import Upscaler
+from blindsr.picture.sizing import OutputSize
+from blindsr.upscaling.upscaler import Upscaler
 
 TASKS = ("blur=0.2", "blur=1.3", "blur=1.3,noise=15", "blur=0.6,noise=3,jpeg=75")
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, pixel_shuffle
 
-from blindsr.files import atomic_path
+from blindsr.system.files import atomic_path
 
 _SLOPE = 0.05  # of every leaky ReLU
 

@@ -20,10 +20,10 @@ from places import TEST_PHOTOS, TRAINING_PHOTOS
 
 from blindsr.dataset.photos import split_holdout
 from blindsr.degradation import REAL
-from blindsr.inspection import Inspector, activate, decode
+from blindsr.inspection.fit import HEADING, draw_samples, error_rows
+from blindsr.inspection.reading import Inspector, activate, decode
 from blindsr.picture import find_pictures
-from blindsr.training.inspection import HEADING, draw_samples, error_rows
-from blindsr.upscaler import Upscaler
+from blindsr.upscaling.upscaler import Upscaler
 
 SEED = 1_000_003  # `blindsr fit-inspect` draws from its seed and the next
 

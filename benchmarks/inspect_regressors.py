@@ -21,11 +21,11 @@ from places import TRAINING_PHOTOS
 
 from blindsr.dataset.photos import split_holdout
 from blindsr.degradation import REAL
-from blindsr.inspection import activate, decode
+from blindsr.inspection.fit import Samples, Vector, draw_samples, error_rows, fit_network, targets_of
+from blindsr.inspection.reading import activate, decode
 from blindsr.picture import find_pictures
 from blindsr.training import inspection
-from blindsr.training.inspection import Samples, Vector, draw_samples, error_rows, fit_network, targets_of
-from blindsr.upscaler import Upscaler
+from blindsr.upscaling.upscaler import Upscaler
 
 FOLDS = 4
 SHOWN = (("blur", "all"), ("blur", "without noise"), ("noise", "all"), ("JPEG or not", "all"))

@@ -17,7 +17,8 @@ import typer
 
 from blindsr.engine.instructions import INSTRUCTION_SETS, instruction_set
 from blindsr.engine.openvino import OpenVINOEngine
-from blindsr.model import Model, load_model
+from blindsr.models.card import Model
+from blindsr.models.catalogue import load_model
 
 
 def ratio_of(model: Model, size: int, rounds: int, threads: int) -> tuple[float, float, float]:

@@ -32,7 +32,7 @@ from blindsr.degradation import (
 )
 from blindsr.degradation.blur import elliptic_form
 from blindsr.picture import find_pictures, read
-from blindsr.resampling import cubic
+from blindsr.picture.resampling import cubic
 
 Matrix = NDArray[np.float64]
 

@@ -22,7 +22,7 @@ import numpy as np
 import typer
 from speed import photos
 
-from blindsr.journal import JOURNAL
+from blindsr.batch.journal import JOURNAL
 
 FOLDERS = ("", "a", "a/b", "a/b/c", "d e", "f/g")
 

@@ -37,7 +37,7 @@ from places import PEER_FILES
 from blindsr.errors import BlindSRError
 from blindsr.evaluation.contestants import Contestant, Restorer, find_contestant
 from blindsr.evaluation.contestants.own import OwnRestorer
-from blindsr.model import available_models
+from blindsr.models.catalogue import available_models
 from blindsr.picture import quantise
 
 Pixels = NDArray[np.float32]

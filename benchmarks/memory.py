@@ -18,16 +18,16 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from blindsr.memory import Memory, show_bytes
 from blindsr.picture import Limits, Picture, PictureWriter
+from blindsr.system.memory import Memory, show_bytes
 
 MEGAPIXELS = (0.25, 1.0, 6.0, 24.0)
 
 CHILD = """
 import sys, time
 from pathlib import Path
-from blindsr.memory import Memory, peak
-from blindsr.upscaler import Upscaler
+from blindsr.system.memory import Memory, peak
+from blindsr.upscaling.upscaler import Upscaler
 model, source, target, memory = sys.argv[1:]
 started = time.perf_counter()
 Upscaler(model, device="cpu", memory=Memory.parse(memory)).upscale_file(source, Path(target))

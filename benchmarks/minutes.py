@@ -85,7 +85,7 @@ def _pack(arguments: argparse.Namespace) -> None:
     from packing import pack
 
     from blindsr.errors import BlindSRError
-    from blindsr.memory import read_bytes
+    from blindsr.system.memory import read_bytes
 
     try:
         manifest = pack(

@@ -24,7 +24,7 @@ from places import ROOT
 from blindsr.dataset.layouts import training_photos
 from blindsr.dataset.photos import split_holdout
 from blindsr.errors import InputError
-from blindsr.files import atomic_path
+from blindsr.system.files import atomic_path
 from blindsr.training.config import CriteriaConfig, TrainConfig, load_config
 from blindsr.training.criteria import Declared
 from blindsr.training.journal import source_commit

@@ -10,7 +10,7 @@ from places import PEER_FILES, ROOT
 
 from blindsr.errors import InputError
 from blindsr.evaluation.contestants import LOADERS, Contestant, find_contestant
-from blindsr.files import sha256
+from blindsr.system.files import sha256
 
 #: What tables call them, and their files.
 PEERS = {

@@ -44,7 +44,7 @@ from blindsr.evaluation.measures import find_measures, measures_from
 from blindsr.evaluation.records import RecordFile
 from blindsr.evaluation.runner import Result, Specimen, cells_of, evaluate
 from blindsr.evaluation.summary import as_json, as_standings, read_tables, tables_of, write_text
-from blindsr.model import available_models
+from blindsr.models.catalogue import available_models
 
 RECORDS = ROOT / ".cache" / "results"
 PAGE = ROOT / "docs" / "results.md"

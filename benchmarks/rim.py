@@ -25,10 +25,11 @@ from blindsr.degradation import Degradation
 from blindsr.engine import Engine, choose_engine
 from blindsr.evaluation.benchmarks import find_benchmark
 from blindsr.evaluation.measures import Convention
-from blindsr.evaluation.metrics.convention import planes
 from blindsr.evaluation.runner import Cell, Specimen
-from blindsr.model import Model, load_model
-from blindsr.support import select_support
+from blindsr.metrics.convention import planes
+from blindsr.models.card import Model
+from blindsr.models.catalogue import load_model
+from blindsr.upscaling.support import select_support
 
 Pixels = NDArray[np.float32]
 

@@ -30,7 +30,7 @@ import numpy as np
 import typer
 
 from blindsr.errors import BlindSRError
-from blindsr.memory import peak
+from blindsr.system.memory import peak
 
 Work = Callable[[], object]
 
@@ -54,10 +54,10 @@ def torch_network(model: str, files: list[Path], threads: int, channels_last: bo
     import torch
     from safetensors.torch import load_file
 
-    from blindsr.model import load_model
+    from blindsr.models.catalogue import load_model
     from blindsr.network import build_network
     from blindsr.picture import read
-    from blindsr.support import select_support
+    from blindsr.upscaling.support import select_support
 
     torch.set_num_threads(threads)
     card = load_model(model)
@@ -91,7 +91,7 @@ def torch_channels_last(model: str, files: list[Path], threads: int) -> Work:
 
 def network_alone(model: str, files: list[Path], threads: int, precision: str = "fp32") -> Work:
     from blindsr.picture import read
-    from blindsr.upscaler import Upscaler
+    from blindsr.upscaling.upscaler import Upscaler
 
     upscaler = Upscaler(model, device="cpu", threads=threads, precision=precision)
     pixels = read(files[0]).pixels
@@ -150,7 +150,7 @@ def macs_of(model: str) -> float:
     from arithmetic import macs
 
     from blindsr.engine.torch import load_weights
-    from blindsr.model import load_model
+    from blindsr.models.catalogue import load_model
 
     side = 32
     return macs(load_weights(load_model(model)), torch.zeros(1, 3, side, side)) / side**2
@@ -181,7 +181,7 @@ def whole(
     """
     from blindsr.engine.openvino import OpenVINOEngine
     from blindsr.picture import write
-    from blindsr.upscaler import Upscaler
+    from blindsr.upscaling.upscaler import Upscaler
 
     upscaler = Upscaler(model, device="cpu", threads=threads, precision=precision)
     if fold:

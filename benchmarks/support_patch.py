@@ -12,9 +12,9 @@ from typing import Annotated
 import torch
 import typer
 
+from blindsr.checkpoint.reading import network_of, read_tensors
 from blindsr.dataset import PhotoCache
 from blindsr.dataset.photos import split_holdout
-from blindsr.network.checkpoint import network_of, read_tensors
 from blindsr.picture import find_pictures
 from blindsr.training.config import parse_config
 from blindsr.training.tasks import restore_photo

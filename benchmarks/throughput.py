@@ -22,12 +22,13 @@ import typer
 from numpy.typing import NDArray
 from speed import photos as made_photos
 
-from blindsr.batch import Plan, plan_batch, run_batch
+from blindsr.batch.plan import Plan, plan_batch
+from blindsr.batch.run import run_batch
 from blindsr.picture import read
 from blindsr.picture.colours import Colours
-from blindsr.support import select_support
-from blindsr.tiling import plan_tiles
-from blindsr.upscaler import Upscaler
+from blindsr.upscaling.support import select_support
+from blindsr.upscaling.tiling import plan_tiles
+from blindsr.upscaling.upscaler import Upscaler
 
 Arrays = tuple[NDArray[np.float32] | None, list[NDArray[np.float32]]]
 

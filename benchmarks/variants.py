@@ -26,7 +26,7 @@ import numpy as np
 import typer
 
 from blindsr import Upscaler
-from blindsr.export import export_checkpoint
+from blindsr.export.graphs import export_checkpoint
 from blindsr.network import build_network
 from blindsr.training import Progress, load_config, train
 

@@ -88,7 +88,7 @@ def test_measuring_without_pytorch(tmp_path: Path) -> None:
         + """
 from pathlib import Path
 import blindsr
-from blindsr.evaluation.metrics import METRICS, niqe, read_niqe, read_squeeze
+from blindsr.metrics import METRICS, niqe, read_niqe, read_squeeze
 from blindsr.picture import read
 pixels = read(sys.argv[1]).pixels
 assert niqe(pixels, parameters=read_niqe(Path(sys.argv[2]))) > 0

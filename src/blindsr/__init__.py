@@ -4,44 +4,46 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from blindsr.lazy import lazy_names
+from blindsr.system.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from blindsr.batch import plan_batch, run_batch
-    from blindsr.camera import read_profile, write_profile
+    from blindsr.batch.plan import plan_batch
+    from blindsr.batch.run import run_batch
     from blindsr.comparison import Comparison, ComparisonPage, compare
     from blindsr.errors import BlindSRError, ConfigError, InputError, MissingExtraError, ModelError
-    from blindsr.model import Model, available_models, load_model
+    from blindsr.models.card import Model
+    from blindsr.models.catalogue import available_models, load_model
     from blindsr.picture import Picture
-    from blindsr.pulling import pull
-    from blindsr.sizing import OutputSize
-    from blindsr.upscaler import Adaptation, Upscaler, upscale
+    from blindsr.picture.sizing import OutputSize
+    from blindsr.pulling.pull import pull
+    from blindsr.upscaling.profile import read_profile, write_profile
+    from blindsr.upscaling.upscaler import Adaptation, Upscaler, upscale
 
 __version__ = "0.2.0"
 
 # Loaded on first use: the import alone must stay quick, and NumPy is already most of a slow start.
 _HOMES = {
-    "Adaptation": "blindsr.upscaler",
+    "Adaptation": "blindsr.upscaling.upscaler",
     "BlindSRError": "blindsr.errors",
     "Comparison": "blindsr.comparison",
     "ComparisonPage": "blindsr.comparison",
     "ConfigError": "blindsr.errors",
     "InputError": "blindsr.errors",
     "MissingExtraError": "blindsr.errors",
-    "Model": "blindsr.model",
+    "Model": "blindsr.models.card",
     "ModelError": "blindsr.errors",
-    "OutputSize": "blindsr.sizing",
+    "OutputSize": "blindsr.picture.sizing",
     "Picture": "blindsr.picture",
-    "Upscaler": "blindsr.upscaler",
-    "available_models": "blindsr.model",
+    "Upscaler": "blindsr.upscaling.upscaler",
+    "available_models": "blindsr.models.catalogue",
     "compare": "blindsr.comparison",
-    "load_model": "blindsr.model",
-    "plan_batch": "blindsr.batch",
-    "pull": "blindsr.pulling",
-    "run_batch": "blindsr.batch",
-    "read_profile": "blindsr.camera",
-    "upscale": "blindsr.upscaler",
-    "write_profile": "blindsr.camera",
+    "load_model": "blindsr.models.catalogue",
+    "plan_batch": "blindsr.batch.plan",
+    "pull": "blindsr.pulling.pull",
+    "run_batch": "blindsr.batch.run",
+    "read_profile": "blindsr.upscaling.profile",
+    "upscale": "blindsr.upscaling.upscaler",
+    "write_profile": "blindsr.upscaling.profile",
 }
 
 __all__ = [

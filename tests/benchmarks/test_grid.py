@@ -8,7 +8,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from blindsr.evaluation.metrics import LPIPSNetwork
+from blindsr.metrics import LPIPSNetwork
 
 
 @pytest.fixture(scope="module")

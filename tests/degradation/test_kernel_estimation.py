@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from blindsr.degradation import Injection, InjectionBank, degrade, estimate_kernel, jpeg
 from blindsr.degradation.blur import elliptic_form
 from blindsr.errors import InputError
-from blindsr.resampling import cubic
+from blindsr.picture.resampling import cubic
 
 # Standard deviations in LR pixels, and degrees.
 ELLIPSES = [(0.8, 0.4, 30), (0.9, 0.7, 0), (0.9, 0.35, 120), (0.5, 0.4, 75)]

@@ -21,7 +21,7 @@ from blindsr.engine import cache as cache_module
 from blindsr.engine import openvino
 from blindsr.engine.cache import GraphCache, user_cache
 from blindsr.engine.openvino import OpenVINOEngine, compile_graph
-from blindsr.model import load_model
+from blindsr.models.catalogue import load_model
 
 from ..children import started
 from ..conftest import MakeModel, made_photo, with_int8
@@ -326,7 +326,7 @@ class TestTheGraphs:
     def test_processes_that_begin_at_once(self, folder: Path, make_model: MakeModel) -> None:
         model = make_model(adaptive=False)
         code = (
-            "import sys; import numpy as np; from blindsr.upscaler import Upscaler;"
+            "import sys; import numpy as np; from blindsr.upscaling.upscaler import Upscaler;"
             "photo = np.arange(30 * 40 * 3, dtype=np.uint8).reshape(30, 40, 3);"
             "sys.stdout.buffer.write(Upscaler(sys.argv[1], device='cpu', threads=1).upscale(photo).tobytes())"
         )

@@ -10,7 +10,7 @@ import pytest
 from blindsr.engine import choose_engine
 from blindsr.engine.openvino import OpenVINOEngine
 from blindsr.errors import InputError, MissingExtraError
-from blindsr.model import load_model
+from blindsr.models.catalogue import load_model
 
 from ..conftest import MakeModel
 

@@ -15,7 +15,8 @@ from blindsr.engine import choose_engine, identity, identity_of_choice
 from blindsr.engine.identity import openvino_identity, torch_identity
 from blindsr.engine.instructions import INSTRUCTION_SETS
 from blindsr.engine.openvino import OpenVINOEngine
-from blindsr.model import Model, load_model
+from blindsr.models.card import Model
+from blindsr.models.catalogue import load_model
 
 from ..conftest import MakeModel, add_inspector
 

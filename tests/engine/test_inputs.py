@@ -7,7 +7,7 @@ import pytest
 
 from blindsr.engine.inputs import fill_inputs, input_names
 from blindsr.errors import ModelError
-from blindsr.model import load_model
+from blindsr.models.catalogue import load_model
 
 from ..conftest import MakeModel
 

@@ -12,7 +12,8 @@ from onnx.reference import ReferenceEvaluator
 
 from blindsr.engine.openvino import OpenVINOEngine, compile_graph
 from blindsr.errors import ModelError
-from blindsr.model import Model, load_model
+from blindsr.models.card import Model
+from blindsr.models.catalogue import load_model
 
 from ..children import finished
 from ..conftest import MakeModel, made_photo
@@ -162,7 +163,7 @@ def test_ctrl_c_after_engines_are_dropped_is_no_crash(make_model: MakeModel) -> 
     code = (
         "import signal, sys\n"
         "from blindsr.engine.openvino import OpenVINOEngine\n"
-        "from blindsr.model import load_model\n"
+        "from blindsr.models.catalogue import load_model\n"
         "first, second = (OpenVINOEngine(load_model(sys.argv[1])) for _ in range(2))\n"
         "del first\n"
         "del second\n"

@@ -16,8 +16,8 @@ from PIL import Image
 from blindsr.engine.inputs import all_finite, check_condition, check_result
 from blindsr.engine.openvino import OpenVINOEngine
 from blindsr.errors import InputError, ModelError
-from blindsr.model import load_model
-from blindsr.upscaler import Upscaler
+from blindsr.models.catalogue import load_model
+from blindsr.upscaling.upscaler import Upscaler
 
 from ..conftest import MakeModel, Run, made_photo
 

@@ -16,7 +16,7 @@ safetensors = pytest.importorskip("safetensors.torch")
 from blindsr.engine import choose_engine  # noqa: E402
 from blindsr.engine.torch import TorchEngine  # noqa: E402
 from blindsr.errors import InputError, ModelError  # noqa: E402
-from blindsr.model import load_model  # noqa: E402
+from blindsr.models.catalogue import load_model  # noqa: E402
 from blindsr.network import Cria, build_network  # noqa: E402
 
 from ..conftest import MakeModel  # noqa: E402

@@ -15,11 +15,11 @@ import openvino
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from blindsr import pulling
 from blindsr.engine import choose_engine, trial
 from blindsr.engine.trial import ensure_tried, try_model
 from blindsr.errors import ModelError
-from blindsr.model import load_model
+from blindsr.models.catalogue import load_model
+from blindsr.pulling import pull as pulling
 
 from ..conftest import MakeModel, Run
 

@@ -9,7 +9,7 @@ import pytest
 
 from blindsr.errors import InputError, MissingExtraError, ModelError
 from blindsr.evaluation.measures import Convention, find_measures, measures_from
-from blindsr.evaluation.metrics import (
+from blindsr.metrics import (
     fit_niqe,
     lpips,
     niqe,
@@ -18,11 +18,11 @@ from blindsr.evaluation.metrics import (
     without_grid,
     write_niqe,
 )
-from blindsr.evaluation.metrics.niqe import FEATURES
+from blindsr.metrics.niqe import FEATURES
 from blindsr.picture import quantise
 
 from ..conftest import made_photo
-from .metrics.conftest import random_features, random_heads
+from ..metrics.conftest import random_features, random_heads
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ from blindsr.evaluation.benchmarks import Benchmark, folder_benchmark
 from blindsr.evaluation.contestants import Contestant
 from blindsr.evaluation.gallery import Gallery
 from blindsr.evaluation.measures import Convention, Measure, Pixels, find_measures
-from blindsr.evaluation.metrics import psnr, ssim
 from blindsr.evaluation.records import RecordFile
 from blindsr.evaluation.runner import GIVEN, Result, Specimen, cells_of, evaluate
+from blindsr.metrics import psnr, ssim
 from blindsr.picture import read
 
 from .conftest import Repeater, save

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from blindsr.evaluation.metrics import ssim
 from blindsr.loss import structural_dissimilarity
+from blindsr.metrics import ssim
 
 
 def test_is_one_minus_ssim_of_gray_images() -> None:

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
+from blindsr.checkpoint.esrgan import initialise_trunk
+from blindsr.checkpoint.reading import FORMAT, load_network, network_of
 from blindsr.errors import ConfigError, ModelError
 from blindsr.network import Cria, build_network
-from blindsr.network.checkpoint import FORMAT, load_network, network_of
-from blindsr.network.esrgan import initialise_trunk
 
 REFERENCE = Path(__file__).parents[2] / ".." / "shared" / "reference"
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from blindsr.checkpoint.reading import load_features, read_weights
 from blindsr.errors import ConfigError, MissingExtraError, ModelError
-from blindsr.network.checkpoint import load_features, read_weights
 from blindsr.network.features import (
     SQUEEZENET_CHANNELS,
     SQUEEZENET_LAYERS,

@@ -21,7 +21,7 @@ from blindsr.picture.loaders import LOADERS, kind_of, opened, opening_bytes
 
 from ..children import finished
 from ..conftest import made_photo
-from ..test_picture import ICC
+from .test_picture import ICC
 
 OTHERS = {
     "svg": b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>',

@@ -13,7 +13,7 @@ from blindsr.errors import InputError
 from blindsr.picture import FORMATS, WRITABLE, Limits, Picture, PictureWriter, open_photo, read, write
 
 from ..conftest import made_photo
-from ..test_picture import ICC, exif
+from .test_picture import ICC, exif
 
 ON_DISK = Limits(samples=0)
 

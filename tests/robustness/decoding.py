@@ -42,11 +42,11 @@ import typer
 from PIL import Image
 
 from blindsr.errors import BlindSRError
-from blindsr.memory import SMALLEST, Memory, peak
 from blindsr.picture import WRITABLE, Limits, Picture, read, write
+from blindsr.system.memory import SMALLEST, Memory, peak
 
 if TYPE_CHECKING:
-    from blindsr.upscaler import Upscaler
+    from blindsr.upscaling.upscaler import Upscaler
 
 ROOT = Path(__file__).resolve().parents[2]
 RESTORED = 1 << 12  # pixels up to which a picture goes through the network as well
@@ -799,7 +799,7 @@ def tiny_upscaler(folder: Path) -> Upscaler:
     sys.path.insert(0, str(ROOT))
     from tests.conftest import write_model
 
-    from blindsr.upscaler import Upscaler
+    from blindsr.upscaling.upscaler import Upscaler
 
     return Upscaler(write_model(folder / "tiny", scale=2), device="cpu", threads=1)
 

@@ -213,7 +213,7 @@ def _model(folder: Path) -> Path:
 
 def archives(folder: Path) -> Kind:
     """Archives of a model, pulled."""
-    from blindsr.pulling import pull
+    from blindsr.pulling.pull import pull
 
     kind, model = Kind(folder), _model(folder)
     names = [file.name for file in sorted(model.iterdir())]
@@ -260,8 +260,8 @@ def archives(folder: Path) -> Kind:
 
 def cards(folder: Path) -> Kind:
     """Model cards, and what their conditions tell."""
-    from blindsr.inspection import Inspector
-    from blindsr.model import load_model
+    from blindsr.inspection.reading import Inspector
+    from blindsr.models.catalogue import load_model
 
     kind, model = Kind(folder), _model(folder)
     card = (model / "card.json").read_bytes()
@@ -288,11 +288,11 @@ def profiles(folder: Path) -> Kind:
     """Cameras' profiles, and the parameters and banks that are .npz files."""
     import numpy as np
 
-    from blindsr.camera import read_profile, write_profile
     from blindsr.degradation.injection import InjectionBank
-    from blindsr.evaluation.metrics.niqe import FEATURES, NIQEParameters, read_niqe, write_niqe
-    from blindsr.model import load_model
-    from blindsr.upscaler import Adaptation
+    from blindsr.metrics.niqe import FEATURES, NIQEParameters, read_niqe, write_niqe
+    from blindsr.models.catalogue import load_model
+    from blindsr.upscaling.profile import read_profile, write_profile
+    from blindsr.upscaling.upscaler import Adaptation
 
     kind, model = Kind(folder), load_model(_model(folder))
     rng = np.random.default_rng(0)
@@ -326,8 +326,8 @@ def profiles(folder: Path) -> Kind:
 
 def journal(folder: Path) -> Kind:
     """Journals of batches, and records of evaluations: what is no line of theirs is passed over."""
+    from blindsr.batch.journal import JOURNAL, Journal, signature
     from blindsr.evaluation.records import Measured, RecordFile
-    from blindsr.journal import JOURNAL, Journal, signature
 
     kind, settings = Kind(folder), {"model": "tiny", "tile": "auto"}
     for name in "abc":
@@ -378,8 +378,8 @@ def checkpoints(folder: Path) -> Kind:
     import torch
     from safetensors.torch import save
 
+    from blindsr.checkpoint.reading import FORMAT, load_network, read_weights
     from blindsr.network import build_network
-    from blindsr.network.checkpoint import FORMAT, load_network, read_weights
 
     kind = Kind(folder)
     spec = {

@@ -12,7 +12,7 @@ from PIL import Image, PngImagePlugin
 
 from blindsr import picture
 from blindsr.errors import InputError
-from blindsr.upscaler import Upscaler
+from blindsr.upscaling.upscaler import Upscaler
 
 from ..conftest import write_model
 from . import decoding

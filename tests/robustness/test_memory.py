@@ -23,7 +23,7 @@ COMMAND = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
 from blindsr.cli import main
-from blindsr.memory import peak
+from blindsr.system.memory import peak
 try:
     main()
 finally:

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import torch
 
+from blindsr.checkpoint.reading import load_network, read_tensors
 from blindsr.errors import ConfigError, ModelError
-from blindsr.export import export_checkpoint, support_patch
-from blindsr.network.checkpoint import load_network, read_tensors
+from blindsr.export.graphs import export_checkpoint, support_patch
 from blindsr.training import Progress, load_config, train
 from blindsr.training import checkpoint as checkpoint_module
 from blindsr.training.checkpoint import LATEST, WEIGHTS, Checkpoints, Position, newest_checkpoint
@@ -166,7 +166,7 @@ def test_the_weights_alone_are_the_average_and_start_another_run(config_file: Pa
 
 @pytest.mark.slow
 def test_the_weights_alone_are_exported_as_the_checkpoint_is(config_file: Path, tmp_path: Path) -> None:
-    from blindsr.model import load_model
+    from blindsr.models.catalogue import load_model
 
     train(load_config(config_file), tmp_path / "run")
     weights = tmp_path / "run" / WEIGHTS

@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
+from blindsr.checkpoint.reading import read_tensors
 from blindsr.errors import ConfigError
 from blindsr.network import build_network
-from blindsr.network.checkpoint import read_tensors
 from blindsr.training import load_config, train
 from blindsr.training.config import CriaConfig
 from blindsr.training.cria import CriaRecipe

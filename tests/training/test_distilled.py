@@ -9,8 +9,8 @@ import pytest
 import torch
 import yaml
 
+from blindsr.checkpoint.reading import read_tensors
 from blindsr.errors import ConfigError
-from blindsr.network.checkpoint import read_tensors
 from blindsr.training import Progress, load_config, train
 from blindsr.training.distilled import DistilledRecipe
 

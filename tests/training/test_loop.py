@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 
+from blindsr.checkpoint.reading import load_network, read_tensors
 from blindsr.errors import ConfigError, InputError, ModelError
-from blindsr.network.checkpoint import load_network, read_tensors
 from blindsr.training import Progress, load_config, train
 from blindsr.training.cmdsr import CMDSRRecipe
 from blindsr.training.loop import TrainingError

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 
+from blindsr.checkpoint.reading import read_tensors
 from blindsr.errors import ConfigError
-from blindsr.network.checkpoint import read_tensors
 from blindsr.training import Progress, load_config, train
 from blindsr.training import loop as loop_module
 from blindsr.training.checkpoint import WEIGHTS

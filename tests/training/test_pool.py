@@ -10,12 +10,12 @@ import pytest
 import torch
 import yaml
 
+from blindsr.checkpoint.reading import read_tensors
 from blindsr.dataset import PhotoCache
 from blindsr.dataset.cutting import Cutter
 from blindsr.dataset.pool import BatchLimits, PoolDataset
 from blindsr.degradation import CAMERA, REAL, MixedSpace, degrade
 from blindsr.errors import ConfigError
-from blindsr.network.checkpoint import read_tensors
 from blindsr.picture import find_pictures
 from blindsr.training import Progress, load_config, train
 from blindsr.training.pool import GroupDegradation, PairPool

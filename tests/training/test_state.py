@@ -15,8 +15,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from blindsr.checkpoint.reading import read_tensors
 from blindsr.errors import ConfigError, ModelError
-from blindsr.network.checkpoint import read_tensors
 from blindsr.training import Progress, load_config, train
 from blindsr.training.checkpoint import restore_checkpoint
 from blindsr.training.ema import WeightAverage

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from blindsr.checkpoint.reading import FORMAT
 from blindsr.errors import ConfigError
 from blindsr.network import build_network
-from blindsr.network.checkpoint import FORMAT
 from blindsr.training import load_config
 from blindsr.training.unified import UnifiedRecipe
 

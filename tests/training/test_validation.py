@@ -12,12 +12,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from blindsr.checkpoint.reading import FORMAT
 from blindsr.dataset import PhotoCache
 from blindsr.degradation.resize import resize
 from blindsr.evaluation.contestants.own import load_checkpoint
-from blindsr.evaluation.metrics import psnr, ssim
+from blindsr.metrics import psnr, ssim
 from blindsr.network import build_network
-from blindsr.network.checkpoint import FORMAT
 from blindsr.training import load_config, train
 from blindsr.training.config import ValidationSection
 from blindsr.training.tasks import restore_photo

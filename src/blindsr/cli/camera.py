@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from blindsr.camera import Survey
-    from blindsr.inspection import Estimate, Inspector, Reading
-    from blindsr.model import Model
-    from blindsr.upscaler import Adaptation, Upscaler
+    from blindsr.inspection.reading import Estimate, Inspector, Reading
+    from blindsr.models.card import Model
+    from blindsr.upscaling.profile import Survey
+    from blindsr.upscaling.upscaler import Adaptation, Upscaler
 
 Photos = Annotated[
     list[Path],
@@ -60,10 +60,10 @@ def adapt(
     threads: Threads = None,
 ) -> None:
     """Read once what one camera's photos share, for every later photo."""
-    from blindsr.batch import find_photos
-    from blindsr.camera import survey, write_profile
-    from blindsr.files import refuse_overwriting
+    from blindsr.batch.plan import find_photos
     from blindsr.picture import READABLE
+    from blindsr.system.files import refuse_overwriting
+    from blindsr.upscaling.profile import survey, write_profile
 
     if out.is_dir() or out.suffix.lower() in READABLE:
         raise InputError(f"-o {out}: the profile is a file of its own; name it such as phone.profile")
@@ -115,9 +115,9 @@ def inspect(
     threads: Threads = None,
 ) -> None:
     """Tell what the model reads from photos: their blur, noise and compression."""
-    from blindsr.batch import find_photos
-    from blindsr.camera import read_profile
-    from blindsr.inspection import Inspector
+    from blindsr.batch.plan import find_photos
+    from blindsr.inspection.reading import Inspector
+    from blindsr.upscaling.profile import read_profile
 
     if not inputs and profile is None:
         raise InputError("inspect what? give photos, folders, or --profile")
@@ -159,10 +159,10 @@ def fit_inspect(
     seed: Annotated[int, typer.Option(min=0, help="Of all draws.")] = 0,
 ) -> None:
     """Fit what a model's conditions tell, for `blindsr inspect`."""
-    from blindsr.model import available_models
+    from blindsr.models.catalogue import available_models
 
     with extra("fitting", "train"):
-        from blindsr.training.inspection import HEADING, fit_inspector
+        from blindsr.inspection.fit import HEADING, fit_inspector
     folder = available_models().get(str(model), model)
     with progress_bars() as progress:
         bar = progress.add_task("photos", total=None)
@@ -178,15 +178,15 @@ def fit_inspect(
 
 
 def _upscaler(model: str | None, device: str, threads: int | None) -> Upscaler:
-    from blindsr.model import ADAPTING_MODEL
-    from blindsr.upscaler import Upscaler
+    from blindsr.models.catalogue import ADAPTING_MODEL
+    from blindsr.upscaling.upscaler import Upscaler
 
     return Upscaler(ADAPTING_MODEL if model is None else model, device, threads=threads)
 
 
 def _inspector(model: Model) -> Inspector | None:
     """What reads the model's conditions, where somebody has fitted it."""
-    from blindsr.inspection import Inspector
+    from blindsr.inspection.reading import Inspector
 
     return Inspector(model) if "inspect" in model.files else None
 
@@ -230,7 +230,7 @@ def _agreement(found: Survey, inspector: Inspector | None) -> str:
 
 def _warn_of_outliers(found: Survey, inspector: Inspector | None) -> None:
     """A line for each photo that does not belong."""
-    from blindsr.camera import outliers
+    from blindsr.upscaling.profile import outliers
 
     odd = outliers(found.conditions, None if inspector is None else inspector.spread)
     for photo, condition, is_odd in zip(found.photos, found.conditions, odd, strict=True):
@@ -257,7 +257,7 @@ def _photo_report(
     photo: Path, upscaler: Upscaler, inspector: Inspector, camera: Adaptation | None
 ) -> tuple[dict[str, Any], list[str]]:
     """What a photo says, for a program and for a person."""
-    from blindsr.inspection import advice, saved_quality
+    from blindsr.inspection.reading import advice, saved_quality
     from blindsr.picture import read
 
     model = upscaler.model
@@ -298,7 +298,7 @@ def _numbers(reading: Reading, model: Model) -> dict[str, Any]:
 
 def _lines(reading: Reading, model: Model) -> list[str]:
     """A reading for a person."""
-    from blindsr.inspection import NOISE
+    from blindsr.inspection.reading import NOISE
 
     blur, noise, quality = reading.blur, reading.noise, reading.quality
     cannot = "this model cannot tell (its error is {:.2f}, a guess's {:.2f})"

@@ -110,7 +110,7 @@ def evaluate(
     from blindsr.evaluation.records import RecordFile
     from blindsr.evaluation.runner import cells_of, evaluate
     from blindsr.evaluation.summary import as_csv, as_json, as_markdown, tables_of, write_text
-    from blindsr.files import refuse_overwriting
+    from blindsr.system.files import refuse_overwriting
 
     if not model:
         raise InputError("evaluate whom? give one --model or more, such as --model bicubic --model cmdsr-x4")

@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING
 from rich.console import Console
 
 from blindsr.errors import BlindSRError, InputError, MissingExtraError
-from blindsr.files import abandon_writes
+from blindsr.system.files import abandon_writes
 
 if TYPE_CHECKING:
     from rich.progress import Progress

@@ -32,7 +32,8 @@ def models() -> None:
     """List the models that can be called by name."""
     from rich.table import Table
 
-    from blindsr.model import ADAPTING_MODEL, CARD, DEFAULT_MODEL, available_models, place_of, read_card
+    from blindsr.models.card import CARD, read_card
+    from blindsr.models.catalogue import ADAPTING_MODEL, DEFAULT_MODEL, available_models, place_of
 
     columns = ("name", "scale", "adapts", "texture", "licence", "from", "description")
     table = Table(*columns, box=None, pad_edge=False)
@@ -80,9 +81,9 @@ def pull(
         ended_by_signals(lambda: "interrupted; no model was changed"),
         progress_bars(of_bytes=True) as progress,
     ):
-        from blindsr.memory import read_bytes
-        from blindsr.model import available_models
-        from blindsr.pulling import pull as pull_model
+        from blindsr.models.catalogue import available_models
+        from blindsr.pulling.pull import pull as pull_model
+        from blindsr.system.memory import read_bytes
 
         bar = progress.add_task("", total=None)
 
@@ -116,7 +117,7 @@ def train(
     """Train a network."""
     with extra("training", "train"):
         from blindsr import training
-        from blindsr.files import refuse_overwriting
+        from blindsr.system.files import refuse_overwriting
         from blindsr.training.state import written_with
     if resume is not None and state is not None and state.exists():
         raise InputError("--resume and --state both say where to go on from; give one of them")
@@ -212,8 +213,8 @@ def export(
 ) -> None:
     """Turn a checkpoint into a model that runs without PyTorch."""
     with extra("export", "train"):
-        from blindsr.export import WRITTEN, export_checkpoint, read_entries
-        from blindsr.files import refuse_overwriting
+        from blindsr.export.graphs import WRITTEN, export_checkpoint, read_entries
+        from blindsr.system.files import refuse_overwriting
     if card is not None:
         refuse_overwriting([out / name for name in WRITTEN], [card])
     folder = export_checkpoint(checkpoint, out, name, None if card is None else read_entries(card), scale)
@@ -235,10 +236,10 @@ def quantise(
     seed: Annotated[int, typer.Option(min=0, help="Of all draws.")] = 0,
 ) -> None:
     """Give a model its network in 8 bit, which a CPU made for it runs several times as fast."""
-    from blindsr.model import available_models
+    from blindsr.models.catalogue import available_models
 
     with extra("quantising", "int8"):
-        from blindsr.quantisation import HEADING, quantise
+        from blindsr.export.quantisation import HEADING, quantise
     folder = available_models().get(str(model), model)
     rows = quantise(folder, photos, degradations, holdout, crops, side, drop, seed)
     typer.echo("\n".join([HEADING, *map(str, rows)]))
@@ -260,10 +261,10 @@ def fit_niqe(
     """Fit the parameters of NIQE, which measures photos without ground truth, to pristine photos."""
     import numpy as np
 
-    from blindsr.batch import find_photos
-    from blindsr.evaluation.metrics.niqe import FEATURES, check_path, sharp_statistics, write_niqe
-    from blindsr.evaluation.metrics.niqe import fit_niqe as fit
-    from blindsr.files import refuse_overwriting
+    from blindsr.batch.plan import find_photos
+    from blindsr.metrics.niqe import FEATURES, check_path, sharp_statistics, write_niqe
+    from blindsr.metrics.niqe import fit_niqe as fit
+    from blindsr.system.files import refuse_overwriting
 
     check_path(out)
     files = find_photos(photos)
@@ -293,9 +294,9 @@ def fit_degradations(
     patches: Annotated[int, typer.Option(min=0, help="Noise patches from one photo, at most.")] = 32,
 ) -> None:
     """Learn from real photos how they are degraded: the kernel and the noise of each, to train with."""
-    from blindsr.batch import find_photos
+    from blindsr.batch.plan import find_photos
     from blindsr.degradation.injection import BankBuilder, check_bank_path
-    from blindsr.files import refuse_overwriting
+    from blindsr.system.files import refuse_overwriting
 
     check_bank_path(out)
     files = find_photos(photos)

@@ -32,9 +32,10 @@ from blindsr.errors import BlindSRError, InputError
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from blindsr.batch import Existing, Outcome, Plan, Task
+    from blindsr.batch.plan import Plan
+    from blindsr.batch.stages import Existing, Outcome, Task
     from blindsr.comparison import ComparisonPage
-    from blindsr.sizing import OutputSize
+    from blindsr.picture.sizing import OutputSize
 
 
 def upscale(
@@ -146,12 +147,13 @@ def upscale(
         ended_by_signals(lambda: "interrupted" + _resumption(plan, overwrite, "does the rest")) as signals,
         ended_by_closed_pipe(),
     ):
-        from blindsr.batch import find_photos, plan_batch, run_batch
-        from blindsr.files import refuse_overwriting
-        from blindsr.memory import Memory
-        from blindsr.model import ADAPTING_MODEL, DEFAULT_MODEL
+        from blindsr.batch.plan import find_photos, plan_batch
+        from blindsr.batch.run import run_batch
+        from blindsr.models.catalogue import ADAPTING_MODEL, DEFAULT_MODEL
         from blindsr.picture import MAX_PIXELS
-        from blindsr.upscaler import Upscaler
+        from blindsr.system.files import refuse_overwriting
+        from blindsr.system.memory import Memory
+        from blindsr.upscaling.upscaler import Upscaler
 
         size = _size(scale, width, height, fit)
         format_ = _format(format_, quality, out)
@@ -184,7 +186,7 @@ def upscale(
         if support is not None:
             adaptation = upscaler.adapt(alike)
         elif profile is not None:
-            from blindsr.camera import read_profile
+            from blindsr.upscaling.profile import read_profile
 
             adaptation = read_profile(profile, upscaler.model)
         with (
@@ -295,7 +297,7 @@ def _entry(outcome: Outcome) -> dict[str, object]:
 
 def _resumption(plan: Plan | None, overwrite: bool, what: str) -> str:
     """What giving the command again would do, if there is a journal to go on from."""
-    from blindsr.journal import JOURNAL
+    from blindsr.batch.journal import JOURNAL
 
     if plan is None or len(plan.tasks) < 2 or plan.root is None or not (plan.root / JOURNAL).exists():
         return ""
@@ -318,7 +320,7 @@ def _comparison(path: Path | None) -> Iterator[ComparisonPage | None]:
 
 def _pixels(text: str) -> int:
     """A number of pixels such as "500M"."""
-    from blindsr.memory import NUMBER
+    from blindsr.system.memory import NUMBER
 
     match = re.fullmatch(rf"({NUMBER})([KMG]?)", text, re.ASCII | re.IGNORECASE)
     count = (
@@ -344,7 +346,7 @@ def _size(scale: float | None, width: int | None, height: int | None, fit: str |
         return None
     if len(names) > 1:
         raise InputError(f"{' and '.join(names)}: give only one of {', '.join(given)}")
-    from blindsr.sizing import OutputSize
+    from blindsr.picture.sizing import OutputSize
 
     return OutputSize(scale, width, height) if fit is None else OutputSize.parse_fit(fit)
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from blindsr.comparison.embedding import SHOWN_PIXELS, thumbnail_of
 from blindsr.comparison.slider import compare, head, shown, source, tail
 from blindsr.errors import BlindSRError, InputError
-from blindsr.files import atomic_path
+from blindsr.system.files import atomic_path
 
 _log = logging.getLogger(__name__)
 

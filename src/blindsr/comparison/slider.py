@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from blindsr.comparison.embedding import SHOWN_PIXELS, Side, View, views_of
 from blindsr.errors import InputError
-from blindsr.files import atomic_path
 from blindsr.picture import Picture
+from blindsr.system.files import atomic_path
 
 _START = 'for (const figure of document.querySelectorAll(".blindsr-comparison")) mount(figure);'
 

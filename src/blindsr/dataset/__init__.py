@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from blindsr.lazy import lazy_names
+from blindsr.system.lazy import lazy_names
 
 if TYPE_CHECKING:
     from blindsr.dataset.crops import CropBatch, CropDataset

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindsr.errors import InputError
-from blindsr.files import atomic_path
+from blindsr.system.files import atomic_path
 
 log = logging.getLogger(__name__)
 

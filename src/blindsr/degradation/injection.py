@@ -25,9 +25,9 @@ from blindsr.degradation.checking import check_keys, check_number, check_ranges
 from blindsr.degradation.jpeg import jpeg
 from blindsr.degradation.kernel_estimation import KernelEstimate, estimate_kernel
 from blindsr.errors import InputError
-from blindsr.files import atomic_path, check_npz
-from blindsr.npz import NPZ_FAULTS, read_npz
-from blindsr.untrusted import brief
+from blindsr.system.files import atomic_path, check_npz
+from blindsr.system.npz import NPZ_FAULTS, read_npz
+from blindsr.system.untrusted import brief
 
 #: Side of a noise patch and of the smaller ones that must resemble it, in pixels.
 PATCH, _PART = 48, 24

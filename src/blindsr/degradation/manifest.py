@@ -15,8 +15,8 @@ import numpy as np
 from blindsr.degradation.drawn import Drawn
 from blindsr.degradation.pipeline import Task, degrade_image, modcrop
 from blindsr.errors import InputError
-from blindsr.files import atomic_path, make_folder, refuse_overwriting
 from blindsr.picture import Picture, find_pictures, read, write
+from blindsr.system.files import atomic_path, make_folder, refuse_overwriting
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from blindsr.degradation.backend import Array, apply_separable, check_batch, full_precision
 from blindsr.errors import InputError
-from blindsr.resampling import contributions, cubic, linear
+from blindsr.picture.resampling import contributions, cubic, linear
 
 #: Ways of resizing: the mean over the area that becomes a pixel, the triangle, the cubic of Keys (a = -0.5).
 FILTERS = ("area", "bilinear", "bicubic")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from blindsr.model import Model
+    from blindsr.models.card import Model
 
 __all__ = ["DEVICES", "PRECISIONS", "Engine", "choose_engine", "identity_of_choice"]
 
@@ -62,7 +62,7 @@ class Engine(Protocol):
 
         Args:
             lr: (1, 3, H, W), RGB in [0, 1]; H and W multiples of the model's `multiple`. Beyond it the
-                network sees zeros: whoever wants a photo's rim right extends the photo (see `blindsr.rim`).
+                network sees zeros: to keep the rim right, extend the photo first, see `blindsr.picture.rim`.
             modulation: (1, M); None for a model that does not adapt.
             texture: How much of the texture view is added, 0 to 1; None takes the model's default, and is
                 the only choice for a model without such a view.

@@ -12,8 +12,8 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-from blindsr.files import atomic_path, remove_leftovers
-from blindsr.folders import user_folder
+from blindsr.system.files import atomic_path, remove_leftovers
+from blindsr.system.folders import user_folder
 
 __all__ = ["GraphCache", "user_cache"]
 

@@ -7,8 +7,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from blindsr.engine.instructions import instruction_set
-from blindsr.files import sha256
-from blindsr.model import Model
+from blindsr.models.card import Model
+from blindsr.system.files import sha256
 
 __all__ = ["openvino_identity", "package_version", "torch_identity"]
 

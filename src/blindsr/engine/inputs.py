@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindsr.errors import InputError, ModelError
-from blindsr.model import Model
+from blindsr.models.card import Model
 
 __all__ = ["all_finite", "check_condition", "check_result", "fill_inputs", "input_names"]
 
@@ -24,8 +24,8 @@ def fill_inputs(
 
     Raises:
         ModelError: An input is missing, the model has none such, or it is not of the size that it takes: a
-            side of the LR image must be a multiple of what the network wants (`blindsr.tiling` cuts photos
-            into such as are).
+            side of the LR image must be a multiple of what the network wants (`blindsr.upscaling.tiling` cuts
+            photos into such as are).
     """
     height, width = lr.shape[2:]
     if height % model.multiple or width % model.multiple:

@@ -24,7 +24,7 @@ from blindsr.engine.identity import openvino_identity
 from blindsr.engine.inputs import check_condition, check_result, fill_inputs, input_names
 from blindsr.engine.instructions import cpu_features
 from blindsr.errors import ModelError
-from blindsr.model import Model
+from blindsr.models.card import Model
 
 __all__ = [
     "CompiledGraph",

@@ -7,12 +7,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from blindsr.checkpoint.reading import build_for, read_safetensors
 from blindsr.engine.identity import torch_identity
 from blindsr.engine.inputs import check_condition, check_result, fill_inputs
 from blindsr.errors import ConfigError, InputError, ModelError
-from blindsr.model import Model
+from blindsr.models.card import Model
 from blindsr.network import CMDSR, Cria, Restorer
-from blindsr.network.checkpoint import build_for, read_safetensors
 
 __all__ = ["TorchEngine", "load_weights"]
 

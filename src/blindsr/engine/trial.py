@@ -19,10 +19,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 from blindsr.errors import ModelError
-from blindsr.files import atomic_path, open_file
-from blindsr.folders import user_folder
-from blindsr.model import SHIPPED, Model, load_model
-from blindsr.untrusted import brief
+from blindsr.models.card import Model
+from blindsr.models.catalogue import SHIPPED, load_model
+from blindsr.system.files import atomic_path, open_file
+from blindsr.system.folders import user_folder
+from blindsr.system.untrusted import brief
 
 __all__ = ["ensure_tried", "try_model"]
 

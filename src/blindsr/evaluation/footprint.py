@@ -11,7 +11,7 @@ import sys
 from blindsr.evaluation.contestants import Contestant, find_contestant
 from blindsr.evaluation.contestants.contestant import Pixels, probe
 from blindsr.evaluation.records import Measured, RecordFile, code_digest, digest
-from blindsr.memory import peak
+from blindsr.system.memory import peak
 
 log = logging.getLogger(__name__)
 

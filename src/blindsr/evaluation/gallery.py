@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindsr.errors import InputError
-from blindsr.files import make_folder
 from blindsr.picture import Picture, write
+from blindsr.system.files import make_folder
 
 Pixels = NDArray[np.float32]
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from blindsr.errors import InputError, ModelError
 from blindsr.evaluation.contestants.runtime import runtime
-from blindsr.evaluation.metrics import (
+from blindsr.evaluation.records import digest
+from blindsr.metrics import (
     METRICS,
     installed_metric,
     installed_network,
@@ -23,10 +24,9 @@ from blindsr.evaluation.metrics import (
     read_squeeze,
     without_grid,
 )
-from blindsr.evaluation.metrics.convention import Channel
-from blindsr.evaluation.records import digest
-from blindsr.files import sha256
+from blindsr.metrics.convention import Channel
 from blindsr.picture import quantise
+from blindsr.system.files import sha256
 
 Pixels = NDArray[np.float32]
 

@@ -12,22 +12,21 @@ from pathlib import Path
 from typing import Any
 
 from blindsr.errors import InputError
-from blindsr.files import make_folder, open_in_place, read_whole
-from blindsr.untrusted import parse_json
+from blindsr.system.files import make_folder, open_in_place, read_whole
+from blindsr.system.untrusted import parse_json
 
 PIXEL_CODE = (
     "degradation",
     "evaluation/contestants",
-    "evaluation/metrics",
     "evaluation/measures.py",
     "evaluation/runner.py",
+    "metrics",
     "picture",
-    "rim.py",
-    "tiling.py",
+    "upscaling/tiling.py",
 )
 """Parts of this package that every measured value depends on."""
 
-OWN_CODE = ("engine", "network", "resampling.py", "stitching.py", "support.py", "upscaler.py")
+OWN_CODE = ("checkpoint", "engine", "network", "upscaling")
 """Parts that only what our own networks restore depends on."""
 
 _LARGEST = 1 << 28  # bytes; a line has some hundred

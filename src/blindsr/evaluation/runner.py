@@ -22,10 +22,10 @@ from blindsr.evaluation.contestants import Contestant
 from blindsr.evaluation.contestants.runtime import runtime
 from blindsr.evaluation.gallery import Cut, Gallery, Group
 from blindsr.evaluation.measures import Convention, Measure, Pixels
-from blindsr.evaluation.metrics.color import rgb_to_y
 from blindsr.evaluation.records import Measured, RecordFile, code_digest, digest
-from blindsr.files import sha256
+from blindsr.metrics.color import rgb_to_y
 from blindsr.picture import read
+from blindsr.system.files import sha256
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from blindsr import __version__
 from blindsr.errors import InputError
 from blindsr.evaluation.measures import Convention, Measure, Pixels
 from blindsr.evaluation.runner import Cell, Result
-from blindsr.files import atomic_path
+from blindsr.system.files import atomic_path
 
 
 @dataclass(frozen=True)

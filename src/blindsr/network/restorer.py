@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from blindsr.rim import reflected
-from blindsr.tiling import whole
+from blindsr.picture.rim import reflected
+from blindsr.upscaling.tiling import whole
 
 
 class Restorer(nn.Module):
@@ -29,7 +29,7 @@ class Restorer(nn.Module):
     multiple: int = 1
 
     def restore(self, lr: Tensor, **inputs: Tensor | None) -> Tensor:
-        """Restore LR photos as `blindsr.Upscaler` does: extended beyond their rims (see `blindsr.rim`).
+        """Restore LR photos as `blindsr.Upscaler` does: extended, see `blindsr.picture.rim`.
 
         Args:
             lr: LR batch of whole photos, (N, 3, H, W), RGB in [0, 1]; any H and W.

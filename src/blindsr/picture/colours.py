@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindsr.picture.photo import Photo, Picture
-from blindsr.rim import reflected
+from blindsr.picture.rim import reflected
 
 
 class Colours:

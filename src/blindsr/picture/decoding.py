@@ -15,9 +15,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blindsr import exif as exif_block
 from blindsr.errors import InputError, MissingExtraError
-from blindsr.memory import show_bytes
+from blindsr.picture import exif as exif_block
 from blindsr.picture.loaders import (
     LOADERS,
     UndecodableError,
@@ -32,7 +31,8 @@ from blindsr.picture.loaders import (
 )
 from blindsr.picture.photo import Photo, Picture
 from blindsr.picture.samples import Samples
-from blindsr.tiff import LARGEST_EXIF, read_exif
+from blindsr.picture.tiff import LARGEST_EXIF, read_exif
+from blindsr.system.memory import show_bytes
 
 log = logging.getLogger(__name__)
 

@@ -11,15 +11,15 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blindsr import exif as exif_block
 from blindsr.errors import InputError
-from blindsr.files import atomic_path
+from blindsr.picture import exif as exif_block
 from blindsr.picture.decoding import UNKNOWN_RESOLUTION, Limits
 from blindsr.picture.formats import FORMATS, format_of
 from blindsr.picture.loaders import reason
 from blindsr.picture.photo import Photo, Picture
 from blindsr.picture.samples import Samples
-from blindsr.tiff import add_exif
+from blindsr.picture.tiff import add_exif
+from blindsr.system.files import atomic_path
 
 _BIG_TIFF = 3 << 30
 """Bytes of samples from which a TIFF file gets 64-bit places: with 32 bits it must stay below 4 GiB."""

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import IO, Any
 
-from blindsr.tiff import Blocks, claimed_bytes
+from blindsr.picture.tiff import Blocks, claimed_bytes
 
 LOADERS = {
     "png": "pngload_source",

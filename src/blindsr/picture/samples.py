@@ -11,7 +11,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blindsr.tiff import sample_header
+from blindsr.picture.tiff import sample_header
 
 _CHUNK = 1 << 22
 """Bytes that are handled at once where samples are gone through from top to bottom."""

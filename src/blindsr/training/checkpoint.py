@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 
+from blindsr.checkpoint.reading import FORMAT, is_ours, read_tensors
 from blindsr.errors import ConfigError, ModelError
-from blindsr.files import atomic_path
-from blindsr.network.checkpoint import FORMAT, is_ours, read_tensors
+from blindsr.system.files import atomic_path
+from blindsr.system.untrusted import brief, shorten
 from blindsr.training.config import TrainConfig
 from blindsr.training.ema import WeightAverage
 from blindsr.training.recipe import Recipe
-from blindsr.untrusted import brief, shorten
 
 LATEST = "latest.ckpt"
 """What is written every few seconds, for a run that is killed."""

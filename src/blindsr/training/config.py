@@ -19,8 +19,8 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from blindsr.errors import ConfigError
-from blindsr.files import read_whole
-from blindsr.untrusted import brief, shorten
+from blindsr.system.files import read_whole
+from blindsr.system.untrusted import brief, shorten
 
 _DEEPEST = 32  # of sections within sections
 _MOST_ENTRIES = 100_000

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from blindsr.checkpoint.esrgan import initialise_trunk
 from blindsr.dataset import CropBatch, CropDataset, PairBatch, PairCache, PairDataset, PhotoCache
 from blindsr.dataset.cutting import Cutter, cut_patches
 from blindsr.dataset.layouts import training_pairs, training_photos
@@ -18,7 +19,6 @@ from blindsr.dataset.pool import BatchLimits, PoolBatch, PoolDataset
 from blindsr.degradation import degrade
 from blindsr.errors import ConfigError
 from blindsr.network import Cria, build_network
-from blindsr.network.esrgan import initialise_trunk
 from blindsr.training.config import CriaConfig, OptimiserSection
 from blindsr.training.criteria import ALL, Criteria
 from blindsr.training.initial import read_initial

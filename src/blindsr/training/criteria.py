@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from blindsr.checkpoint.reading import load_features
 from blindsr.errors import ConfigError
 from blindsr.loss import CRITERIA
 from blindsr.loss.adversarial import Adversarial
 from blindsr.loss.criterion import VIEWS, Criterion, Restored
 from blindsr.network import Discriminator, build_discriminator, build_named
-from blindsr.network.checkpoint import load_features
 from blindsr.network.views import Views
 from blindsr.training.config import CriteriaConfig, OptimiserSection
 from blindsr.training.recipe import Losses, Stage, need_one_device

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from blindsr.checkpoint.reading import load_network
 from blindsr.engine.torch import load_weights
 from blindsr.errors import ConfigError
-from blindsr.model import load_model
+from blindsr.models.catalogue import load_model
 from blindsr.network import CMDSR
-from blindsr.network.checkpoint import load_network
 from blindsr.training.state import read_average
 
 _CONDITION_NET = "condition_net."

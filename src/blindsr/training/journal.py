@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blindsr.errors import InputError
-from blindsr.files import make_folder
+from blindsr.system.files import make_folder
 from blindsr.training.checkpoint import Position
 from blindsr.training.validation import Scores
 

@@ -19,7 +19,7 @@ from lightning.fabric.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 
 from blindsr.errors import BlindSRError
-from blindsr.files import refuse_overwriting
+from blindsr.system.files import refuse_overwriting
 from blindsr.training.allocator import keep_freed_memory
 from blindsr.training.checkpoint import (
     LATEST,

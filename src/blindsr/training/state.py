@@ -25,11 +25,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from blindsr.errors import ConfigError, ModelError
-from blindsr.files import atomic_path, read_whole
-from blindsr.npz import NPZ, NPZ_FAULTS, read_npz
+from blindsr.system.files import atomic_path, read_whole
+from blindsr.system.npz import NPZ, NPZ_FAULTS, read_npz
+from blindsr.system.untrusted import brief, parse_json
 from blindsr.training.config import TrainConfig
 from blindsr.training.ema import WeightAverage
-from blindsr.untrusted import brief, parse_json
 
 if TYPE_CHECKING:
     from blindsr.training.recipe import Recipe

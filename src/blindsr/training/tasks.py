@@ -18,10 +18,10 @@ from blindsr.degradation.batched import OneStageBatch, OneStageLimits
 from blindsr.errors import ConfigError
 from blindsr.loss import PARAMETERS, task_contrastive, task_parameters, task_regression
 from blindsr.network import CMDSR
-from blindsr.support import repeated, select_support
 from blindsr.training.config import CMDSRConfig, UnifiedConfig
 from blindsr.training.recipe import Recipe, Stage, degradation_space, degrades_in_batches, need_one_device
 from blindsr.training.validation import Restore, Validation
+from blindsr.upscaling.support import repeated, select_support
 
 
 class TaskRecipe(Recipe):

@@ -15,10 +15,10 @@ from torch import Tensor
 from blindsr.dataset import PairCache, PhotoCache
 from blindsr.degradation import Degradation, degrade
 from blindsr.degradation.resize import resize
-from blindsr.evaluation.metrics.color import RGB_TO_Y, Y_OFFSET
-from blindsr.evaluation.metrics.convention import PEAK, Channel
-from blindsr.files import atomic_path
 from blindsr.loss.structural import structural_similarity
+from blindsr.metrics.color import RGB_TO_Y, Y_OFFSET
+from blindsr.metrics.convention import PEAK, Channel
+from blindsr.system.files import atomic_path
 from blindsr.training.config import ValidationSection
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Scores:
 class Validation:
     """Photos under fixed degradations, measured on the device that they are restored on.
 
-    The metrics are those of `blindsr.evaluation.metrics` in their conventions, for tensors.
+    The metrics are those of `blindsr.metrics` in their conventions, for tensors.
 
     Args:
         cells: Pairs by what the table calls their degradation.

@@ -16,15 +16,15 @@ import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from blindsr.checkpoint.reading import FORMAT
 from blindsr.degradation import resize
 from blindsr.errors import MissingExtraError, ModelError
 from blindsr.evaluation.contestants import find_contestant
 from blindsr.evaluation.contestants.contestant import NetworkRestorer, Pixels, find_out, probe
 from blindsr.evaluation.contestants.ncnn import ends_of
 from blindsr.network import build_network
-from blindsr.network.checkpoint import FORMAT
-from blindsr.rim import MARGIN
-from blindsr.upscaler import Upscaler
+from blindsr.picture.rim import MARGIN
+from blindsr.upscaling.upscaler import Upscaler
 
 from ...conftest import MakeModel, made_photo
 

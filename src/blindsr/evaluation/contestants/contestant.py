@@ -14,8 +14,8 @@ from blindsr.engine.inputs import all_finite
 from blindsr.errors import ModelError
 from blindsr.picture import Picture
 from blindsr.picture.colours import Colours
-from blindsr.rim import MARGIN
-from blindsr.tiling import plan_tiles
+from blindsr.picture.rim import MARGIN
+from blindsr.upscaling.tiling import plan_tiles
 
 Pixels = NDArray[np.float32]
 Network = Callable[[Pixels], Pixels]

@@ -12,7 +12,7 @@ from blindsr.errors import MissingExtraError, ModelError
 from blindsr.evaluation.contestants.contestant import Contestant, NetworkRestorer, Pixels, find_out
 from blindsr.evaluation.contestants.runtime import runtime
 from blindsr.evaluation.records import digest
-from blindsr.files import sha256
+from blindsr.system.files import sha256
 
 _MAGIC = "7767517"
 _SUFFIXES = (".param", ".bin")

@@ -8,7 +8,7 @@ from blindsr.errors import ModelError
 from blindsr.evaluation.contestants.contestant import Contestant, NetworkRestorer, Pixels, find_out
 from blindsr.evaluation.contestants.runtime import runtime
 from blindsr.evaluation.records import code_digest, digest
-from blindsr.files import sha256
+from blindsr.system.files import sha256
 
 
 def onnx_contestant(file: Path, title: str | None, device: str, threads: int | None) -> Contestant:

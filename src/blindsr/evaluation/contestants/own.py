@@ -12,12 +12,13 @@ from blindsr.errors import InputError, MissingExtraError
 from blindsr.evaluation.contestants.contestant import Contestant, NetworkRestorer, Pixels
 from blindsr.evaluation.contestants.runtime import runtime
 from blindsr.evaluation.records import OWN_CODE, code_digest, digest
-from blindsr.files import sha256
-from blindsr.model import Model, load_model
+from blindsr.models.card import Model
+from blindsr.models.catalogue import load_model
+from blindsr.system.files import sha256
 
 if TYPE_CHECKING:
     from blindsr.engine import Engine
-    from blindsr.upscaler import Adaptation, Upscaler
+    from blindsr.upscaling.upscaler import Adaptation, Upscaler
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class EngineRestorer:
         """See `Restorer.restore`."""
         from blindsr.picture import Picture
         from blindsr.picture.colours import Colours
-        from blindsr.support import gather_support
+        from blindsr.upscaling.support import gather_support
 
         modulation = None
         if self.model.support is not None:
@@ -86,12 +87,12 @@ def own_contestant(text: str, title: str | None, device: str, threads: int | Non
     precision, texture = _read_settings(text, settings) if at else ("auto", None)
 
     def load() -> OwnRestorer:
-        from blindsr.upscaler import Upscaler
+        from blindsr.upscaling.upscaler import Upscaler
 
         upscaler = Upscaler(model, device=device, threads=threads, texture=texture, precision=precision)
         return OwnRestorer(upscaler)
 
-    from blindsr.upscaler import result_identity
+    from blindsr.upscaling.upscaler import result_identity
 
     engine = identity_of_choice(model, device, precision)
     results = result_identity(engine, model.texture if texture is None else texture)
@@ -138,9 +139,9 @@ def load_checkpoint(file: Path, title: str, device: str, threads: int | None) ->
     try:
         from safetensors.torch import save_file
 
+        from blindsr.checkpoint.reading import network_of, read_tensors
         from blindsr.engine.torch import TorchEngine
-        from blindsr.export import describe, support_patch
-        from blindsr.network.checkpoint import network_of, read_tensors
+        from blindsr.export.graphs import describe, support_patch
     except ImportError as error:
         raise MissingExtraError("running a checkpoint", "torch", str(error.name)) from None
     content = read_tensors(file)

@@ -11,7 +11,7 @@ from blindsr.evaluation.contestants.contestant import Contestant, NetworkRestore
 from blindsr.evaluation.contestants.own import checkpoint_contestant
 from blindsr.evaluation.contestants.runtime import runtime
 from blindsr.evaluation.records import digest
-from blindsr.files import sha256
+from blindsr.system.files import sha256
 
 
 def pytorch_contestant(file: Path, title: str | None, device: str, threads: int | None) -> Contestant:
@@ -62,7 +62,7 @@ def load_with_spandrel(file: Path, title: str, device: str, threads: int | None)
 def _is_ours(file: Path) -> bool:
     """Whether a PyTorch file holds a network of ours, or an official one of CMDSR or Cria-CL."""
     try:
-        from blindsr.network.checkpoint import is_known, read_tensors
+        from blindsr.checkpoint.reading import is_known, read_tensors
     except ImportError as error:
         raise MissingExtraError("running a PyTorch file", "torch", str(error.name)) from None
     return is_known(read_tensors(file))

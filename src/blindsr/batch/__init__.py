@@ -1,0 +1,1 @@
+"""Many photos: planned, restored three at once, and resumed where they were broken off."""

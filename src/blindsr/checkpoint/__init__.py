@@ -1,0 +1,1 @@
+"""Networks from files, ours and others'; nothing in them is run."""

@@ -1,0 +1,1 @@
+"""What a condition tells of a photo: blur, noise, compression, each with its error."""

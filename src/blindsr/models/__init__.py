@@ -1,0 +1,1 @@
+"""Models: what one says of itself, and where they are found."""

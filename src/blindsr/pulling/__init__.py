@@ -1,0 +1,1 @@
+"""A model from somewhere else: fetched, verified, put in place whole."""

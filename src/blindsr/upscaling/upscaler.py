@@ -1,0 +1,512 @@
+"""The main job: picture -> condition -> tiles -> engine -> restored picture."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from threading import Lock
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blindsr.engine import choose_engine
+from blindsr.engine.identity import package_version
+from blindsr.errors import InputError
+from blindsr.models.card import Model
+from blindsr.models.catalogue import ADAPTING_MODEL, DEFAULT_MODEL, load_model, models_with_texture
+from blindsr.picture import MAX_PIXELS, Limits, Photo, Picture, PictureWriter, open_photo
+from blindsr.picture.arrays import as_array, as_picture
+from blindsr.picture.colours import Colours
+from blindsr.picture.sizing import OutputSize
+from blindsr.system.files import is_folder, refuse_overwriting
+from blindsr.system.memory import Memory
+from blindsr.upscaling.stitching import Canvas, Place, Resize, Sink
+from blindsr.upscaling.support import gather_support, spread
+from blindsr.upscaling.tiling import AUTO_PIXELS, Tile, plan_tiles
+
+log = logging.getLogger(__name__)
+
+__all__ = ["Adaptation", "Upscaler", "upscale"]
+
+OnTile = Callable[[int, int], None]
+"""Called after each tile with the number done and the number in all."""
+
+_LEAST_PIXELS = (
+    64 * 64
+)  # of a tile's window: memory that does not suffice for so few will suffice for nothing
+
+
+@dataclass(frozen=True, eq=False)
+class Adaptation:
+    """What a model read from a support set: enough to restore any photo of the same task.
+
+    Args:
+        condition: The degradation's place in the condition space, (1, C).
+        modulation: The scales that adapt the BaseNet to it, (1, M).
+        model: Name of the model that they belong to.
+        photos: How many images it was read from.
+    """
+
+    condition: NDArray[np.float32]
+    modulation: NDArray[np.float32]
+    model: str
+    photos: int = 1
+
+    @staticmethod
+    def mean(parts: Sequence[Adaptation]) -> Adaptation:
+        """One adaptation from those of single images of one task, whatever their order, to the last bit.
+
+        The modulation is an affine function of the condition (arXiv 2104.03926, section III-C), so the mean
+        modulation is that of the mean condition.
+
+        Args:
+            parts: One or more, of one model; each counts as many times as it has images.
+        """
+        photos = sum(part.photos for part in parts)
+        return Adaptation(
+            _weighted_mean([(part.condition, part.photos) for part in parts]),
+            _weighted_mean([(part.modulation, part.photos) for part in parts]),
+            parts[0].model,
+            photos,
+        )
+
+
+class Upscaler:
+    """A model on a device, ready for any number of pictures.
+
+    The network sees every picture extended by its own reflection, for beyond what it is given it sees zeros,
+    a black frame; what is made of the extension is cut off.
+
+    Threads may share one: each result is, to the last bit, what a thread alone would get. They share its
+    engine and its memory bound, which holds for one picture at a time.
+
+    Args:
+        model: Name of an available model, path of a model's folder, or a `Model`.
+        device: "auto", "cpu", "cuda" or "mps"; see `choose_engine`.
+        tile: Longest side of a tile without its halo, LR pixels, or "auto"; less takes less memory. The
+            result does not depend on it.
+        threads: CPU threads; None for all cores.
+        memory: Bound on the memory of the process while files are restored; None for a safe share of what is
+            free. Arrays and pictures that are handed over or asked for come on top.
+        max_pixels: Largest photo that is decoded from a file, pixels.
+        texture: How much of the texture view is added to the structure view, from 0 (what the pixels make
+            certain) to 1 (all the texture that the model was trained to add), only for a model that has
+            these views; None takes the model's default.
+        precision: "auto", "fp32" or "int8"; see `choose_engine`.
+
+    Raises:
+        ModelError: The model cannot be found or used.
+        InputError: An option has an impossible value.
+        MissingExtraError: The device needs PyTorch, which is not installed.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | Model = DEFAULT_MODEL,
+        device: str = "auto",
+        tile: int | str = "auto",
+        threads: int | None = None,
+        memory: Memory | None = None,
+        max_pixels: int = MAX_PIXELS,
+        texture: float | None = None,
+        precision: str = "auto",
+    ) -> None:
+        if threads is not None and threads < 1:
+            raise InputError(f"threads {threads}: give 1 or more")
+        plan_tiles(1, 1, tile, 0)  # a bad tile is better refused now than after a model was loaded
+        self.model = model if isinstance(model, Model) else load_model(model)
+        self.texture = _texture(self.model, texture)
+        self.tile, self.max_pixels = tile, max_pixels
+        self.memory = memory or Memory.safe_share()
+        # What works on groups of pixels takes so much less for each pixel, and has so much wider a halo.
+        self._most_pixels = AUTO_PIXELS * self.model.multiple**2
+        self._found_short = False
+        self._shrinking = Lock()
+        self.engine = choose_engine(self.model, device, threads, precision)
+
+    def adapt(self, images: Sequence[str | Path | NDArray[Any] | Picture]) -> Adaptation:
+        """Read the degradation that some images share.
+
+        Args:
+            images: One or more images of one task: paths, arrays as in `upscale`, or pictures, of which one
+                at a time is held. Each is read by a support set of its own, and the result is their mean.
+                Only where the model takes a fixed number of patches do they share one support set, and at
+                most so many images are used, taken evenly over the sequence.
+
+        Raises:
+            InputError: No image, one that cannot be read, or a model that does not adapt.
+        """
+        if self.model.support is None:
+            raise InputError(
+                f"model {self.model.name} does not adapt, so it takes no support set; {ADAPTING_MODEL} does"
+            )
+        if len(images) == 0:
+            raise InputError("a support set needs at least one image")
+        if self.model.support.fixed_count:
+            chosen = spread(images, self.model.support.count)
+            return self._adapt(self._seen(chosen), len(chosen))
+        return Adaptation.mean([self._adapt(self._seen([image])) for image in images])
+
+    @overload
+    def upscale(
+        self,
+        image: str | Path | Picture,
+        support: Adaptation | None = None,
+        on_tile: OnTile | None = None,
+        size: OutputSize | None = None,
+    ) -> Picture: ...
+
+    @overload
+    def upscale(
+        self,
+        image: NDArray[Any],
+        support: Adaptation | None = None,
+        on_tile: OnTile | None = None,
+        size: OutputSize | None = None,
+    ) -> NDArray[Any]: ...
+
+    def upscale(
+        self,
+        image: str | Path | Picture | NDArray[Any],
+        support: Adaptation | None = None,
+        on_tile: OnTile | None = None,
+        size: OutputSize | None = None,
+    ) -> Picture | NDArray[Any]:
+        """Restore one image.
+
+        Args:
+            image: A path, a `Picture`, or an array: (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA of
+                uint8, uint16, or floating point in [0, 1].
+            support: An adaptation to use; None adapts the model to the image itself.
+            on_tile: Called after each tile, for a progress bar.
+            size: Size of the result; None makes its sides the model's scale times as long. Any other size is
+                made from that by resizing in floating point.
+
+        Returns:
+            A `Picture` for a path or a `Picture`; for an array, an array of the same dtype and channels.
+
+        Raises:
+            InputError: The image cannot be read, the adaptation belongs to another model, or the size is
+                impossible.
+        """
+        picture = as_picture(image)
+        height, width = self._output_size(picture, image, size)
+        canvas = Canvas(picture, height, width)
+        self._restore(picture, canvas, support, on_tile, None)
+        pixels, alpha = canvas.finished()
+        if isinstance(image, np.ndarray):
+            return as_array(pixels, alpha, image)
+        return replace(picture, pixels=pixels, alpha=alpha)
+
+    def support_of(self, photo: Photo) -> NDArray[np.float32] | None:
+        """The support set that `restore` would read from a photo; None if the model does not adapt.
+
+        Choosing it needs no network, so a batch does it while another photo has the network.
+        """
+        if self.model.support is None:
+            return None
+        return gather_support([Colours(photo)], 1, self.model.support)
+
+    def restore(
+        self,
+        photo: Photo,
+        target: str | Path,
+        support: Adaptation | NDArray[np.float32] | None = None,
+        on_tile: OnTile | None = None,
+        size: OutputSize | None = None,
+        quality: int | None = None,
+    ) -> PictureWriter:
+        """Restore a decoded photo of any size within this upscaler's memory.
+
+        Args:
+            photo: As `open_photo` gives it, with `limits`.
+            target: The file that the result is for; what it can hold decides how the result is kept.
+            support: As in `upscale`; or the photo's own support set, as `support_of` chose it.
+            on_tile: As in `upscale`.
+            size: As in `upscale`.
+            quality: As in `blindsr.picture.write`.
+
+        Returns:
+            The result, to be saved and closed.
+
+        Raises:
+            InputError: As `upscale`, or the target cannot hold the result.
+        """
+        height, width = self._output_size(photo, None, size)
+        writer = PictureWriter(target, photo, height, width, quality, self.limits(target))
+        try:
+            if isinstance(support, np.ndarray):
+                support = Adaptation(*self.engine.condition(support), self.model.name)
+            self._restore(photo, writer, support, on_tile, self.memory)
+        except BaseException:
+            writer.close()
+            raise
+        return writer
+
+    def upscale_file(
+        self,
+        source: str | Path,
+        target: str | Path,
+        support: Adaptation | None = None,
+        on_tile: OnTile | None = None,
+        size: OutputSize | None = None,
+        quality: int | None = None,
+    ) -> None:
+        """Restore a photo from file to file within this upscaler's memory, however large it is.
+
+        Args:
+            source: The photo.
+            target: The file to be made; its suffix names the format.
+            support: As in `upscale`, like the next two.
+            on_tile: As in `upscale`.
+            size: As in `upscale`.
+            quality: As in `blindsr.picture.write`.
+
+        Raises:
+            InputError: The photo cannot be read, or the result not written; or the result would overwrite the
+                photo. The message names the file.
+        """
+        refuse_overwriting([Path(target)], [Path(source), *self.model.reads], "give another target")
+        with open_photo(source, self.limits(target)) as photo:
+            self._output_size(photo, source, size)  # an impossible one names the photo
+            with self.restore(photo, target, support, on_tile, size, quality) as writer:
+                writer.save()
+
+    def identity(
+        self, support: Adaptation | None = None, size: OutputSize | None = None, quality: int | None = None
+    ) -> dict[str, Any]:
+        """Everything that a result's bytes depend on besides the photo, as values for JSON.
+
+        Tiles are exact, so neither `tile` nor `memory` is in it, but for a result of another size than the
+        model's: there the order in which the tiles' shares are summed moves the last bit. The format is not
+        in it either, which a result's name tells; nor are `threads` and `max_pixels`.
+
+        Args:
+            support: As in `upscale`; None for a model adapted to the photo itself.
+            size: As in `upscale`.
+            quality: As in `restore`.
+
+        Example:
+            >>> Upscaler("cria-x4-compact").identity()["texture"]
+            0.85
+        """
+        native = size is not None and size.scale == self.model.scale
+        return {
+            **result_identity(self.engine.identity, self.texture),
+            "adaptation": None if support is None else _digest(support.modulation),
+            "size": None if size is None or native else [asdict(size), self.tile, self.most_pixels],
+            "quality": quality,
+        }
+
+    @property
+    def most_pixels(self) -> int:
+        """LR pixels that one tile's window may hold, halo and margin included."""
+        return min(self._most_pixels, self.memory.tile // self.model.tile_memory)
+
+    def limits(self, target: str | Path) -> Limits:
+        """What decoding and encoding may take; temporary files lie beside the target, on a disk with room."""
+        places = Path(target).absolute().parents
+        folder = next((place for place in places if is_folder(place)), None)
+        return Limits(self.max_pixels, self.memory.samples, self.memory.codec, folder)
+
+    def _output_size(
+        self, picture: Picture | Photo, named: object, size: OutputSize | None
+    ) -> tuple[int, int]:
+        """Height and width of the result."""
+        try:
+            return (size or OutputSize(scale=self.model.scale)).of(picture.height, picture.width)
+        except InputError as error:
+            raise InputError(f"{named}: {error}" if isinstance(named, (str, Path)) else str(error)) from error
+
+    def _seen(self, images: Iterable[str | Path | NDArray[Any] | Picture]) -> Iterator[Colours]:
+        """The images as the network sees them, one at a time in memory."""
+        for image in images:
+            if isinstance(image, (str, Path)):
+                limits = Limits(self.max_pixels, self.memory.samples, self.memory.codec)
+                with open_photo(image, limits) as photo:
+                    yield Colours(photo)
+            else:
+                yield Colours(as_picture(image))
+
+    def _adapt(self, images: Iterable[Colours], count: int = 1) -> Adaptation:
+        """So many images of one task -> what the model reads from one support set of them."""
+        assert self.model.support is not None
+        condition, modulation = self.engine.condition(gather_support(images, count, self.model.support))
+        return Adaptation(condition, modulation, self.model.name, count)
+
+    def _restore(
+        self,
+        picture: Picture | Photo,
+        sink: Sink,
+        support: Adaptation | None,
+        on_tile: OnTile | None,
+        memory: Memory | None,
+    ) -> None:
+        """Restore a picture into a sink, tile by tile; if the memory does not suffice, with smaller tiles."""
+        if support is not None and support.model != self.model.name:
+            raise InputError(f"this adaptation is for model {support.model}, not for {self.model.name}")
+        colours = Colours(picture)
+        modulation = None
+        if self.model.adaptive:
+            modulation = (support or self._adapt([colours])).modulation
+        while True:
+            tiles = self._plan(picture, sink.height, sink.width, memory)
+            try:
+                self._restore_tiles(colours, modulation, tiles, sink, on_tile)
+                return
+            except MemoryError as error:
+                largest = max(tile.window.area for tile in tiles)
+                with self._shrinking:  # another thread may have found less to be too much
+                    self._most_pixels = min(self._most_pixels, largest // 2)
+                smaller = self._plan(picture, sink.height, sink.width, memory)
+                # A wide halo may leave no room for smaller ones.
+                if largest <= _LEAST_PIXELS or max(tile.window.area for tile in smaller) >= largest:
+                    raise InputError(
+                        "not enough memory even for small tiles; close other programs, or use --device cpu"
+                    ) from error
+                with self._shrinking:
+                    said, self._found_short = self._found_short, True
+                if not said:
+                    log.warning("not enough memory for tiles of this size: going on with smaller ones")
+
+    def _plan(self, picture: Picture | Photo, height: int, width: int, memory: Memory | None) -> list[Tile]:
+        """Tiles that the memory has room for, beside the rows of a resized result that are in hand."""
+        scale, most, most_rows = self.model.scale, self._most_pixels, None
+        if memory is not None:
+            room = memory.tile
+            if (height, width) != (picture.height * scale, picture.width * scale):
+                # A third for the rows in hand: float32, and a copy while they are handed over.
+                row = 2 * 4 * 3 * width * max(1.0, height / picture.height)
+                most_rows, room = max(1, int(room / 3 / row)), room * 2 // 3
+            most = min(most, room // self.model.tile_memory)
+        return plan_tiles(
+            picture.height, picture.width, self.tile, self.model.halo, most, most_rows, self.model.multiple
+        )
+
+    def _restore_tiles(
+        self,
+        colours: Colours,
+        modulation: NDArray[np.float32] | None,
+        tiles: Sequence[Tile],
+        sink: Sink,
+        on_tile: OnTile | None,
+    ) -> None:
+        """Restore tile after tile, and hand the sink what is finished."""
+        scale, picture = self.model.scale, colours.picture
+        native = (sink.height, sink.width) == (picture.height * scale, picture.width * scale)
+        finish = Place(colours, sink) if native else Resize(colours, scale, sink)
+        for done, tile in enumerate(tiles, 1):
+            lr = colours.window(*tile.window.slices).transpose(2, 0, 1)[None]  # (1, 3, h, w)
+            sr = self.engine.upscale(lr, modulation, self.texture)
+            core = sr[(0, slice(None), *tile.kept(scale).slices)]
+            if picture.gray:
+                core = core.clip(0, 1).mean(axis=0, keepdims=True)
+            finish(core, tile.core.scaled(scale))
+            if on_tile is not None:
+                on_tile(done, len(tiles))
+
+
+@overload
+def upscale(
+    image: str | Path | Picture,
+    model: str | Path | Model = ...,
+    *,
+    device: str = ...,
+    tile: int | str = ...,
+    threads: int | None = ...,
+    texture: float | None = ...,
+    precision: str = ...,
+    size: OutputSize | None = ...,
+) -> Picture: ...
+
+
+@overload
+def upscale(
+    image: NDArray[Any],
+    model: str | Path | Model = ...,
+    *,
+    device: str = ...,
+    tile: int | str = ...,
+    threads: int | None = ...,
+    texture: float | None = ...,
+    precision: str = ...,
+    size: OutputSize | None = ...,
+) -> NDArray[Any]: ...
+
+
+def upscale(
+    image: str | Path | Picture | NDArray[Any],
+    model: str | Path | Model = DEFAULT_MODEL,
+    *,
+    device: str = "auto",
+    tile: int | str = "auto",
+    threads: int | None = None,
+    texture: float | None = None,
+    precision: str = "auto",
+    size: OutputSize | None = None,
+) -> Picture | NDArray[Any]:
+    """Restore one image; for several images keep an `Upscaler`.
+
+    Args:
+        image: As in `Upscaler.upscale`.
+        model: As in `Upscaler`, like the options after it.
+        size: As in `Upscaler.upscale`.
+
+    Returns:
+        A `Picture`, or an array like the one given.
+    """
+    upscaler = Upscaler(
+        model, device=device, tile=tile, threads=threads, texture=texture, precision=precision
+    )
+    return upscaler.upscale(image, size=size)
+
+
+def result_identity(engine: Mapping[str, Any], texture: float | None) -> dict[str, Any]:
+    """What the bytes of every result of an upscaler depend on.
+
+    Args:
+        engine: `Engine.identity`.
+        texture: As the engine is asked for it.
+    """
+    import pyvips
+
+    from blindsr import __version__
+    from blindsr.picture.rim import MARGIN
+
+    libraries = {library: package_version(library) for library in ("numpy", "pillow", "pillow-heif")}
+    return {
+        "blindsr": __version__,
+        "engine": dict(engine),
+        "libraries": {**libraries, "libvips": [pyvips.version(part) for part in range(3)]},
+        "margin": MARGIN,
+        "texture": texture,
+    }
+
+
+def _digest(vector: NDArray[np.float32]) -> str:
+    return hashlib.sha256(vector.tobytes()).hexdigest()
+
+
+def _texture(model: Model, texture: float | None) -> float | None:
+    """What was asked for, or the model's default; None for a model without a texture view."""
+    if texture is None:
+        return model.texture
+    if model.texture is None:
+        others = ", ".join(models_with_texture())
+        hint = f", or take a model that has it: {others}" if others else ""
+        raise InputError(f"model {model.name} has no texture to turn up or down; leave --texture out{hint}")
+    if not 0 <= texture <= 1:
+        raise InputError(f"texture {texture:g}: give a number from 0 to 1")
+    return float(texture)
+
+
+def _weighted_mean(vectors: Sequence[tuple[NDArray[np.float32], int]]) -> NDArray[np.float32]:
+    """Mean of (1, K) vectors with their weights; exactly rounded sums do not depend on the order."""
+    weight = sum(count for _, count in vectors)
+    weighted = np.concatenate([vector.astype(np.float64) * count for vector, count in vectors])
+    return np.array([[math.fsum(column) / weight for column in weighted.T]], np.float32)
