@@ -67,7 +67,7 @@ def run_batch(
             remove_leftovers(folder)
     journal = None
     if len(plan.tasks) > 1 and plan.root is not None:
-        settings = upscaler.identity(adaptation, size, quality)
+        settings = upscaler.identity(support=adaptation, size=size, quality=quality)
         try:
             journal = Journal(plan.root, settings, fresh=existing == "overwrite")
         except OSError as error:
@@ -121,7 +121,9 @@ def _stages(
 
     def restore(decoded: _Decoded, task: Task, on_tile: OnTile) -> PictureWriter:
         support = decoded.support if adaptation is None else adaptation
-        return upscaler.restore(decoded.photo, task.target, support, on_tile, size, quality)
+        return upscaler.restore(
+            decoded.photo, task.target, support=support, on_tile=on_tile, size=size, quality=quality
+        )
 
     def encode(result: PictureWriter, task: Task) -> None:
         result.save()

@@ -79,7 +79,7 @@ def adapt(
     for fault in found.faults:
         complain(fault)
     write_profile(
-        found.adaptation, upscaler.model, out, [photo.name for photo in found.photos] if names else ()
+        found.adaptation, upscaler.model, out, names=[photo.name for photo in found.photos] if names else ()
     )
     inspector = _inspector(upscaler.model)
     console = Console()
@@ -181,7 +181,7 @@ def _upscaler(model: str | None, device: str, threads: int | None) -> Upscaler:
     from blindsr.models.catalogue import ADAPTING_MODEL
     from blindsr.upscaling.upscaler import Upscaler
 
-    return Upscaler(ADAPTING_MODEL if model is None else model, device, threads=threads)
+    return Upscaler(ADAPTING_MODEL if model is None else model, device=device, threads=threads)
 
 
 def _inspector(model: Model) -> Inspector | None:

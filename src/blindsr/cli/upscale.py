@@ -152,7 +152,6 @@ def upscale(
         from blindsr.models.catalogue import ADAPTING_MODEL, DEFAULT_MODEL
         from blindsr.picture import MAX_PIXELS
         from blindsr.system.files import refuse_overwriting
-        from blindsr.system.memory import Memory
         from blindsr.upscaling.upscaler import Upscaler
 
         size = _size(scale, width, height, fit)
@@ -164,13 +163,13 @@ def upscale(
             model = DEFAULT_MODEL if support is None and profile is None else ADAPTING_MODEL
         upscaler = Upscaler(
             model,
-            device,
-            int(tile) if re.fullmatch(r"[0-9]{1,9}", tile) else tile[:40],
-            threads,
-            None if memory is None else Memory.parse(memory),
-            MAX_PIXELS if max_pixels is None else _pixels(max_pixels),
-            texture,
-            precision,
+            device=device,
+            tile=int(tile) if re.fullmatch(r"[0-9]{1,9}", tile) else tile[:40],
+            threads=threads,
+            memory=memory,
+            max_pixels=MAX_PIXELS if max_pixels is None else _pixels(max_pixels),
+            texture=texture,
+            precision=precision,
         )
         label = f"x{upscaler.model.scale}" if size is None else size.label
         plan = plan_batch(inputs, out, label, format_, quality, recursive)

@@ -120,7 +120,9 @@ def outliers(conditions: NDArray[np.float32], yardstick: float | None = None) ->
     return odd
 
 
-def write_profile(adaptation: Adaptation, model: Model, path: str | Path, names: Sequence[str] = ()) -> None:
+def write_profile(
+    adaptation: Adaptation, model: Model, path: str | Path, *, names: Sequence[str] = ()
+) -> None:
     """Write an adaptation to a file, every number exactly.
 
     Args:
@@ -131,6 +133,11 @@ def write_profile(adaptation: Adaptation, model: Model, path: str | Path, names:
 
     Raises:
         InputError: The adaptation belongs to another model, or the file cannot be written.
+
+    Example:
+        >>> upscaler = blindsr.Upscaler("cmdsr-x4")
+        >>> camera = upscaler.adapt(["photo.jpg", "other.jpg"])
+        >>> blindsr.write_profile(camera, upscaler.model, "phone.profile", names=["photo.jpg", "other.jpg"])
     """
     path = Path(path)
     if adaptation.model != model.name:
@@ -167,6 +174,12 @@ def read_profile(path: str | Path, model: Model) -> Adaptation:
     Raises:
         InputError: The file cannot be read, is damaged, or was made for another model or other weights; or
             the model does not adapt.
+
+    Example:
+        >>> upscaler = blindsr.Upscaler("cmdsr-x4")
+        >>> blindsr.write_profile(upscaler.adapt("photo.jpg"), upscaler.model, "phone.profile")
+        >>> blindsr.read_profile("phone.profile", upscaler.model)
+        <Adaptation of 'cmdsr-x4' to 1 photo>
     """
     path = Path(path)
     if not model.adaptive:
@@ -184,7 +197,7 @@ def read_profile(path: str | Path, model: Model) -> Adaptation:
         raise InputError(f"{path}: damaged: photos should be a number from 1, not {shorten(photos)}")
     condition = _vector(path, "condition", content["condition"], model.condition_size)
     modulation = _vector(path, "modulation", content["modulation"], model.modulation_size)
-    return Adaptation(condition, modulation, model.name, photos)
+    return Adaptation(condition, modulation, model.name, photos=photos)
 
 
 def _read_json(path: Path) -> dict[str, Any]:
