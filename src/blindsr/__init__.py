@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from blindsr.system.lazy import lazy_names
+from blindsr.version import __version__
 
 if TYPE_CHECKING:
     from blindsr.batch.plan import plan_batch
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from blindsr.pulling.pull import pull
     from blindsr.upscaling.profile import read_profile, write_profile
     from blindsr.upscaling.upscaler import Adaptation, Upscaler, upscale
-
-__version__ = "0.2.0"
 
 # Loaded on first use: the import alone must stay quick, and NumPy is already most of a slow start.
 _HOMES = {

@@ -149,7 +149,7 @@ def evaluate(
                 if result.error:
                     errors.append(result)
 
-            stop = end.in_good_order()
+            stop = end.graceful_stop()
             results = evaluate(contestants, cells, measures, records, gallery, show, stop)
             taken: dict[str, int] = {}
             able = {result.contestant for result in results if not result.error}

@@ -11,13 +11,13 @@ from rich.console import Console
 
 from blindsr.cli.screen import (
     EXIT_SOME_FAILED,
-    complain,
     ended_by_signals,
     escape,
     extra,
     name,
     named_path,
     one_line,
+    print_error,
     progress_bars,
     say,
 )
@@ -41,11 +41,11 @@ def models() -> None:
         try:
             model = read_card(folder / CARD, verify=False)
         except BlindSRError as error:
-            complain(error)
+            print_error(error)
             continue
         can = ("yes" if able else "no" for able in (model.adaptive, model.texture is not None))
-        told = (escape(one_line(text)) for text in (model.licence, place_of(folder), model.description))
-        table.add_row(escape(one_line(called)), f"x{model.scale}", *can, *told)
+        texts = (escape(one_line(text)) for text in (model.licence, place_of(folder), model.description))
+        table.add_row(escape(one_line(called)), f"x{model.scale}", *can, *texts)
     Console().print(table)
     adapting = f"with --support or --profile, and for adapt and inspect: {ADAPTING_MODEL}"
     Console().print(f"\nDefault: {DEFAULT_MODEL}; {adapting}")
@@ -270,7 +270,7 @@ def fit_niqe(
     files = find_photos(photos)
     refuse_overwriting([out], files)
     statistics: list[NDArray[np.float64]] = []
-    _take(files, lambda file, pixels: statistics.append(sharp_statistics(pixels, sharpness)))
+    _for_each_photo(files, lambda file, pixels: statistics.append(sharp_statistics(pixels, sharpness)))
     blocks = np.concatenate([np.empty((0, FEATURES)), *statistics])
     write_niqe(fit(blocks), out)
     say(
@@ -302,7 +302,7 @@ def fit_degradations(
     files = find_photos(photos)
     refuse_overwriting([out], files)
     builder = BankBuilder(scale, patches)
-    _take(files, lambda file, pixels: builder.add(file.name, pixels))
+    _for_each_photo(files, lambda file, pixels: builder.add(file.name, pixels))
     bank = builder.bank()
     bank.write(out)
     kernels, noises = len(bank.kernels), len(bank.noise)
@@ -320,7 +320,7 @@ def fit_degradations(
         raise typer.Exit(EXIT_SOME_FAILED)
 
 
-def _take(files: Sequence[Path], take: Callable[[Path, NDArray[np.float32]], object]) -> None:
+def _for_each_photo(files: Sequence[Path], take: Callable[[Path, NDArray[np.float32]], object]) -> None:
     """Read photos one by one and hand over their pixels; what cannot be read or used is told and left out."""
     from blindsr.picture import read
 
@@ -329,9 +329,9 @@ def _take(files: Sequence[Path], take: Callable[[Path, NDArray[np.float32]], obj
             try:
                 pixels = read(file).pixels
             except BlindSRError as error:
-                complain(error)
+                print_error(error)
                 continue
             try:
                 take(file, pixels)
             except InputError as error:
-                complain(InputError(f"{file}: {error}"))
+                print_error(InputError(f"{file}: {error}"))

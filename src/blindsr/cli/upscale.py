@@ -17,12 +17,12 @@ import typer
 from blindsr.cli.screen import (
     EXIT_SOME_FAILED,
     as_unicode,
-    complain,
     ended_by_closed_pipe,
     ended_by_signals,
     file_entry,
     name,
     named_path,
+    print_error,
     print_line,
     progress_bars,
     say,
@@ -193,8 +193,10 @@ def upscale(
             progress_bars(shown=not (json_lines and sys.stdout.isatty())) as progress,
         ):
             report = _Report(progress, plan, json_lines, page)
-            told = report.show_photo, report.show_tile
-            run_batch(plan, upscaler, adaptation, size, quality, existing, *told, signals.in_good_order())
+            callbacks = report.show_photo, report.show_tile
+            run_batch(
+                plan, upscaler, adaptation, size, quality, existing, *callbacks, signals.graceful_stop()
+            )
         report.sum_up(interrupted=bool(signals.caught))
     failed, skipped = report.counts["failed"], report.counts["skipped"]
     if (failed or skipped) and not json_lines:
@@ -254,7 +256,7 @@ class _Report:
         if self._json_lines:
             print_line(json.dumps(_entry(outcome)))
         elif outcome.error is not None:
-            complain(outcome.error)
+            print_error(outcome.error)
         elif outcome.status == "done":
             say(self._progress.console, f"{name(outcome.task.source)} -> {name(outcome.task.target)}")
 
@@ -268,7 +270,7 @@ class _Report:
             else:
                 self._page.add(outcome.task.source, outcome.task.target)
         except BlindSRError as error:
-            complain(error)
+            print_error(error)
             self._page = None
 
     def sum_up(self, interrupted: bool) -> None:

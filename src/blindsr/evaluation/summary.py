@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from blindsr import __version__
 from blindsr.errors import InputError
 from blindsr.evaluation.measures import Convention, Measure, Pixels
 from blindsr.evaluation.runner import Cell, Result
 from blindsr.system.files import atomic_path
+from blindsr.version import __version__
 
 
 @dataclass(frozen=True)

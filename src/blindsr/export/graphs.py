@@ -93,13 +93,13 @@ def export_checkpoint(
     refuse_overwriting([out / name for name in WRITTEN], [checkpoint])
     content = read_tensors(checkpoint)
     network, spec = network_of(content, checkpoint, scale)
-    told = describe(network, support_patch(content))
+    capabilities = describe(network, support_patch(content))
     out.mkdir(parents=True, exist_ok=True)
     files = {"base": out / "base.onnx"}
     modulation = None
-    if told["support"] is not None:
+    if capabilities["support"] is not None:
         files["condition"] = out / "condition.onnx"
-        modulation = _export_condition(network, told["support"], files["condition"])
+        modulation = _export_condition(network, capabilities["support"], files["condition"])
     write_base(network, modulation, files["base"])
     files["weights"] = out / "weights.safetensors"
     with atomic_path(files["weights"]) as temporary:
@@ -108,8 +108,8 @@ def export_checkpoint(
     entries: dict[str, Any] = {
         "name": name or out.name,
         "description": "",
-        **told,
-        "support": None if told["support"] is None else asdict(told["support"]),
+        **capabilities,
+        "support": None if capabilities["support"] is None else asdict(capabilities["support"]),
         "files": {key: {"path": file.name, "sha256": sha256(file)} for key, file in files.items()},
         "network": spec,
         "licence": "MIT",
@@ -138,7 +138,7 @@ def describe(network: Restorer, patch: int) -> dict[str, Any]:
         network: The network.
         patch: Side of the support patches that it wants, if it adapts; LR pixels.
     """
-    told: dict[str, Any] = {
+    capabilities: dict[str, Any] = {
         "scale": network.scale,
         "halo": network.halo,
         "pixel_range": network.pixel_range,
@@ -149,10 +149,10 @@ def describe(network: Restorer, patch: int) -> dict[str, Any]:
     }
     if isinstance(network, CMDSR) and network.condition_net is not None:
         fixed = network.condition_net.support
-        told["support"] = SupportSpec(patch, fixed or SUPPORT_COUNT, fixed is not None)
-        told["modulation_size"] = sum(network.basenet.modulated)
-        told["condition_size"] = network.condition_net.size
-    return told
+        capabilities["support"] = SupportSpec(patch, fixed or SUPPORT_COUNT, fixed is not None)
+        capabilities["modulation_size"] = sum(network.basenet.modulated)
+        capabilities["condition_size"] = network.condition_net.size
+    return capabilities
 
 
 def measure_tile_memory(folder: Path) -> int | None:
@@ -323,8 +323,8 @@ def _verify(network: Restorer, folder: Path) -> float:
 @torch.no_grad()
 def _restored(network: Restorer, lr: Tensor, modulation: Tensor | None, texture: float | None) -> Tensor:
     """What the network itself makes of an LR image in [0, 1], in [0, 1]."""
-    knobs = {"modulation": modulation, "texture": None if texture is None else torch.tensor([texture])}
-    given = {name: value for name, value in knobs.items() if value is not None}
+    inputs = {"modulation": modulation, "texture": None if texture is None else torch.tensor([texture])}
+    given = {name: value for name, value in inputs.items() if value is not None}
     sr: Tensor = network(lr * network.pixel_range, **given) / network.pixel_range
     return sr
 

@@ -6,12 +6,12 @@ import json
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from blindsr.errors import ModelError
 from blindsr.system.files import atomic_path, read_whole, sha256
+from blindsr.system.nearest import nearest
 from blindsr.system.untrusted import parse_json, shorten
 
 CARD = "card.json"
@@ -186,9 +186,9 @@ def read_card(path: Path, verify: bool = True) -> Model:
         _require(path, role in files, f"files has no {role!r}")
     if "int8" in files or "int8_weights" in files:
         # The one names the other by its own name.
-        twins = [files.get(role) for role in ("int8", "int8_weights")]
-        stems = {None if file is None else file.with_suffix("") for file in twins}
-        suffixes = [None if file is None else file.suffix for file in twins]
+        pair = [files.get(role) for role in ("int8", "int8_weights")]
+        stems = {None if file is None else file.with_suffix("") for file in pair}
+        suffixes = [None if file is None else file.suffix for file in pair]
         fits = len(stems) == 1 and suffixes == [".xml", ".bin"]
         _require(path, fits, "files: int8 is NAME.xml and int8_weights NAME.bin beside it")
     return Model(
@@ -267,8 +267,8 @@ def _check_fields(
 ) -> None:
     """Each key is known, each needed key is there, each value has the right type."""
     for key in table:
-        nearest = get_close_matches(key[:80], fields, n=1)  # of megabytes it would take for ever
-        hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+        close = nearest(key, fields)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
         _require(path, key in fields, f"unknown key {shorten(where + key)}{hint}")
     for key, kind in fields.items():
         _require(path, key in table or key in optional, f"{where + key!r} is missing")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +19,7 @@ from pydantic_core import ErrorDetails
 
 from blindsr.errors import ConfigError
 from blindsr.system.files import read_whole
+from blindsr.system.nearest import nearest
 from blindsr.system.untrusted import brief, shorten
 
 _DEEPEST = 32  # of sections within sections
@@ -466,6 +466,6 @@ def _fault(fault: ErrorDetails, section: type[BaseModel]) -> str:
         if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
             return f"{key}: unknown key; there is no such key"
         section = inner
-    close = get_close_matches(location[-1], list(section.model_fields), n=1)
+    close = nearest(location[-1], section.model_fields)
     hint = f"did you mean {'.'.join([*location[:-1], close[0]])!r}?" if close else "there is no such key"
     return f"{key}: unknown key; {hint}"

@@ -19,7 +19,7 @@ from blindsr.system.files import atomic_path, read_whole
 from blindsr.system.untrusted import parse_json, shorten
 from blindsr.upscaling.upscaler import Adaptation, Upscaler
 
-__all__ = ["Survey", "outliers", "read_profile", "survey", "write_profile"]
+__all__ = ["CameraReading", "outliers", "read_camera", "read_profile", "write_profile"]
 
 FORMAT = "blindsr camera profile"
 VERSION = 1
@@ -37,7 +37,7 @@ _FEWEST = 3  # of two photos that differ neither is the odd one
 
 
 @dataclass(frozen=True, eq=False)
-class Survey:
+class CameraReading:
     """What a set of photos told.
 
     Args:
@@ -60,9 +60,9 @@ class Survey:
         return distances
 
 
-def survey(
+def read_camera(
     upscaler: Upscaler, photos: Sequence[Path], on_photo: Callable[[int, int], None] | None = None
-) -> Survey:
+) -> CameraReading:
     """Read the degradation that the photos of one camera share, one photo in memory at a time.
 
     The result depends on the photos alone: not on their order, nor on how often one is named.
@@ -98,7 +98,7 @@ def survey(
     else:
         shared = Adaptation.mean(list(own.values()))
     conditions = np.concatenate([adaptation.condition for adaptation in own.values()])
-    return Survey(shared, tuple(own), conditions, tuple(faults))
+    return CameraReading(shared, tuple(own), conditions, tuple(faults))
 
 
 def outliers(conditions: NDArray[np.float32], yardstick: float | None = None) -> NDArray[np.bool_]:

@@ -28,7 +28,7 @@ from blindsr.picture.sizing import OutputSize
 from blindsr.system.files import is_folder, refuse_overwriting
 from blindsr.system.memory import Memory
 from blindsr.system.untrusted import shorten
-from blindsr.upscaling.stitching import Canvas, Place, Resize, Sink
+from blindsr.upscaling.stitching import Canvas, ResizingWriter, Sink, TileWriter
 from blindsr.upscaling.support import gather_support, spread
 from blindsr.upscaling.tiling import AUTO_PIXELS, Tile, plan_tiles
 
@@ -446,7 +446,7 @@ class Upscaler:
         """Restore tile after tile, and hand the sink what is finished."""
         scale, picture = self.model.scale, colours.picture
         native = (sink.height, sink.width) == (picture.height * scale, picture.width * scale)
-        finish = Place(colours, sink) if native else Resize(colours, scale, sink)
+        finish = TileWriter(colours, sink) if native else ResizingWriter(colours, scale, sink)
         for done, tile in enumerate(tiles, 1):
             lr = colours.window(*tile.window.slices).transpose(2, 0, 1)[None]  # (1, 3, h, w)
             sr = self.engine.upscale(lr, modulation, self.texture)
@@ -547,8 +547,8 @@ def result_identity(engine: Mapping[str, Any], texture: float | None) -> dict[st
     """
     import pyvips
 
-    from blindsr import __version__
     from blindsr.picture.rim import MARGIN
+    from blindsr.version import __version__
 
     libraries = {library: package_version(library) for library in ("numpy", "pillow", "pillow-heif")}
     return {
