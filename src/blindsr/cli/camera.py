@@ -74,7 +74,9 @@ def adapt(
     with progress_bars() as progress:
         bar = progress.add_task("reading", total=len(photos))
         found = read_camera(
-            upscaler, photos, lambda done, total: progress.update(bar, completed=done, total=total)
+            upscaler,
+            photos,
+            on_photo=lambda done, total: progress.update(bar, completed=done, total=total),
         )
     for fault in found.faults:
         print_error(fault)
