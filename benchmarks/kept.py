@@ -19,7 +19,7 @@ from blindsr.evaluation.records import code_digest, digest
 from blindsr.picture import Picture, read, write
 
 Pixels = NDArray[np.float32]
-RUN_BY = ("evaluation/contestants", "tiling.py")
+RUN_BY = ("evaluation/contestants", "upscaling/tiling.py")
 """Parts of the package that a peer's pictures depend on."""
 
 

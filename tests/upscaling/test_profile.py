@@ -150,7 +150,7 @@ def test_names_only_when_asked(upscaler: Upscaler, photos: list[Path], tmp_path:
     file = tmp_path / "a.profile"
     write_profile(adaptation, upscaler.model, file)
     assert "names" not in json.loads(file.read_text()) and ".png" not in file.read_text()
-    write_profile(adaptation, upscaler.model, file, [photo.name for photo in photos])
+    write_profile(adaptation, upscaler.model, file, names=[photo.name for photo in photos])
     assert json.loads(file.read_text())["names"][0] == "0.png"
     assert read_profile(file, upscaler.model).photos == 9
 

@@ -74,12 +74,14 @@ def adapt(
     with progress_bars() as progress:
         bar = progress.add_task("reading", total=len(photos))
         found = read_camera(
-            upscaler, photos, lambda done, total: progress.update(bar, completed=done, total=total)
+            upscaler,
+            photos,
+            on_photo=lambda done, total: progress.update(bar, completed=done, total=total),
         )
     for fault in found.faults:
         print_error(fault)
     write_profile(
-        found.adaptation, upscaler.model, out, [photo.name for photo in found.photos] if names else ()
+        found.adaptation, upscaler.model, out, names=[photo.name for photo in found.photos] if names else ()
     )
     inspector = _inspector(upscaler.model)
     console = Console()
@@ -181,7 +183,7 @@ def _upscaler(model: str | None, device: str, threads: int | None) -> Upscaler:
     from blindsr.models.catalogue import ADAPTING_MODEL
     from blindsr.upscaling.upscaler import Upscaler
 
-    return Upscaler(ADAPTING_MODEL if model is None else model, device, threads=threads)
+    return Upscaler(ADAPTING_MODEL if model is None else model, device=device, threads=threads)
 
 
 def _inspector(model: Model) -> Inspector | None:

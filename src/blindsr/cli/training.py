@@ -91,7 +91,15 @@ def pull(
             file = escape(one_line(where.rpartition("/")[2]))
             progress.update(bar, description=file, completed=done, total=total)
 
-        pulled = pull_model(source, name_, to, sha256, force, read_bytes(max_size, "--max-size"), show)
+        pulled = pull_model(
+            source,
+            name=name_,
+            folder=to,
+            sha256=sha256,
+            force=force,
+            max_size=read_bytes(max_size, "--max-size"),
+            on_bytes=show,
+        )
     what = "pulled to" if pulled.fetched else "there already, as it was:"
     say(Console(), f"{escape(pulled.name)}: {what} {name(pulled.folder)} (SHA-256 {pulled.sha256})")
     known = available_models().get(pulled.name)

@@ -152,7 +152,6 @@ def upscale(
         from blindsr.models.catalogue import ADAPTING_MODEL, DEFAULT_MODEL
         from blindsr.picture import MAX_PIXELS
         from blindsr.system.files import refuse_overwriting
-        from blindsr.system.memory import Memory
         from blindsr.upscaling.upscaler import Upscaler
 
         size = _size(scale, width, height, fit)
@@ -164,16 +163,16 @@ def upscale(
             model = DEFAULT_MODEL if support is None and profile is None else ADAPTING_MODEL
         upscaler = Upscaler(
             model,
-            device,
-            int(tile) if re.fullmatch(r"[0-9]{1,9}", tile) else tile[:40],
-            threads,
-            None if memory is None else Memory.parse(memory),
-            MAX_PIXELS if max_pixels is None else _pixels(max_pixels),
-            texture,
-            precision,
+            device=device,
+            tile=int(tile) if re.fullmatch(r"[0-9]{1,9}", tile) else tile[:40],
+            threads=threads,
+            memory=memory,
+            max_pixels=MAX_PIXELS if max_pixels is None else _pixels(max_pixels),
+            texture=texture,
+            precision=precision,
         )
         label = f"x{upscaler.model.scale}" if size is None else size.label
-        plan = plan_batch(inputs, out, label, format_, quality, recursive)
+        plan = plan_batch(inputs, out, label=label, format_=format_, quality=quality, recursive=recursive)
         results = [task.target for task in plan.tasks if not task.fault]
         earlier = [] if out in results else results  # -o may name a photo, made-up names are of earlier runs
         alike = [] if support is None else find_photos([support], results=earlier)
@@ -194,9 +193,16 @@ def upscale(
             progress_bars(shown=not (json_lines and sys.stdout.isatty())) as progress,
         ):
             report = _Report(progress, plan, json_lines, page)
-            callbacks = report.show_photo, report.show_tile
             run_batch(
-                plan, upscaler, adaptation, size, quality, existing, *callbacks, signals.graceful_stop()
+                plan,
+                upscaler,
+                adaptation=adaptation,
+                size=size,
+                quality=quality,
+                existing=existing,
+                on_photo=report.show_photo,
+                on_tile=report.show_tile,
+                stop=signals.graceful_stop(),
             )
         report.sum_up(interrupted=bool(signals.caught))
     failed, skipped = report.counts["failed"], report.counts["skipped"]
@@ -350,7 +356,7 @@ def _size(scale: float | None, width: int | None, height: int | None, fit: str |
         raise InputError(f"{' and '.join(names)}: give only one of {', '.join(given)}")
     from blindsr.picture.sizing import OutputSize
 
-    return OutputSize(scale, width, height) if fit is None else OutputSize.parse_fit(fit)
+    return OutputSize(scale=scale, width=width, height=height) if fit is None else OutputSize.parse_fit(fit)
 
 
 def _format(name: str | None, quality: int | None, out: Path | None) -> str | None:

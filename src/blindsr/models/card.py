@@ -76,9 +76,11 @@ class SupportSpec:
     fixed_count: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Model:
     """A model, as its card describes it.
+
+    `blindsr.load_model` reads it. Nothing in it changes, so threads may share one.
 
     Args:
         name: The name it is called by.
@@ -103,6 +105,13 @@ class Model:
         provenance: Where the weights come from.
         metrics: What was measured.
         card: The file that says all this; None for a model without one.
+
+    Example:
+        >>> model = blindsr.load_model("cmdsr-x4")
+        >>> model
+        <Model 'cmdsr-x4', x4, adapts to photos>
+        >>> model.scale, model.adaptive, model.texture
+        (4, True, None)
     """
 
     name: str
@@ -124,6 +133,12 @@ class Model:
     texture: float | None = None
     multiple: int = 1
     card: Path | None = None
+
+    def __repr__(self) -> str:
+        able = ["adapts to photos"] * self.adaptive
+        if self.texture is not None:
+            able.append(f"texture {self.texture:g}")
+        return f"<Model {', '.join([shorten(self.name), f'x{self.scale}', *able])}>"
 
     @property
     def reads(self) -> list[Path]:

@@ -145,7 +145,7 @@ def test_our_model_is_the_upscaler(make_model: MakeModel, lr: Pixels) -> None:
     folder = make_model(scale=2)
     contestant = find_contestant(str(folder), "cpu")
     assert contestant.title == "tiny" and contestant.restorer.scale == 2
-    assert np.array_equal(contestant.restorer.restore(lr, 2), Upscaler(folder, "cpu").upscale(lr))
+    assert np.array_equal(contestant.restorer.restore(lr, 2), Upscaler(folder, device="cpu").upscale(lr))
     assert contestant.identity != find_contestant(str(make_model("other", scale=2, seed=3))).identity
 
 
