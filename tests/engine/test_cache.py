@@ -25,7 +25,7 @@ from blindsr.models.catalogue import load_model
 
 from ..children import started
 from ..conftest import MakeModel, made_photo, with_int8
-from ..evaluation.contestants.test_contestants import write_onnx
+from ..evaluation.methods.test_methods import write_onnx
 
 KEY = "0123456789abcdef" * 4
 BLOB = random.Random(0).randbytes(5000)

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from blindsr.errors import MissingExtraError, ModelError
-from blindsr.evaluation.contestants.contestant import Contestant, NetworkRestorer, Pixels
-from blindsr.evaluation.contestants.own import checkpoint_contestant
-from blindsr.evaluation.contestants.runtime import runtime
-from blindsr.evaluation.records import digest
+from blindsr.evaluation.methods.method import Method, NetworkRestorer, Pixels
+from blindsr.evaluation.methods.own import checkpoint_method
+from blindsr.evaluation.methods.runtime import runtime
+from blindsr.evaluation.result_cache import digest
 from blindsr.system.files import sha256
 
 
-def pytorch_contestant(file: Path, title: str | None, device: str, threads: int | None) -> Contestant:
+def pytorch_method(file: Path, title: str | None, device: str, threads: int | None) -> Method:
     """A checkpoint of ours, an official one of CMDSR or Cria-CL, or any file that spandrel knows.
 
     Raises:
@@ -22,11 +22,11 @@ def pytorch_contestant(file: Path, title: str | None, device: str, threads: int 
         MissingExtraError: PyTorch is not installed.
     """
     if file.suffix != ".safetensors" and _is_ours(file):
-        return checkpoint_contestant(file, title, device, threads)
+        return checkpoint_method(file, title, device, threads)
     own_title = title or file.stem
     place = "cpu" if device == "auto" else device
     identity = digest("spandrel", sha256(file), runtime("spandrel", "torch"), place, threads)
-    return Contestant(own_title, identity, lambda: load_with_spandrel(file, own_title, place, threads))
+    return Method(own_title, identity, lambda: load_with_spandrel(file, own_title, place, threads))
 
 
 def load_with_spandrel(file: Path, title: str, device: str, threads: int | None) -> NetworkRestorer:

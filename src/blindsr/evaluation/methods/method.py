@@ -1,4 +1,4 @@
-"""What a contestant is, and how a network that is known only from outside is run."""
+"""What a method is, and how a network that is known only from outside is run."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _LIKE = 0.1  # mean difference up to which a restored probe, shrunk again, is ta
 
 
 class Restorer(Protocol):
-    """A loaded contestant.
+    """A loaded method.
 
     Attributes:
         scale: What it enlarges by; None where it takes any scale.
@@ -55,7 +55,7 @@ class Restorer(Protocol):
 
 
 @dataclass
-class Contestant:
+class Method:
     """A column of the tables. It is loaded when first needed: kept results need neither it nor its time.
 
     Args:
@@ -71,7 +71,7 @@ class Contestant:
 
     @cached_property
     def restorer(self) -> Restorer:
-        """The loaded contestant, warmed up: what a first call prepares is in no picture's time.
+        """The loaded method, warmed up: what a first call prepares is in no picture's time.
 
         Raises:
             ModelError: A file is missing, damaged, or no network that can be run.

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from blindsr.errors import ModelError
-from blindsr.evaluation.contestants.contestant import Contestant, NetworkRestorer, Pixels, find_out
-from blindsr.evaluation.contestants.runtime import runtime
-from blindsr.evaluation.records import code_digest, digest
+from blindsr.evaluation.methods.method import Method, NetworkRestorer, Pixels, find_out
+from blindsr.evaluation.methods.runtime import runtime
+from blindsr.evaluation.result_cache import code_digest, digest
 from blindsr.system.files import sha256
 
 
-def onnx_contestant(file: Path, title: str | None, device: str, threads: int | None) -> Contestant:
+def onnx_method(file: Path, title: str | None, device: str, threads: int | None) -> Method:
     """An ONNX file whose graph makes (1, 3, s * H, s * W) of (1, 3, H, W).
 
     Its scale and pixel range are found by `find_out`. It runs on the CPU, whatever the device.
@@ -19,7 +19,7 @@ def onnx_contestant(file: Path, title: str | None, device: str, threads: int | N
     own_title = title or file.stem
     code = code_digest(("engine",))
     identity = digest("onnx", code, sha256(file), runtime("openvino"), threads)
-    return Contestant(own_title, identity, lambda: load_onnx(file, own_title, threads))
+    return Method(own_title, identity, lambda: load_onnx(file, own_title, threads))
 
 
 def load_onnx(file: Path, title: str, threads: int | None) -> NetworkRestorer:

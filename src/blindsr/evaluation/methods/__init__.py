@@ -6,29 +6,29 @@ from collections.abc import Callable
 from pathlib import Path
 
 from blindsr.errors import ModelError
-from blindsr.evaluation.contestants.contestant import Contestant, Restorer
-from blindsr.evaluation.contestants.interpolation import INTERPOLATIONS
-from blindsr.evaluation.contestants.ncnn import ncnn_contestant
-from blindsr.evaluation.contestants.onnx import onnx_contestant
-from blindsr.evaluation.contestants.own import own_contestant
-from blindsr.evaluation.contestants.pytorch import pytorch_contestant
+from blindsr.evaluation.methods.interpolation import INTERPOLATIONS
+from blindsr.evaluation.methods.method import Method, Restorer
+from blindsr.evaluation.methods.ncnn import ncnn_method
+from blindsr.evaluation.methods.onnx import onnx_method
+from blindsr.evaluation.methods.own import own_method
+from blindsr.evaluation.methods.pytorch import pytorch_method
 
-__all__ = ["INTERPOLATIONS", "LOADERS", "Contestant", "Restorer", "find_contestant"]
+__all__ = ["INTERPOLATIONS", "LOADERS", "Method", "Restorer", "find_method"]
 
-LOADERS: dict[str, Callable[[Path, str | None, str, int | None], Contestant]] = {
-    ".param": ncnn_contestant,
-    ".bin": ncnn_contestant,
-    ".onnx": onnx_contestant,
-    ".pth": pytorch_contestant,
-    ".pt": pytorch_contestant,
-    ".ckpt": pytorch_contestant,
-    ".safetensors": pytorch_contestant,
+LOADERS: dict[str, Callable[[Path, str | None, str, int | None], Method]] = {
+    ".param": ncnn_method,
+    ".bin": ncnn_method,
+    ".onnx": onnx_method,
+    ".pth": pytorch_method,
+    ".pt": pytorch_method,
+    ".ckpt": pytorch_method,
+    ".safetensors": pytorch_method,
 }
-"""Who takes which kind of file, by its suffix: (file, title, device, threads) -> contestant."""
+"""Who takes which kind of file, by its suffix: (file, title, device, threads) -> method."""
 
 
-def find_contestant(text: str, device: str = "auto", threads: int | None = None) -> Contestant:
-    """A contestant as it is written on a command line.
+def find_method(text: str, device: str = "auto", threads: int | None = None) -> Method:
+    """A method as it is written on a command line.
 
     Args:
         text: "bicubic", "input", the name or folder of a model of ours (with "@int8", "@fp32" or "@texture=1"
@@ -46,11 +46,11 @@ def find_contestant(text: str, device: str = "auto", threads: int | None = None)
     written, own_title = (rest, title.strip() or None) if named else (text, None)
     if written in INTERPOLATIONS:
         plain = INTERPOLATIONS[written]
-        return Contestant(own_title or plain.title, plain.identity, plain.load)
+        return Method(own_title or plain.title, plain.identity, plain.load)
     file = Path(written).expanduser()
     loader = LOADERS.get(file.suffix.lower())
     if loader is None or file.is_dir():
-        return own_contestant(written, own_title, device, threads)
+        return own_method(written, own_title, device, threads)
     if not file.is_file():
         raise ModelError(f"{file}: no such file")
     return loader(file, own_title, device, threads)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from blindsr.engine import PRECISIONS, identity_of_choice
 from blindsr.errors import InputError, MissingExtraError
-from blindsr.evaluation.contestants.contestant import Contestant, NetworkRestorer, Pixels
-from blindsr.evaluation.contestants.runtime import runtime
-from blindsr.evaluation.records import OWN_CODE, code_digest, digest
+from blindsr.evaluation.methods.method import Method, NetworkRestorer, Pixels
+from blindsr.evaluation.methods.runtime import runtime
+from blindsr.evaluation.result_cache import OWN_CODE, code_digest, digest
 from blindsr.models.card import Model
 from blindsr.models.catalogue import load_model
 from blindsr.system.files import sha256
@@ -75,7 +75,7 @@ class EngineRestorer:
         return restorer.restore(lr, scale)
 
 
-def own_contestant(text: str, title: str | None, device: str, threads: int | None) -> Contestant:
+def own_method(text: str, title: str | None, device: str, threads: int | None) -> Method:
     """A model of ours by name or folder; after it "@" and what to set of it: "@int8", "@texture=1,fp32".
 
     Raises:
@@ -97,11 +97,11 @@ def own_contestant(text: str, title: str | None, device: str, threads: int | Non
     engine = identity_of_choice(model, device, precision)
     results = result_identity(engine, model.texture if texture is None else texture)
     identity = digest("own", code_digest(OWN_CODE), results, threads)
-    return Contestant(title or f"{model.name}{at}{settings}", identity, load)
+    return Method(title or f"{model.name}{at}{settings}", identity, load)
 
 
 def _read_settings(text: str, settings: str) -> tuple[str, float | None]:
-    """Precision and texture that a contestant asks for."""
+    """Precision and texture that a method asks for."""
     precision, texture = "auto", None
     for setting in settings.split(","):
         key, _, value = setting.strip().partition("=")
@@ -118,7 +118,7 @@ def _read_settings(text: str, settings: str) -> tuple[str, float | None]:
     return precision, texture
 
 
-def checkpoint_contestant(file: Path, title: str | None, device: str, threads: int | None) -> Contestant:
+def checkpoint_method(file: Path, title: str | None, device: str, threads: int | None) -> Method:
     """An official checkpoint of CMDSR or Cria-CL, or one of our training, run by PyTorch.
 
     Raises:
@@ -131,7 +131,7 @@ def checkpoint_contestant(file: Path, title: str | None, device: str, threads: i
         return load_checkpoint(file, own_title, "cpu" if device == "auto" else device, threads)
 
     identity = digest("checkpoint", code_digest(OWN_CODE), sha256(file), runtime("torch"), device, threads)
-    return Contestant(own_title, identity, load)
+    return Method(own_title, identity, load)
 
 
 def load_checkpoint(file: Path, title: str, device: str, threads: int | None) -> EngineRestorer:

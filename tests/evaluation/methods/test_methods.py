@@ -19,9 +19,9 @@ from onnx import TensorProto, helper, numpy_helper
 from blindsr.checkpoint.reading import FORMAT
 from blindsr.degradation import resize
 from blindsr.errors import MissingExtraError, ModelError
-from blindsr.evaluation.contestants import find_contestant
-from blindsr.evaluation.contestants.contestant import NetworkRestorer, Pixels, find_out, probe
-from blindsr.evaluation.contestants.ncnn import ends_of
+from blindsr.evaluation.methods import find_method
+from blindsr.evaluation.methods.method import NetworkRestorer, Pixels, find_out, probe
+from blindsr.evaluation.methods.ncnn import ends_of
 from blindsr.network import build_network
 from blindsr.picture.rim import MARGIN
 from blindsr.upscaling.upscaler import Upscaler
@@ -72,38 +72,38 @@ def write_onnx(path: Path, bias: float = 0.0, scale: int = 2, inputs: int = 1) -
 
 
 def test_bicubic_and_input(lr: Pixels) -> None:
-    bicubic = find_contestant("bicubic").restorer.restore(lr, 3)
+    bicubic = find_method("bicubic").restorer.restore(lr, 3)
     expected = resize(lr.transpose(2, 0, 1)[None], scale=3)[0].transpose(1, 2, 0).clip(0, 1)
     assert np.array_equal(bicubic, expected)
-    assert find_contestant("input").restorer.scale == 1
-    assert find_contestant("none=input").title == "none"
+    assert find_method("input").restorer.scale == 1
+    assert find_method("none=input").title == "none"
 
 
 @pytest.mark.parametrize(("bias", "pixel_range"), [(0.02, 1.0), (5.0, 255.0)])
 def test_onnx_is_run_in_the_range_that_serves(
     tmp_path: Path, lr: Pixels, bias: float, pixel_range: float
 ) -> None:
-    contestant = find_contestant(f"peer={write_onnx(tmp_path / 'a.onnx', bias)}", threads=1)
-    restored = contestant.restorer.restore(lr, 2)
+    method = find_method(f"peer={write_onnx(tmp_path / 'a.onnx', bias)}", threads=1)
+    restored = method.restorer.restore(lr, 2)
     expected = (lr.repeat(2, 0).repeat(2, 1) + bias / pixel_range).clip(0, 1)
-    assert (contestant.title, contestant.restorer.scale) == ("peer", 2)
+    assert (method.title, method.restorer.scale) == ("peer", 2)
     assert np.abs(restored - expected).max() < 1e-5
 
 
 def test_what_is_no_such_network_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="2 inputs and 1 outputs"):
-        _ = find_contestant(str(write_onnx(tmp_path / "two.onnx", inputs=2))).restorer
+        _ = find_method(str(write_onnx(tmp_path / "two.onnx", inputs=2))).restorer
     with pytest.raises(ModelError, match="does not resemble it"):
-        _ = find_contestant(str(write_onnx(tmp_path / "far.onnx", bias=1e4))).restorer
+        _ = find_method(str(write_onnx(tmp_path / "far.onnx", bias=1e4))).restorer
     with pytest.raises(ModelError, match="no enlarged picture"):
         find_out(lambda planes: planes[:, :50], "half")
     with pytest.raises(ModelError, match="does not resemble it"):
         find_out(lambda planes: planes * np.float32(np.nan), "nan")
     (tmp_path / "damaged.onnx").write_bytes(b"no graph")
     with pytest.raises(ModelError, match="damaged"):
-        _ = find_contestant(str(tmp_path / "damaged.onnx")).restorer
+        _ = find_method(str(tmp_path / "damaged.onnx")).restorer
     with pytest.raises(ModelError, match="no such file"):
-        find_contestant(str(tmp_path / "absent.param"))
+        find_method(str(tmp_path / "absent.param"))
 
 
 def test_the_probe_tells_scale_and_range() -> None:
@@ -113,7 +113,7 @@ def test_the_probe_tells_scale_and_range() -> None:
 
 
 def test_large_pictures_are_tiled_without_seams(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("blindsr.evaluation.contestants.contestant._WHOLE", 48 * 48)
+    monkeypatch.setattr("blindsr.evaluation.methods.method._WHOLE", 48 * 48)
     seen: list[tuple[int, ...]] = []
 
     def network(planes: Pixels) -> Pixels:
@@ -133,20 +133,20 @@ def test_large_pictures_are_tiled_without_seams(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_identity_follows_content_and_threads(tmp_path: Path) -> None:
-    first = find_contestant(str(write_onnx(tmp_path / "a.onnx")))
+    first = find_method(str(write_onnx(tmp_path / "a.onnx")))
     (tmp_path / "b.onnx").write_bytes((tmp_path / "a.onnx").read_bytes())
-    assert find_contestant(str(tmp_path / "b.onnx")).identity == first.identity
-    assert find_contestant(str(tmp_path / "b.onnx"), threads=1).identity != first.identity
+    assert find_method(str(tmp_path / "b.onnx")).identity == first.identity
+    assert find_method(str(tmp_path / "b.onnx"), threads=1).identity != first.identity
     write_onnx(tmp_path / "b.onnx", bias=0.01)
-    assert find_contestant(str(tmp_path / "b.onnx")).identity != first.identity
+    assert find_method(str(tmp_path / "b.onnx")).identity != first.identity
 
 
 def test_our_model_is_the_upscaler(make_model: MakeModel, lr: Pixels) -> None:
     folder = make_model(scale=2)
-    contestant = find_contestant(str(folder), "cpu")
-    assert contestant.title == "tiny" and contestant.restorer.scale == 2
-    assert np.array_equal(contestant.restorer.restore(lr, 2), Upscaler(folder, "cpu").upscale(lr))
-    assert contestant.identity != find_contestant(str(make_model("other", scale=2, seed=3))).identity
+    method = find_method(str(folder), "cpu")
+    assert method.title == "tiny" and method.restorer.scale == 2
+    assert np.array_equal(method.restorer.restore(lr, 2), Upscaler(folder, "cpu").upscale(lr))
+    assert method.identity != find_method(str(make_model("other", scale=2, seed=3))).identity
 
 
 @pytest.mark.parametrize("condition", [None, {"name": "stacked", "support": 3, "size": 4, "width": 4}])
@@ -156,8 +156,8 @@ def test_a_checkpoint_is_its_network(tmp_path: Path, lr: Pixels, condition: dict
     spec = {"basenet": basenet, "condition": condition, "pixel_range": 255.0}
     network = build_network(spec).eval()
     torch.save({"format": FORMAT, "network": spec, "state": network.state_dict()}, tmp_path / "a.pth")
-    contestant = find_contestant(str(tmp_path / "a.pth"), "cpu")
-    restored = contestant.restorer.restore(lr, 2)
+    method = find_method(str(tmp_path / "a.pth"), "cpu")
+    restored = method.restorer.restore(lr, 2)
     assert restored.shape == (40, 48, 3)
     if condition is None:
         with torch.no_grad():
@@ -175,8 +175,8 @@ def test_a_checkpoint_with_a_texture_view(
     network = build_network(spec).eval()
     torch.save({"format": FORMAT, "network": spec, "state": network.state_dict()}, tmp_path / "a.pth")
     lr = np.tile(photo.astype(np.float32) / np.float32(255), (15, 1, 1))
-    monkeypatch.setattr("blindsr.evaluation.contestants.contestant._WHOLE", 1)
-    restored = find_contestant(str(tmp_path / "a.pth"), "cpu").restorer.restore(lr, 1)
+    monkeypatch.setattr("blindsr.evaluation.methods.method._WHOLE", 1)
+    restored = find_method(str(tmp_path / "a.pth"), "cpu").restorer.restore(lr, 1)
     with torch.no_grad():
         expected = network.restore(torch.from_numpy(lr.transpose(2, 0, 1)[None]))
     assert np.abs(restored - expected[0].numpy().transpose(1, 2, 0).clip(0, 1)).max() < 1e-5
@@ -190,9 +190,9 @@ def test_an_official_cria_is_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     )
     block(monkeypatch, "spandrel")
     with pytest.raises(ModelError, match="an official Cria-CL or ESRGAN checkpoint with parts missing"):
-        _ = find_contestant(str(tmp_path / "cria.pth")).restorer
+        _ = find_method(str(tmp_path / "cria.pth")).restorer
     with pytest.raises(MissingExtraError, match="spandrel"):
-        _ = find_contestant(str(tmp_path / "esrgan.pth")).restorer
+        _ = find_method(str(tmp_path / "esrgan.pth")).restorer
 
 
 def test_spandrel_is_a_door(tmp_path: Path, lr: Pixels, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,12 +219,12 @@ def test_spandrel_is_a_door(tmp_path: Path, lr: Pixels, monkeypatch: pytest.Monk
     stand_in.__dict__.update(ImageModelDescriptor=Descriptor, ModelLoader=Loader)
     monkeypatch.setitem(sys.modules, "spandrel", stand_in)
     torch.save({"conv.weight": torch.zeros(3)}, tmp_path / "a.pth")
-    contestant = find_contestant(str(tmp_path / "a.pth"))
-    assert contestant.restorer.scale == 3
-    assert np.abs(contestant.restorer.restore(lr, 3) - lr.repeat(3, 0).repeat(3, 1)).max() < 1e-6
+    method = find_method(str(tmp_path / "a.pth"))
+    assert method.restorer.scale == 3
+    assert np.abs(method.restorer.restore(lr, 3) - lr.repeat(3, 0).repeat(3, 1)).max() < 1e-6
     monkeypatch.setattr(Descriptor, "input_channels", 1)
     with pytest.raises(ModelError, match="no network from one RGB picture"):
-        _ = find_contestant(str(tmp_path / "a.pth")).restorer
+        _ = find_method(str(tmp_path / "a.pth")).restorer
 
 
 def block(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
@@ -246,13 +246,13 @@ def test_missing_packages_are_named_when_they_are_needed(
     torch.save({"conv.weight": torch.zeros(3)}, tmp_path / "a.pth")
     (tmp_path / "a.param").write_text(PARAM)
     (tmp_path / "a.bin").write_bytes(b"")
-    contestants = {name: find_contestant(str(tmp_path / file)) for name, file in
+    methods = {name: find_method(str(tmp_path / file)) for name, file in
                    (("spandrel", "a.pth"), ("ncnn", "a.bin"))}  # fmt: skip
     for package, extra in (("spandrel", "spandrel"), ("ncnn", "peers")):
         with monkeypatch.context() as patch:
             block(patch, package)
             with pytest.raises(MissingExtraError, match=rf"blindsr\[{extra}\]"):
-                _ = contestants[package].restorer
+                _ = methods[package].restorer
 
 
 def test_ends_of_an_ncnn_network(tmp_path: Path) -> None:
@@ -314,9 +314,9 @@ def ncnn(monkeypatch: pytest.MonkeyPatch) -> list[Pixels]:
 def test_ncnn_is_fed_what_its_file_names(tmp_path: Path, lr: Pixels, ncnn: list[Pixels]) -> None:
     (tmp_path / "a.param").write_text(PARAM)
     with pytest.raises(ModelError, match=r"a\.bin: not there"):
-        find_contestant(str(tmp_path / "a.param"))
+        find_method(str(tmp_path / "a.param"))
     (tmp_path / "a.bin").write_bytes(b"")
-    restored = find_contestant(str(tmp_path / "a.bin")).restorer.restore(lr, 4)
+    restored = find_method(str(tmp_path / "a.bin")).restorer.restore(lr, 4)
     assert np.array_equal(restored, lr.repeat(4, 0).repeat(4, 1))
     extended = np.pad(lr.transpose(2, 0, 1), [(0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN)], mode="symmetric")
     assert np.array_equal(ncnn[-1], extended)
@@ -327,11 +327,11 @@ def test_a_network_that_must_be_told_is_told_from_the_file_beside_it(
 ) -> None:
     (tmp_path / "a.param").write_text(PARAM.replace("6=1296", "6=2160"))  # five planes
     (tmp_path / "a.bin").write_bytes(b"")
-    untold = find_contestant(str(tmp_path / "a.param"))
+    untold = find_method(str(tmp_path / "a.param"))
     with pytest.raises(ModelError, match=r"takes 5 planes.*a\.json.*2 numbers"):
         _ = untold.restorer
     (tmp_path / "a.json").write_text(json.dumps({"planes": [0.5, -2]}))
-    told = find_contestant(str(tmp_path / "a.param"))
+    told = find_method(str(tmp_path / "a.param"))
     told.restorer.restore(lr, 4)
     assert told.identity != untold.identity
     assert ncnn[-1].shape == (5, 20 + 2 * MARGIN, 24 + 2 * MARGIN) and ncnn[-1][3:, 0, 0].tolist() == [
@@ -340,4 +340,4 @@ def test_a_network_that_must_be_told_is_told_from_the_file_beside_it(
     ]
     (tmp_path / "a.json").write_text("[]")
     with pytest.raises(ModelError, match=r"a\.json: should hold"):
-        find_contestant(str(tmp_path / "a.param"))
+        find_method(str(tmp_path / "a.param"))

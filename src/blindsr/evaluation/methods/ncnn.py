@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 
 from blindsr.errors import MissingExtraError, ModelError
-from blindsr.evaluation.contestants.contestant import Contestant, NetworkRestorer, Pixels, find_out
-from blindsr.evaluation.contestants.runtime import runtime
-from blindsr.evaluation.records import digest
+from blindsr.evaluation.methods.method import Method, NetworkRestorer, Pixels, find_out
+from blindsr.evaluation.methods.runtime import runtime
+from blindsr.evaluation.result_cache import digest
 from blindsr.system.files import sha256
 
 _MAGIC = "7767517"
 _SUFFIXES = (".param", ".bin")
 
 
-def ncnn_contestant(file: Path, title: str | None, device: str, threads: int | None) -> Contestant:
+def ncnn_method(file: Path, title: str | None, device: str, threads: int | None) -> Method:
     """A network by its .param or its .bin file; the other lies beside it.
 
     A network that must be told the degradation takes more planes than RGB. They are read from a JSON file
@@ -36,7 +36,7 @@ def ncnn_contestant(file: Path, title: str | None, device: str, threads: int | N
     planes = _planes_beside(file.with_suffix(".json"))
     digests = [sha256(path) for path in files.values()]
     identity = digest("ncnn", digests, planes, runtime("ncnn"), threads)
-    return Contestant(
+    return Method(
         own_title,
         identity,
         lambda: load_ncnn(files[".param"], files[".bin"], own_title, planes, threads),
