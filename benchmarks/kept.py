@@ -19,7 +19,7 @@ from blindsr.evaluation.result_cache import code_digest, digest
 from blindsr.picture import Picture, read, write
 
 Pixels = NDArray[np.float32]
-RUN_BY = ("evaluation/methods", "tiling.py")
+RUN_BY = ("engine", "evaluation/methods", "upscaling")
 """Parts of the package that a peer's pictures depend on."""
 
 

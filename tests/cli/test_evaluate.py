@@ -54,7 +54,7 @@ def test_two_runs_write_the_same(run: Run, make_model: MakeModel, photos: Path, 
     rows = list(csv.DictReader((out / "pictures.csv").read_text().splitlines()))
     assert len(rows) == 8 and all(float(row["psnr"]) > 5 and not row["error"] for row in rows)
     content = json.loads((out / "results.json").read_text())
-    assert content["benchmarks"][0]["measures"][0]["title"] == "PSNR (dB)"
+    assert content["benchmarks"][0]["metrics"][0]["title"] == "PSNR (dB)"
 
 
 def test_one_bad_photo_is_told_by_the_exit_status(run: Run, photos: Path, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from blindsr.checkpoint.reading import network_of, read_tensors
+from blindsr.checkpoint.reading import network_of, read_content
 from blindsr.engine.openvino import OpenVINOEngine
 from blindsr.errors import InputError, MissingExtraError, ModelError
 from blindsr.models.card import CARD, MOST_PATCH, SupportSpec, write_card
@@ -91,7 +91,7 @@ def export_checkpoint(
     except ImportError as error:
         raise MissingExtraError("export", "train", str(error.name)) from None
     refuse_overwriting([out / name for name in WRITTEN], [checkpoint])
-    content = read_tensors(checkpoint)
+    content = read_content(checkpoint)
     network, spec = network_of(content, checkpoint, scale)
     told = describe(network, support_patch(content))
     out.mkdir(parents=True, exist_ok=True)
