@@ -35,8 +35,7 @@ from peers import PEERS, find_peer, written_peers
 from places import PEER_FILES
 
 from blindsr.errors import BlindSRError
-from blindsr.evaluation.methods import Method, Restorer, find_method
-from blindsr.evaluation.methods.own import OwnRestorer
+from blindsr.evaluation.methods import Method, ModelRestorer, Restorer, find_method
 from blindsr.models.catalogue import available_models
 from blindsr.picture import quantise
 
@@ -143,7 +142,11 @@ def measure(title: str, restorer: Restorer) -> Row:
 def with_textures(method: Method, text: str, threads: int) -> list[Method]:
     """A method, and one of ours with a texture view at textures 0 and 1 too."""
     restorer = method.restorer
-    if not isinstance(restorer, OwnRestorer) or restorer.upscaler.model.texture is None or "texture=" in text:
+    if (
+        not isinstance(restorer, ModelRestorer)
+        or restorer.upscaler.model.texture is None
+        or "texture=" in text
+    ):
         return [method]
     settings = f"{text}," if "@" in text else f"{text}@"
     others = (find_method(f"{settings}texture={value}", "cpu", threads) for value in (0, 1))

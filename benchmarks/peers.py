@@ -8,8 +8,9 @@ from pathlib import Path
 
 from places import PEER_FILES, ROOT
 
+from blindsr.engine.opening import SUFFIXES
 from blindsr.errors import InputError
-from blindsr.evaluation.methods import LOADERS, Method, find_method
+from blindsr.evaluation.methods import Method, find_method
 from blindsr.system.files import sha256
 
 #: What tables call them, and their files.
@@ -115,6 +116,6 @@ def written_peers(folder: Path = PEER_FILES) -> list[str]:
     files = {file for _, file in PEERS.values()}
     found = [written_peer(name, folder) for name, (_, file) in PEERS.items() if (folder / file).is_file()]
     for file in sorted(folder.iterdir()):
-        if file.suffix in LOADERS and file.suffix != ".bin" and file.name not in files:
+        if file.suffix in SUFFIXES and file.suffix != ".bin" and file.name not in files:
             found.append(f"{file.stem}={file}")
     return found

@@ -40,9 +40,10 @@ from places import DATA, KEPT_BACK, METRICS, PEER_FILES, QUALITY_RECORDS, TRAINI
 from blindsr.dataset.layouts import training_photos
 from blindsr.dataset.photos import split_holdout
 from blindsr.degradation import Degradation
+from blindsr.engine.opening import is_foreign
 from blindsr.errors import BlindSRError, InputError
 from blindsr.evaluation.benchmarks import Benchmark, find_benchmark, folder_benchmark
-from blindsr.evaluation.methods import INTERPOLATIONS, LOADERS, Method, find_method
+from blindsr.evaluation.methods import INTERPOLATIONS, Method, find_method
 from blindsr.evaluation.metric_specs import Convention, MetricSpec, find_metric_specs, metric_specs_from
 from blindsr.evaluation.result_cache import ResultCache
 from blindsr.evaluation.runner import GIVEN, Cell, Result, cells_of, evaluate
@@ -171,7 +172,7 @@ def methods_of(
     for name in models:
         for value in textures or [None]:
             settings = [] if value is None else [f"texture={value:g}"]
-            plain = "@" in name or name in INTERPOLATIONS or Path(name).suffix in LOADERS
+            plain = "@" in name or name in INTERPOLATIONS or is_foreign(name)
             written = name if plain and not settings else f"{name}@{','.join([*settings, 'fp32'])}"
             found.append(find_method(written, "cpu", threads))
     return found

@@ -32,8 +32,7 @@ from places import DATA, PEER_FILES, QUALITY_RECORDS
 from blindsr.degradation import Degradation
 from blindsr.errors import BlindSRError, InputError
 from blindsr.evaluation.benchmarks import find_benchmark
-from blindsr.evaluation.methods import Method, find_method
-from blindsr.evaluation.methods.own import OwnRestorer
+from blindsr.evaluation.methods import Method, ModelRestorer, find_method
 from blindsr.evaluation.metric_specs import Convention, find_metric_specs
 from blindsr.evaluation.result_cache import ResultCache, digest
 from blindsr.evaluation.runner import Cell, EvaluationSample, Result, evaluate
@@ -62,9 +61,9 @@ def misled(model: Method, cell: Cell) -> Method:
     """The same model, adapted to the LR images of the wrong task."""
     wrong = [EvaluationSample(wrong_cell(cell), sample, i) for i, sample in enumerate(cell.benchmark.samples)]
 
-    def load() -> OwnRestorer:
+    def load() -> ModelRestorer:
         upscaler = _own(model).upscaler
-        return OwnRestorer(upscaler, upscaler.adapt([item.lr for item in wrong]))
+        return ModelRestorer(upscaler, upscaler.adapt([item.lr for item in wrong]))
 
     identity = digest(model.identity, [item.key for item in wrong])
     return Method(f"{model.title}, wrong task", identity, load)
@@ -147,9 +146,9 @@ def main(
         raise typer.Exit(2) from None
 
 
-def _own(method: Method) -> OwnRestorer:
+def _own(method: Method) -> ModelRestorer:
     restorer = method.restorer
-    if not isinstance(restorer, OwnRestorer) or restorer.scale != SCALE:
+    if not isinstance(restorer, ModelRestorer) or restorer.scale != SCALE:
         raise InputError(f"{method.title}: not a model of ours that restores x{SCALE}")
     return restorer
 

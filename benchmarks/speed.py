@@ -113,8 +113,8 @@ def general_in_openvino(model: str, files: list[Path], threads: int) -> Work:
     from torch import nn
 
     from blindsr.engine.openvino import compile_graph
-    from blindsr.evaluation.methods.method import NetworkRestorer
     from blindsr.picture import read
+    from blindsr.picture.rim import MARGIN
 
     layers: list[nn.Module] = [nn.Conv2d(3, 64, 3, padding=1), nn.PReLU(64)]
     for _ in range(32):
@@ -127,9 +127,10 @@ def general_in_openvino(model: str, files: list[Path], threads: int) -> Work:
         dynamic_shapes=[sides], verbose=False,
     )  # fmt: skip
     graph = compile_graph(path, threads)
-    restorer = NetworkRestorer("general", lambda planes: graph({"lr": planes[None]})[0][0], 4, 1.0)
-    pixels = read(files[0]).pixels
-    return lambda: restorer.restore(pixels, 4)
+    # Its weights are random, so it is no model; the photo is extended as models get it.
+    around = [(MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0)]
+    planes = np.pad(read(files[0]).pixels, around, mode="symmetric").transpose(2, 0, 1)[None]
+    return lambda: graph({"lr": planes})
 
 
 def gemm(model: str, files: list[Path], threads: int) -> Work:

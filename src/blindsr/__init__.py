@@ -10,9 +10,10 @@ if TYPE_CHECKING:
     from blindsr.batch.plan import plan_batch
     from blindsr.batch.run import run_batch
     from blindsr.comparison import Comparison, ComparisonPage, compare
+    from blindsr.engine.opening import load_model
     from blindsr.errors import BlindSRError, ConfigError, InputError, MissingExtraError, ModelError
     from blindsr.models.card import Model
-    from blindsr.models.catalogue import available_models, load_model
+    from blindsr.models.catalogue import available_models
     from blindsr.picture import Picture
     from blindsr.picture.sizing import OutputSize
     from blindsr.pulling.pull import pull
@@ -37,7 +38,7 @@ _HOMES = {
     "Upscaler": "blindsr.upscaling.upscaler",
     "available_models": "blindsr.models.catalogue",
     "compare": "blindsr.comparison",
-    "load_model": "blindsr.models.catalogue",
+    "load_model": "blindsr.engine.opening",
     "plan_batch": "blindsr.batch.plan",
     "pull": "blindsr.pulling.pull",
     "run_batch": "blindsr.batch.run",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from blindsr.errors import InputError
-from blindsr.evaluation.result_cache import OWN_CODE, Measured, ResultCache, code_digest, digest
+from blindsr.evaluation.result_cache import MODEL_CODE, Measured, ResultCache, code_digest, digest
 
 
 def test_what_was_added_is_found_by_the_next(tmp_path: Path) -> None:
@@ -48,4 +48,4 @@ def test_digests_tell_values_and_their_order_apart() -> None:
     assert digest("a", 1) == digest("a", 1)
     assert len({digest("a", 1), digest("a", "1"), digest("a1"), digest(1, "a")}) == 4
     assert code_digest() == code_digest() and len(code_digest()) == 64
-    assert code_digest(OWN_CODE) != code_digest()
+    assert code_digest(MODEL_CODE) != code_digest()

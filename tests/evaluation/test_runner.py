@@ -165,7 +165,9 @@ def test_a_ground_truth_with_a_rest_is_cropped_to_its_lr_picture(tmp_path: Path)
     assert truth is not None and truth.shape == (32, 40, 3)
 
 
-def test_a_method_of_another_scale_or_damaged_takes_no_part(benchmark: Benchmark, tmp_path: Path) -> None:
+def test_a_method_of_another_scale_or_damaged_takes_no_part(
+    benchmark: Benchmark, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     def fail() -> Repeater:
         raise ModelError("m.onnx: damaged")
 
@@ -179,6 +181,10 @@ def test_a_method_of_another_scale_or_damaged_takes_no_part(benchmark: Benchmark
         ("damaged", "m.onnx: damaged"),
         ("any", ""),
     ] * 2
+    assert [one.message for one in caplog.records] == [
+        "x3 is x3: no part in pairs, x2",
+        "damaged takes no part: m.onnx: damaged",
+    ]
 
 
 def test_noise_is_seeded_by_the_place_in_the_set(pairs: Path) -> None:

@@ -33,7 +33,8 @@ def evaluate(
         typer.Option(
             "--model",
             metavar="[TITLE=]NAME|PATH",
-            help="bicubic, input, a model, or a file: .param, .onnx, .pth, .safetensors; repeatable.",
+            help="bicubic, input, a model, or a file: .param, .onnx, .pth, .safetensors; with @int8, "
+            "@scale=1 and the like after it; repeatable.",
         ),
     ] = None,
     data: Annotated[
@@ -196,8 +197,11 @@ def _read_by(
     lpips: tuple[Path, Path] | None,
 ) -> list[Path]:
     """The files that an evaluation reads."""
+    from blindsr.engine.opening import read_request
+    from blindsr.evaluation.methods import split_title
+
     pictures = [side for one in benchmarks for sample in one.samples for side in (sample.hr, sample.lr)]
-    named = [Path(text.rpartition("=")[2]).expanduser() for text in models]
+    named = [Path(read_request(split_title(text)[1]).model).expanduser() for text in models]
     return [path for path in (*pictures, *named, niqe, *(lpips or ())) if path is not None]
 
 

@@ -8,8 +8,9 @@ import os
 import subprocess
 import sys
 
+from blindsr.engine.probe import probe_picture
 from blindsr.evaluation.methods import Method, find_method
-from blindsr.evaluation.methods.method import Pixels, probe
+from blindsr.evaluation.methods.method import Pixels
 from blindsr.evaluation.result_cache import Measured, ResultCache, code_digest, digest
 from blindsr.system.memory import peak
 
@@ -62,7 +63,7 @@ def peak_memory(
 
 def picture() -> Pixels:
     """The picture that is restored: smooth, each channel of its own, (256, 256, 3) in [0.1, 0.9]."""
-    small = probe().transpose(1, 2, 0)
+    small = probe_picture(64, 64).transpose(1, 2, 0)
     times = SIDE // small.shape[0]
     return small.repeat(times, axis=0).repeat(times, axis=1)
 

@@ -26,8 +26,8 @@ PIXEL_CODE = (
 )
 """Parts of this package that every measured value depends on."""
 
-OWN_CODE = ("checkpoint", "engine", "network", "upscaling")
-"""Parts that only what our own networks restore depends on."""
+MODEL_CODE = ("checkpoint", "engine", "network", "upscaling")
+"""Parts that what models restore depends on."""
 
 _LARGEST = 1 << 28  # bytes; a line has some hundred
 

@@ -234,7 +234,7 @@ def evaluate(
 
     Image i of a benchmark gets its noise from seed i. A picture that cannot be read, restored or measured is
     a result with an `error`, and so is every picture of a method that cannot be loaded. A method of
-    another scale takes no part in a cell.
+    another scale takes no part in a cell; that is logged once for each benchmark.
 
     Args:
         methods: With titles of their own each.
@@ -257,6 +257,7 @@ def evaluate(
             raise InputError(f"two methods are called {title}; rename one: OTHER={title}")
     results: list[Result] = []
     unusable: dict[str, str] = {}
+    said: set[str] = set()
     for cell in cells:
         for seed, sample in enumerate(cell.benchmark.samples):
             item = EvaluationSample(cell, sample, seed)
@@ -266,7 +267,7 @@ def evaluate(
             for method in methods:
                 if stop is not None and stop.is_set():
                     return results
-                result = _measure(item, method, specs, cache, crop_folder, group, unusable)
+                result = _measure(item, method, specs, cache, crop_folder, group, unusable, said)
                 if result is not None:
                     results.append(result)
                     if on_result is not None:
@@ -282,8 +283,9 @@ def _measure(
     crop_folder: CropFolder | None,
     group: Group | None,
     unusable: dict[str, str],
+    said: set[str],
 ) -> Result | None:
-    """One picture by one method; None where their scales differ."""
+    """One picture by one method; None where their scales differ, which is said once."""
     cell = item.cell
     where = (cell.benchmark.name, cell.title, item.sample.name, method.title)
     if method.title in unusable:
@@ -304,6 +306,9 @@ def _measure(
                 return Result(*where, error=str(error))
             scale = cell.benchmark.scale
             if restorer.scale not in (None, scale):
+                _say_once(
+                    f"{method.title} is x{restorer.scale}: no part in {cell.benchmark.name}, x{scale}", said
+                )
                 return None
             if item.fault:
                 return Result(*where, error=item.fault)
@@ -327,6 +332,13 @@ def _measure(
         return Result(*where, error=text)
     scores = {name: measured.scores[key] for name, key in keys.items()}
     return Result(*where, measured.seconds, measured.width, measured.height, scores)
+
+
+def _say_once(text: str, said: set[str]) -> None:
+    """A line of the log that was not there before."""
+    if text not in said:
+        said.add(text)
+        log.warning("%s", text)
 
 
 def _sides(item: EvaluationSample) -> dict[str, str]:
