@@ -14,7 +14,7 @@ PYTEST := -m pytest -n logical --maxprocesses 4 --dist worksteal
 export IMAGE OUT MODEL CONFIG PYTEST_ARGS
 
 .DEFAULT_GOAL := help
-.PHONY: help upscale test check lint types test-fast format train clean
+.PHONY: help upscale test check lint types test-fast coverage format train clean
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1|/' \
@@ -39,6 +39,9 @@ types: $(VENV)/.ready-dev ## mypy, strict, on src
 test-fast: $(VENV)/.ready-dev
 	$(VENV)/bin/python $(PYTEST) -m "not slow" $$PYTEST_ARGS
 
+coverage: $(VENV)/.ready-dev ## which lines no fast test runs: listed, and shown in htmlcov/
+	$(VENV)/bin/python $(PYTEST) -m "not slow" --cov --cov-report=term --cov-report=html $$PYTEST_ARGS
+
 format: $(VENV)/.ready-dev ## format, and mend what ruff can mend
 	$(VENV)/bin/ruff check --fix-only .
 	$(VENV)/bin/ruff format .
@@ -48,8 +51,8 @@ train: $(VENV)/.ready-test ## train a model: make train CONFIG=configs/cmdsr_x4.
 	@$(VENV)/bin/blindsr train "$$CONFIG"
 
 clean: ## remove both environments and everything the tools cached
-	rm -rf $(VENV) $(LIGHT) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .cache
-	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf $(VENV) $(LIGHT) build dist htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis .cache
+	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- environments; a stamp is older than these files exactly when it must be brought up to date -----------------
 

@@ -192,7 +192,7 @@ def whole(
 
     def work() -> None:
         for file in next(turns):
-            write(upscaler.upscale(file, adaptation), file.with_name(f"{file.stem}_sr{suffix}"))
+            write(upscaler.upscale(file, support=adaptation), file.with_name(f"{file.stem}_sr{suffix}"))
 
     return work
 

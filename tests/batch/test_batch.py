@@ -324,23 +324,25 @@ def test_another_precision_does_all_again(
         (True, "auto", "done"),
     ):
         monkeypatch.setattr("blindsr.engine.int8_is_faster", lambda faster=faster: faster)
-        found = statuses(photos, out, Upscaler(folder, "cpu", precision=precision)).split()
+        found = statuses(photos, out, Upscaler(folder, device="cpu", precision=precision)).split()
         assert found.count(expected) == 4, (faster, precision)
 
 
 def test_what_changes_no_byte_does_nothing_again(photos: Path, make_model: MakeModel, tmp_path: Path) -> None:
     out, folder = tmp_path / "out", make_model()
     (photos / "bad.png").write_bytes(b"")
-    statuses(photos, out, Upscaler(folder, "cpu", threads=1))
+    statuses(photos, out, Upscaler(folder, device="cpu", threads=1))
     before = {path: path.read_bytes() for path in out.rglob("*.png")}
     for options in ({"tile": 8}, {"threads": 2}, {"memory": Memory(SMALLEST)}, {"max_pixels": 10_000}):
-        other = Upscaler(folder, "cpu", **options)
+        other = Upscaler(folder, device="cpu", **options)
         assert statuses(photos, out, other).count("skipped") == 4
         statuses(photos, out, other, existing="overwrite")
         assert {path: path.read_bytes() for path in out.rglob("*.png")} == before
     model = replace(load_model(folder), name="renamed")
-    assert statuses(photos, out, Upscaler(model, "cpu")).count("skipped") == 4
-    assert statuses(photos, out, Upscaler(folder, "cpu"), size=OutputSize(scale=4)).count("skipped") == 4
+    assert statuses(photos, out, Upscaler(model, device="cpu")).count("skipped") == 4
+    assert (
+        statuses(photos, out, Upscaler(folder, device="cpu"), size=OutputSize(scale=4)).count("skipped") == 4
+    )
 
 
 def test_a_second_batch_at_the_same_place(photos: Path, make_model: MakeModel, tmp_path: Path) -> None:

@@ -17,9 +17,11 @@ import torch
 import yaml
 from PIL import Image
 
-from blindsr.checkpoint.reading import load_network
+from blindsr.checkpoint.reading import FORMAT, load_network
 from blindsr.dataset.photos import split_holdout
 from blindsr.errors import InputError
+from blindsr.network import build_network
+from blindsr.training import load_config
 from blindsr.training.state import read_average
 
 from ..children import started
@@ -101,6 +103,45 @@ def recipe(tmp_path: Path, photos: Path) -> Path:
         "reserve": 0.5, "accelerator": "cpu",
     }  # fmt: skip
     path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def save(path: Path, spec: dict[str, Any]) -> Path:
+    """A network of random weights as a checkpoint."""
+    torch.manual_seed(0)
+    torch.save({"format": FORMAT, "network": spec, "state": build_network(spec).state_dict()}, path)
+    return path
+
+
+@pytest.fixture
+def unified_recipe(recipe: Path, tmp_path: Path) -> Path:
+    """A tiny recipe of the unified network, on a pool of tasks, with a teacher and networks to begin as."""
+    content: dict[str, Any] = yaml.safe_load(recipe.read_text())
+    stable, condition = content["optimiser"], content["network"]["condition"]
+    small = {"scale": 2, "channels": 4, "blocks": 1, "growth": 2}
+    own = {"projector": 4, "projector_blocks": 1, "lattice_filter": 3}
+    cria = small | own | {"mask": "views", "tail": "direct", "carry": 1, "skip": True}
+    adapting = {"basenet": {"name": "srresnet", "scale": 2}, "condition": condition}
+    content |= {
+        "recipe": "unified",
+        "network": {"basenet": {"name": "rrdb", "carry": 1} | small, "condition": condition, "unified": own},
+        "init": str(save(tmp_path / "cria.ckpt", {"cria": cria})),
+        "init_condition": str(save(tmp_path / "cmdsr.ckpt", adapting)),
+        "teacher": {"weights": str(save(tmp_path / "large.ckpt", {"cria": small | {"projector": 0}}))},
+        "criteria": [
+            {"name": "pixel", "view": "structure", "teacher": 0.8},
+            {"name": "adversarial", "weight": 0.01},
+        ],
+        "discriminator": {"name": "patch", "channels": 4, "depth": 2},
+        "texture_optimiser": stable,
+        "discriminator_optimiser": stable,
+    }
+    content["data"] |= {
+        "degradations": ["real", "camera"], "degrade": "batched", "group": 2, "pool": 16, "reuse": 2.0,
+    }  # fmt: skip
+    del content["phases"]
+    path = tmp_path / "unified.yaml"
     path.write_text(yaml.safe_dump(content))
     return path
 
@@ -197,6 +238,40 @@ def test_wheels_that_fit(packing: ModuleType, tag: str, fits: bool) -> None:
     assert packing._fits(tag, "3.12") is fits
 
 
+def test_all_that_a_run_reads_travels(
+    minutes: ModuleType, packing: ModuleType, unified_recipe: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "pack"
+    packing.pack(unified_recipe, folder, 10**7)
+    for name in ("cria", "cmdsr", "large"):
+        (tmp_path / f"{name}.ckpt").unlink()
+    moved = folder.rename(tmp_path / "moved")
+    minutes.verified(moved)
+    config: Any = load_config(moved / "recipe.yaml", minutes._places(moved, tmp_path / "work"))
+    for path in (config.init, config.init_condition, config.teacher.weights):
+        assert Path(path).parent == moved
+        load_network(Path(path))
+
+
+@pytest.mark.parametrize("name", ["recipe", "unified_recipe"])
+def test_sizes_of_batches(minutes: ModuleType, name: str, request: pytest.FixtureRequest) -> None:
+    """What is tried is what the recipe trains, whether batches are of tasks alone or drawn from a pool."""
+    import tuning  # type: ignore[import-not-found, unused-ignore]
+
+    config: Any = load_config(request.getfixturevalue(name))
+    for phase, _ in tuning.parts(config):
+        assert tuning.batch_of(config, phase) == 4
+        larger = tuning.with_batch(config, phase, 6)
+        assert tuning.batch_of(larger, phase) == 6
+    sizes = list(tuning._ladder(config, phase, torch.device("cuda")))
+    assert sizes == [4, 8, 16] and max(sizes) <= getattr(config.data, "pool", 16)
+    trials: list[Any] = []
+    tuned, trials = tuning.tune(config, 0.01, lambda text: None)
+    assert len(trials) == len(tuning.parts(config)) and all(t.seconds > 0 for t in trials)
+    assert max(t.patches for t in trials) == 8
+    assert tuning.batch_of(tuned, phase) == 4
+
+
 def run_here(minutes: ModuleType, monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
     path = list(sys.path)
     monkeypatch.setattr(minutes, "STARTED", time.monotonic())
@@ -247,6 +322,33 @@ def test_a_run_leaves_what_the_next_goes_on_from(
     assert f"goes on from step {before['step']}," in capsys.readouterr().out
     assert after["step"] > before["step"]
     assert [run["patches"] > 0 for run in after["runs"]] == [True, True]
+
+
+@pytest.mark.slow
+def test_a_run_on_a_pool_of_tasks_goes_on_from_a_state(
+    minutes: ModuleType,
+    packing: ModuleType,
+    unified_recipe: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    own_time: None,
+) -> None:
+    import arithmetic  # type: ignore[import-not-found, unused-ignore]
+
+    monkeypatch.setattr(arithmetic, "SIDE", 256)
+    monkeypatch.setattr(minutes, "COUNTING", 0.1)
+    folder, outs = tmp_path / "pack", [tmp_path / "first", tmp_path / "second"]
+    for i, out in enumerate(outs):
+        packing.pack(unified_recipe, folder, 10**7, state=outs[0] / "tiny.npz" if i else None)
+        common = ("--minutes", 0.12, "--tune", 0.4, "--work", tmp_path / "work", "--threads", 1)
+        run_here(minutes, monkeypatch, folder, "--out", out, *common)
+        lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+        assert lines[-1]["kind"] == "computed" and lines[-1]["TFLOP/s"] > 0
+        losses = [line["losses"] for line in lines if line["kind"] == "progress"]
+        assert losses and {"pixel", "adversarial", "contrastive", "discriminator"} <= set(losses[-1])
+    before, after = (json.loads((out / "tiny.json").read_text()) for out in outs)
+    assert after["step"] > before["step"] > 0
+    assert [one["file"] for one in after["teachers"]] == ["teacher.ckpt"]
 
 
 @pytest.mark.slow

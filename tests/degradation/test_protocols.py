@@ -18,8 +18,8 @@ from blindsr.degradation import (
     PROTOCOLS,
     Degradation,
     Direct,
-    Drawn,
     Kernel,
+    RandomDegradation,
     TwoStage,
     blur,
     degrade,
@@ -94,12 +94,12 @@ def test_arrays_and_tensors_give_the_same(name: str, photo: Batch) -> None:
     second = degrade(torch.from_numpy(photo), task, seed=5, quantise=False)
     # A JPEG within a task rounds: a pixel in a thousand may fall on the other side.
     apart = np.abs(first - second.numpy())
-    assert (apart > 1e-4).mean() < (1e-3 if isinstance(task, Drawn) else 1e-9)
+    assert (apart > 1e-4).mean() < (1e-3 if isinstance(task, RandomDegradation) else 1e-9)
 
 
 def test_every_photo_draws_its_own_and_always_the_same(batch: Batch) -> None:
     (task,) = find_tasks("real-esrgan", 4)
-    assert isinstance(task, Drawn) and task.task(1) == task.task(1) != task.task(2)
+    assert isinstance(task, RandomDegradation) and task.task(1) == task.task(1) != task.task(2)
     whole = degrade(batch, task, seed=7)
     for i in range(len(batch)):
         alone = degrade(batch[i : i + 1], task, seed=7, first_item=i)

@@ -274,7 +274,7 @@ def test_a_bitmap_beyond_the_limit_of_another_library(
     for name in ("a.bmp", "a.ppm"):
         assert read(tmp_path / name).width == 24
         with pytest.raises(InputError, match=r"24x20 is more than .* --max-pixels"):
-            read(tmp_path / name, Limits(pixels=400))
+            read(tmp_path / name, limits=Limits(pixels=400))
     assert Image.MAX_IMAGE_PIXELS == 100
 
 

@@ -123,7 +123,7 @@ def test_killed_while_one_model_replaces_another(
     program = (
         "import os, sys\n"
         "from pathlib import Path\n"
-        "from blindsr import pulling\n"
+        "from blindsr.pulling import pull as pulling\n"
         "left = [int(sys.argv[3])]\n"
         "def then_killed(move):\n"
         "    def moved(*names):\n"

@@ -300,7 +300,7 @@ def profiles(folder: Path) -> Kind:
         rng.normal(size=(1, size)).astype(np.float32)
         for size in (model.condition_size, model.modulation_size)
     )
-    write_profile(Adaptation(*vectors, model.name, 3), model, folder / "a.profile", ["a.jpg"])
+    write_profile(Adaptation(*vectors, model.name, photos=3), model, folder / "a.profile", names=["a.jpg"])
     write_niqe(NIQEParameters(np.zeros(FEATURES), np.eye(FEATURES)), folder / "niqe.npz")
     kernels = np.full((2, 5, 5), 1 / 25, np.float32)
     noise = rng.normal(size=(3, 4, 4, 3)).astype(np.float16)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from blindsr.errors import InputError
 from blindsr.models.catalogue import load_model
-from blindsr.upscaling.profile import outliers, read_profile, survey, write_profile
+from blindsr.upscaling.profile import outliers, read_camera, read_profile, write_profile
 from blindsr.upscaling.upscaler import Adaptation, Upscaler
 
 from ..conftest import CONDITION, MakeModel, made_photo
@@ -37,14 +37,14 @@ def photos(tmp_path: Path) -> list[Path]:
 
 
 def test_every_photo_is_heard(upscaler: Upscaler, photos: list[Path]) -> None:
-    found = survey(upscaler, photos)
+    found = read_camera(upscaler, photos)
     own = np.concatenate([upscaler.adapt([photo]).condition for photo in photos])
     assert found.photos == tuple(photos) and not found.faults
     np.testing.assert_array_equal(found.conditions, own)
     np.testing.assert_allclose(found.adaptation.condition[0], own.mean(0), rtol=1e-6)
     np.testing.assert_allclose(found.distances, np.linalg.norm(own - own.mean(0), axis=1), rtol=1e-4)
     assert found.adaptation.photos == 9
-    without_last = survey(upscaler, photos[:-1])
+    without_last = read_camera(upscaler, photos[:-1])
     assert (without_last.adaptation.condition != found.adaptation.condition).any()
 
 
@@ -61,9 +61,9 @@ def test_the_modulation_is_that_of_the_condition(upscaler: Upscaler, photos: lis
 
 
 def test_order_and_repetition_change_nothing(upscaler: Upscaler, photos: list[Path]) -> None:
-    first = survey(upscaler, photos).adaptation
+    first = read_camera(upscaler, photos).adaptation
     for files in (photos[::-1], [*photos[4:], *photos[:4], photos[2]]):
-        again = survey(upscaler, files).adaptation
+        again = read_camera(upscaler, files).adaptation
         assert again.photos == 9
         assert again.condition.tobytes() == first.condition.tobytes()
         assert again.modulation.tobytes() == first.modulation.tobytes()
@@ -78,7 +78,7 @@ def test_means_of_means_count_photos(upscaler: Upscaler, photos: list[Path]) -> 
 
 def test_a_fixed_number_of_patches_is_shared(make_model: MakeModel, photos: list[Path]) -> None:
     upscaler = Upscaler(make_model(fixed_count=6), device="cpu")
-    found = survey(upscaler, photos[::-1])
+    found = read_camera(upscaler, photos[::-1])
     expected = upscaler.adapt(photos)
     np.testing.assert_array_equal(found.adaptation.condition, expected.condition)
     assert found.adaptation.photos == 6 and len(found.conditions) == 9
@@ -88,19 +88,19 @@ def test_bad_photos_are_left_out(upscaler: Upscaler, photos: list[Path], tmp_pat
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"no picture")
     seen: list[tuple[int, int]] = []
-    found = survey(upscaler, [bad, *photos[:2]], lambda done, total: seen.append((done, total)))
+    found = read_camera(upscaler, [bad, *photos[:2]], lambda done, total: seen.append((done, total)))
     assert [str(fault).startswith(str(bad)) for fault in found.faults] == [True]
     np.testing.assert_array_equal(
-        found.adaptation.condition, survey(upscaler, photos[:2]).adaptation.condition
+        found.adaptation.condition, read_camera(upscaler, photos[:2]).adaptation.condition
     )
     assert seen == [(1, 3), (2, 3), (3, 3)]
     with pytest.raises(InputError, match=r"none of the 1 photos can be used .*bad\.png"):
-        survey(upscaler, [bad])
+        read_camera(upscaler, [bad])
 
 
 def test_model_that_does_not_adapt(make_model: MakeModel, photos: list[Path]) -> None:
     with pytest.raises(InputError, match="does not adapt"):
-        survey(Upscaler(make_model(adaptive=False), device="cpu"), photos)
+        read_camera(Upscaler(make_model(adaptive=False), device="cpu"), photos)
     with pytest.raises(InputError, match=r"p\.profile: model tiny does not adapt, so it takes no profile"):
         read_profile("p.profile", load_model(make_model(adaptive=False)))
 
@@ -118,7 +118,7 @@ def test_outliers() -> None:
 def test_a_profile_restores_as_what_it_was_made_of(
     upscaler: Upscaler, photos: list[Path], tmp_path: Path
 ) -> None:
-    adaptation = survey(upscaler, photos).adaptation
+    adaptation = read_camera(upscaler, photos).adaptation
     file = tmp_path / "new" / "phone.profile"
     write_profile(adaptation, upscaler.model, file)
     read = read_profile(file, upscaler.model)
@@ -146,11 +146,11 @@ def test_any_float_survives(make_model: MakeModel, tmp_path: Path) -> None:
 
 
 def test_names_only_when_asked(upscaler: Upscaler, photos: list[Path], tmp_path: Path) -> None:
-    adaptation = survey(upscaler, photos).adaptation
+    adaptation = read_camera(upscaler, photos).adaptation
     file = tmp_path / "a.profile"
     write_profile(adaptation, upscaler.model, file)
     assert "names" not in json.loads(file.read_text()) and ".png" not in file.read_text()
-    write_profile(adaptation, upscaler.model, file, [photo.name for photo in photos])
+    write_profile(adaptation, upscaler.model, file, names=[photo.name for photo in photos])
     assert json.loads(file.read_text())["names"][0] == "0.png"
     assert read_profile(file, upscaler.model).photos == 9
 
@@ -158,13 +158,13 @@ def test_names_only_when_asked(upscaler: Upscaler, photos: list[Path], tmp_path:
 def test_other_models_and_other_weights(make_model: MakeModel, photos: list[Path], tmp_path: Path) -> None:
     one = Upscaler(make_model("one"), device="cpu")
     file = tmp_path / "a.profile"
-    write_profile(survey(one, photos).adaptation, one.model, file)
+    write_profile(read_camera(one, photos).adaptation, one.model, file)
     with pytest.raises(InputError, match=r"for model 'one', not for two; .*blindsr adapt --model two"):
         read_profile(file, load_model(make_model("two")))
     with pytest.raises(InputError, match="other weights of model one"):
         read_profile(file, load_model(make_model("one", seed=5)))
     with pytest.raises(InputError, match="for model one, not for two"):
-        write_profile(survey(one, photos).adaptation, load_model(make_model("two")), file)
+        write_profile(read_camera(one, photos).adaptation, load_model(make_model("two")), file)
 
 
 Change = Callable[[dict[str, Any]], object]
@@ -195,7 +195,7 @@ def test_damaged_profiles(
     upscaler: Upscaler, photos: list[Path], tmp_path: Path, change: Change, fault: str
 ) -> None:
     file = tmp_path / "a.profile"
-    write_profile(survey(upscaler, photos[:1]).adaptation, upscaler.model, file)
+    write_profile(read_camera(upscaler, photos[:1]).adaptation, upscaler.model, file)
     content = json.loads(file.read_text())
     change(content)
     file.write_text(json.dumps(content))
@@ -225,4 +225,4 @@ def test_no_such_profile_and_no_such_place(upscaler: Upscaler, photos: list[Path
     with pytest.raises(InputError, match=r"none\.profile: cannot be read"):
         read_profile(tmp_path / "none.profile", upscaler.model)
     with pytest.raises(InputError, match="cannot be written"):
-        write_profile(survey(upscaler, photos).adaptation, upscaler.model, photos[0] / "a.profile")
+        write_profile(read_camera(upscaler, photos).adaptation, upscaler.model, photos[0] / "a.profile")

@@ -19,7 +19,7 @@ def describe(network: Restorer, patch: int) -> dict[str, Any]:
         network: The network.
         patch: Side of the support patches that it wants, if it adapts; LR pixels.
     """
-    told: dict[str, Any] = {
+    capabilities: dict[str, Any] = {
         "scale": network.scale,
         "halo": network.halo,
         "pixel_range": network.pixel_range,
@@ -30,10 +30,10 @@ def describe(network: Restorer, patch: int) -> dict[str, Any]:
     }
     if isinstance(network, CMDSR) and network.condition_net is not None:
         fixed = network.condition_net.support
-        told["support"] = SupportSpec(patch, fixed or SUPPORT_COUNT, fixed is not None)
-        told["modulation_size"] = sum(network.basenet.modulated)
-        told["condition_size"] = network.condition_net.size
-    return told
+        capabilities["support"] = SupportSpec(patch, fixed or SUPPORT_COUNT, fixed is not None)
+        capabilities["modulation_size"] = sum(network.basenet.modulated)
+        capabilities["condition_size"] = network.condition_net.size
+    return capabilities
 
 
 def support_patch(checkpoint: Mapping[str, Any]) -> int:

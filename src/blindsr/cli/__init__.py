@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from blindsr import __version__
 from blindsr.cli.camera import adapt, fit_inspect, inspect
 from blindsr.cli.evaluate import evaluate
 from blindsr.cli.screen import EXIT_USAGE as EXIT_USAGE
@@ -24,6 +23,7 @@ from blindsr.cli.training import (
     train,
 )
 from blindsr.cli.upscale import upscale
+from blindsr.version import __version__
 
 app = typer.Typer(
     help="Blind image super-resolution: reads a photo's degradation and adapts itself to it.",

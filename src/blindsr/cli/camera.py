@@ -13,11 +13,11 @@ from rich.console import Console
 from blindsr.cli.screen import (
     EXIT_SOME_FAILED,
     as_unicode,
-    complain,
     extra,
     file_entry,
     name,
     named_path,
+    print_error,
     progress_bars,
     say,
 )
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from blindsr.inspection.reading import Estimate, Inspector, Reading
     from blindsr.models.card import Model
-    from blindsr.upscaling.profile import Survey
+    from blindsr.upscaling.profile import CameraReading
     from blindsr.upscaling.upscaler import Adaptation, Upscaler
 
 Photos = Annotated[
@@ -63,7 +63,7 @@ def adapt(
     from blindsr.batch.plan import find_photos
     from blindsr.picture import READABLE
     from blindsr.system.files import refuse_overwriting
-    from blindsr.upscaling.profile import survey, write_profile
+    from blindsr.upscaling.profile import read_camera, write_profile
 
     if out.is_dir() or out.suffix.lower() in READABLE:
         raise InputError(f"-o {out}: the profile is a file of its own; name it such as phone.profile")
@@ -73,13 +73,15 @@ def adapt(
     refuse_overwriting([out], upscaler.model.reads)
     with progress_bars() as progress:
         bar = progress.add_task("reading", total=len(photos))
-        found = survey(
-            upscaler, photos, lambda done, total: progress.update(bar, completed=done, total=total)
+        found = read_camera(
+            upscaler,
+            photos,
+            on_photo=lambda done, total: progress.update(bar, completed=done, total=total),
         )
     for fault in found.faults:
-        complain(fault)
+        print_error(fault)
     write_profile(
-        found.adaptation, upscaler.model, out, [photo.name for photo in found.photos] if names else ()
+        found.adaptation, upscaler.model, out, names=[photo.name for photo in found.photos] if names else ()
     )
     inspector = _inspector(upscaler.model)
     console = Console()
@@ -141,7 +143,7 @@ def inspect(
             show(*_photo_report(photo, upscaler, inspector, camera))
         except BlindSRError as error:
             failed = True
-            complain(error)
+            print_error(error)
             reports.append({**file_entry("file", photo), "error": as_unicode(str(error))})
     if as_json:
         typer.echo(json.dumps(reports, indent=2))
@@ -181,7 +183,7 @@ def _upscaler(model: str | None, device: str, threads: int | None) -> Upscaler:
     from blindsr.models.catalogue import ADAPTING_MODEL
     from blindsr.upscaling.upscaler import Upscaler
 
-    return Upscaler(ADAPTING_MODEL if model is None else model, device, threads=threads)
+    return Upscaler(ADAPTING_MODEL if model is None else model, device=device, threads=threads)
 
 
 def _inspector(model: Model) -> Inspector | None:
@@ -213,7 +215,7 @@ def _jpeg_worth_a_word(reading: Reading) -> bool:
     return reading.jpeg_telling and reading.jpeg_seen and reading.quality.telling
 
 
-def _agreement(found: Survey, inspector: Inspector | None) -> str:
+def _agreement(found: CameraReading, inspector: Inspector | None) -> str:
     """How much the photos agree, in words and numbers."""
     distance = float(found.distances.mean())
     if inspector is None:
@@ -228,7 +230,7 @@ def _agreement(found: Survey, inspector: Inspector | None) -> str:
     )
 
 
-def _warn_of_outliers(found: Survey, inspector: Inspector | None) -> None:
+def _warn_of_outliers(found: CameraReading, inspector: Inspector | None) -> None:
     """A line for each photo that does not belong."""
     from blindsr.upscaling.profile import outliers
 

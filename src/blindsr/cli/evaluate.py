@@ -152,7 +152,7 @@ def evaluate(
                 if result.error:
                     errors.append(result)
 
-            stop = end.in_good_order()
+            stop = end.graceful_stop()
             results = evaluate(methods, cells, specs, cache, crop_folder, show, stop)
             taken: dict[str, int] = {}
             able = {result.method for result in results if not result.error}

@@ -33,7 +33,7 @@ _GRACE = 3.0
 """Seconds that an interrupted command has to end in good order: to write what is being written."""
 
 
-def complain(error: BaseException) -> None:
+def print_error(error: BaseException) -> None:
     """The error as one line on stderr."""
     say(Console(stderr=True), f"[bold red]error:[/] {escape(one_line(str(error)))}")
 
@@ -55,10 +55,10 @@ def exit_status(command: Callable[[], object]) -> int:
     except BrokenPipeError:
         status = EXIT_BROKEN_PIPE
     except BlindSRError as error:
-        complain(error)
+        print_error(error)
         status = EXIT_USAGE
     except MemoryError:
-        complain(InputError("not enough memory; close other programs, or give it less to do at once"))
+        print_error(InputError("not enough memory; close other programs, or give it less to do at once"))
         status = EXIT_USAGE
     except Exception as error:
         status = _end_of(error)
@@ -75,7 +75,7 @@ def _end_of(error: Exception) -> int:
         return EXIT_USAGE
     if hasattr(error, "format_message"):  # of typer, whichever click it brings
         text = " ".join(error.format_message().split())
-        complain(InputError(f"{text[:_LONGEST]}{'...' * (len(text) > _LONGEST)} (--help tells more)"))
+        print_error(InputError(f"{text[:_LONGEST]}{'...' * (len(text) > _LONGEST)} (--help tells more)"))
         return EXIT_USAGE
     if kind == "Abort":
         return 128 + signal.SIGINT
@@ -83,14 +83,16 @@ def _end_of(error: Exception) -> int:
         traceback.print_exception(error)
     if isinstance(error, OSError) and error.strerror:
         named = f"{error.filename}: " if error.filename is not None else ""
-        complain(InputError(f"{named}{error.strerror}"))
+        print_error(InputError(f"{named}{error.strerror}"))
         return EXIT_USAGE
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if "blindsr" in Path(frame.filename).parts] or frames
     place = f"{Path(own[-1].filename).name}:{own[-1].lineno}" if own else "an unknown place"
     said = " ".join(str(error).split())[:_LONGEST]
     fault = f"a fault of this program in {place} ({kind}: {said})"
-    complain(InputError(f"{fault}; please report it with what BLINDSR_TRACEBACK=1 before the command shows"))
+    print_error(
+        InputError(f"{fault}; please report it with what BLINDSR_TRACEBACK=1 before the command shows")
+    )
     return EXIT_USAGE
 
 
@@ -123,7 +125,7 @@ class Signals:
         self._stop: threading.Event | None = None
         self._timer: threading.Timer | None = None
 
-    def in_good_order(self) -> threading.Event:
+    def graceful_stop(self) -> threading.Event:
         """What the first signal sets from now on."""
         self._stop = threading.Event()
         return self._stop
@@ -224,7 +226,7 @@ def print_line(text: str) -> None:
 
 
 def _give_up(stream: IO[str]) -> None:
-    """Let a stream lead nowhere: Python flushes it once more at the end, and would complain then."""
+    """Let a stream lead nowhere: Python flushes it once more at the end, and would print_error then."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)

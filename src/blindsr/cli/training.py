@@ -11,13 +11,13 @@ from rich.console import Console
 
 from blindsr.cli.screen import (
     EXIT_SOME_FAILED,
-    complain,
     ended_by_signals,
     escape,
     extra,
     name,
     named_path,
     one_line,
+    print_error,
     progress_bars,
     say,
 )
@@ -50,11 +50,11 @@ def models(
         try:
             model = read_card(folder / CARD, verify=False)
         except BlindSRError as error:
-            complain(error)
+            print_error(error)
             continue
         can = ("yes" if able else "no" for able in (model.adaptive, model.texture is not None))
-        told = (escape(one_line(text)) for text in (model.licence, place_of(folder), model.description))
-        table.add_row(escape(one_line(called)), f"x{model.scale}", *can, *told)
+        texts = (escape(one_line(text)) for text in (model.licence, place_of(folder), model.description))
+        table.add_row(escape(one_line(called)), f"x{model.scale}", *can, *texts)
     Console().print(table)
     adapting = f"with --support or --profile, and for adapt and inspect: {ADAPTING_MODEL}"
     Console().print(f"\nDefault: {DEFAULT_MODEL}; {adapting}")
@@ -126,7 +126,15 @@ def pull(
             file = escape(one_line(where.rpartition("/")[2]))
             progress.update(bar, description=file, completed=done, total=total)
 
-        pulled = pull_model(source, name_, to, sha256, force, read_bytes(max_size, "--max-size"), show)
+        pulled = pull_model(
+            source,
+            name=name_,
+            folder=to,
+            sha256=sha256,
+            force=force,
+            max_size=read_bytes(max_size, "--max-size"),
+            on_bytes=show,
+        )
     what = "pulled to" if pulled.fetched else "there already, as it was:"
     say(Console(), f"{escape(pulled.name)}: {what} {name(pulled.folder)} (SHA-256 {pulled.sha256})")
     known = available_models().get(pulled.name)
@@ -311,7 +319,7 @@ def fit_niqe(
     files = find_photos(photos)
     refuse_overwriting([out], files)
     statistics: list[NDArray[np.float64]] = []
-    _take(files, lambda file, pixels: statistics.append(sharp_statistics(pixels, sharpness)))
+    _for_each_photo(files, lambda file, pixels: statistics.append(sharp_statistics(pixels, sharpness)))
     blocks = np.concatenate([np.empty((0, FEATURES)), *statistics])
     write_niqe(fit(blocks), out)
     say(
@@ -343,7 +351,7 @@ def fit_degradations(
     files = find_photos(photos)
     refuse_overwriting([out], files)
     builder = BankBuilder(scale, patches)
-    _take(files, lambda file, pixels: builder.add(file.name, pixels))
+    _for_each_photo(files, lambda file, pixels: builder.add(file.name, pixels))
     bank = builder.bank()
     bank.write(out)
     kernels, noises = len(bank.kernels), len(bank.noise)
@@ -361,7 +369,7 @@ def fit_degradations(
         raise typer.Exit(EXIT_SOME_FAILED)
 
 
-def _take(files: Sequence[Path], take: Callable[[Path, NDArray[np.float32]], object]) -> None:
+def _for_each_photo(files: Sequence[Path], take: Callable[[Path, NDArray[np.float32]], object]) -> None:
     """Read photos one by one and hand over their pixels; what cannot be read or used is told and left out."""
     from blindsr.picture import read
 
@@ -370,9 +378,9 @@ def _take(files: Sequence[Path], take: Callable[[Path, NDArray[np.float32]], obj
             try:
                 pixels = read(file).pixels
             except BlindSRError as error:
-                complain(error)
+                print_error(error)
                 continue
             try:
                 take(file, pixels)
             except InputError as error:
-                complain(InputError(f"{file}: {error}"))
+                print_error(InputError(f"{file}: {error}"))

@@ -18,12 +18,12 @@ import typer
 from blindsr.cli.screen import (
     EXIT_SOME_FAILED,
     as_unicode,
-    complain,
     ended_by_closed_pipe,
     ended_by_signals,
     file_entry,
     name,
     named_path,
+    print_error,
     print_line,
     progress_bars,
     say,
@@ -163,7 +163,6 @@ def upscale(
         from blindsr.models.catalogue import ADAPTING_MODEL, DEFAULT_MODEL
         from blindsr.picture import MAX_PIXELS
         from blindsr.system.files import refuse_overwriting
-        from blindsr.system.memory import Memory
         from blindsr.upscaling.upscaler import Upscaler
 
         size = _size(scale, width, height, fit)
@@ -176,16 +175,16 @@ def upscale(
         request = _asked(read_request(model), model_scale, texture, precision)
         upscaler = Upscaler(
             load_model(request.model, request.scale),
-            device,
-            int(tile) if re.fullmatch(r"[0-9]{1,9}", tile) else tile[:40],
-            threads,
-            None if memory is None else Memory.parse(memory),
-            MAX_PIXELS if max_pixels is None else _pixels(max_pixels),
-            request.texture,
-            request.precision,
+            device=device,
+            tile=int(tile) if re.fullmatch(r"[0-9]{1,9}", tile) else tile[:40],
+            threads=threads,
+            memory=memory,
+            max_pixels=MAX_PIXELS if max_pixels is None else _pixels(max_pixels),
+            texture=request.texture,
+            precision=request.precision,
         )
         label = f"x{upscaler.model.scale}" if size is None else size.label
-        plan = plan_batch(inputs, out, label, format_, quality, recursive)
+        plan = plan_batch(inputs, out, label=label, format_=format_, quality=quality, recursive=recursive)
         results = [task.target for task in plan.tasks if not task.fault]
         earlier = [] if out in results else results  # -o may name a photo, made-up names are of earlier runs
         alike = [] if support is None else find_photos([support], results=earlier)
@@ -206,8 +205,17 @@ def upscale(
             progress_bars(shown=not (json_lines and sys.stdout.isatty())) as progress,
         ):
             report = _Report(progress, plan, json_lines, page)
-            told = report.show_photo, report.show_tile
-            run_batch(plan, upscaler, adaptation, size, quality, existing, *told, signals.in_good_order())
+            run_batch(
+                plan,
+                upscaler,
+                adaptation=adaptation,
+                size=size,
+                quality=quality,
+                existing=existing,
+                on_photo=report.show_photo,
+                on_tile=report.show_tile,
+                stop=signals.graceful_stop(),
+            )
         report.sum_up(interrupted=bool(signals.caught))
     failed, skipped = report.counts["failed"], report.counts["skipped"]
     if (failed or skipped) and not json_lines:
@@ -286,7 +294,7 @@ class _Report:
         if self._json_lines:
             print_line(json.dumps(_entry(outcome)))
         elif outcome.error is not None:
-            complain(outcome.error)
+            print_error(outcome.error)
         elif outcome.status == "done":
             say(self._progress.console, f"{name(outcome.task.source)} -> {name(outcome.task.target)}")
 
@@ -300,7 +308,7 @@ class _Report:
             else:
                 self._page.add(outcome.task.source, outcome.task.target)
         except BlindSRError as error:
-            complain(error)
+            print_error(error)
             self._page = None
 
     def sum_up(self, interrupted: bool) -> None:
@@ -379,7 +387,7 @@ def _size(scale: float | None, width: int | None, height: int | None, fit: str |
         raise InputError(f"{' and '.join(names)}: give only one of {', '.join(given)}")
     from blindsr.picture.sizing import OutputSize
 
-    return OutputSize(scale, width, height) if fit is None else OutputSize.parse_fit(fit)
+    return OutputSize(scale=scale, width=width, height=height) if fit is None else OutputSize.parse_fit(fit)
 
 
 def _format(name: str | None, quality: int | None, out: Path | None) -> str | None:

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from blindsr.errors import InputError
 from blindsr.picture import MAX_PIXELS, Limits, Picture, quantise
-from blindsr.picture.arrays import as_picture
 from blindsr.picture.decoding import check_image
+from blindsr.picture.encoded import path_of
+from blindsr.picture.inputs import Photograph, as_picture
 from blindsr.picture.loaders import UndecodableError, field, kind_of, opened, opening_bytes
 
 SHOWN_PIXELS = 1 << 22
@@ -58,16 +59,16 @@ class Side:
     """One side of a comparison: its name, its true size, and as much of its pixels as is asked for.
 
     Args:
-        image: A path, a `Picture`, or an array as `Upscaler.upscale` takes it.
+        image: As in `blindsr.read`.
 
     Raises:
         InputError: It cannot be read.
     """
 
-    def __init__(self, image: str | Path | Picture | NDArray[Any]) -> None:
-        self.name = Path(image).name if isinstance(image, (str, Path)) else ""
+    def __init__(self, image: Photograph | NDArray[Any]) -> None:
+        self._path = path_of(image)
+        self.name = "" if self._path is None else self._path.name
         self.notes: list[str] = []
-        self._path = Path(image) if isinstance(image, (str, Path)) else None
         header = None if self._path is None else _streamable(self._path)
         if header is None:
             picture = as_picture(image)

@@ -25,16 +25,23 @@ class ComparisonPage:
     """Writes one HTML file with a comparison for each photo of a run; a context manager.
 
     Each photo is written when it is added, so the memory does not grow with their number. The file appears at
-    the end of the block, complete; if the block raises, it does not appear.
+    the end of the block, complete; if the block raises, it does not appear. One thread at a time may use it.
 
     Args:
         path: The HTML file.
         shown_photos: Photos that are shown; those after are listed with links to their files.
         shown_pixels: As in `compare`.
+
+    Example:
+        >>> blindsr.upscale("photo.jpg").save("photo_x4.jpg")
+        >>> with blindsr.ComparisonPage("page.html") as page:
+        ...     page.add("photo.jpg", "photo_x4.jpg")
+        >>> page
+        <ComparisonPage 'page.html', 1 photo>
     """
 
     def __init__(
-        self, path: str | Path, shown_photos: int = SHOWN_PHOTOS, shown_pixels: int = SHOWN_PIXELS
+        self, path: str | Path, *, shown_photos: int = SHOWN_PHOTOS, shown_pixels: int = SHOWN_PIXELS
     ) -> None:
         self.path = Path(path)
         self.shown_photos = shown_photos
@@ -45,6 +52,9 @@ class ComparisonPage:
         self._script = source("slider.js") + source("page.js")
         self._open: ExitStack
         self._file: TextIO
+
+    def __repr__(self) -> str:
+        return f"<ComparisonPage {str(self.path)!r}, {self._count} photo{'s' * (self._count != 1)}>"
 
     def __enter__(self) -> ComparisonPage:
         """Begin the page; its folder is made if need be.

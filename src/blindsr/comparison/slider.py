@@ -16,15 +16,17 @@ from numpy.typing import NDArray
 
 from blindsr.comparison.embedding import SHOWN_PIXELS, Side, View, views_of
 from blindsr.errors import InputError
-from blindsr.picture import Picture
+from blindsr.picture.inputs import Photograph
 from blindsr.system.files import atomic_path
 
 _START = 'for (const figure of document.querySelectorAll(".blindsr-comparison")) mount(figure);'
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Comparison:
     """Before and after of one photo. A notebook shows it; `save` writes it as a page of its own.
+
+    `blindsr.compare` makes it. Nothing in it changes, so threads may share one.
 
     Args:
         names: File names of both sides; empty where there is none.
@@ -32,6 +34,10 @@ class Comparison:
         sizes: True width and height of both sides.
         views: What can be seen: the whole photo, then places of it.
         notes: What of the sides cannot be seen here, such as 16 bit.
+
+    Example:
+        >>> blindsr.compare("photo.jpg", "photo.jpg", titles=("this", "that")).sizes
+        ((56, 40), (56, 40))
     """
 
     names: tuple[str, str]
@@ -39,6 +45,9 @@ class Comparison:
     sizes: tuple[tuple[int, int], tuple[int, int]]
     views: tuple[View, ...]
     notes: tuple[tuple[str, ...], tuple[str, ...]]
+
+    def __repr__(self) -> str:
+        return "<Comparison {}x{} and {}x{}>".format(*self.sizes[0], *self.sizes[1])
 
     def figure(self) -> str:
         """The comparison as a <figure>; it needs the style and the script of `slider.css` and `slider.js`."""
@@ -126,8 +135,9 @@ class Comparison:
 
 
 def compare(
-    before: str | Path | Picture | NDArray[Any],
-    after: str | Path | Picture | NDArray[Any],
+    before: Photograph | NDArray[Any],
+    after: Photograph | NDArray[Any],
+    *,
     titles: tuple[str, str] = ("before", "after"),
     shown_pixels: int = SHOWN_PIXELS,
 ) -> Comparison:
@@ -137,7 +147,7 @@ def compare(
     pixels, names and sizes go into the page: no EXIF, no place where a photo was taken.
 
     Args:
-        before: The LR photo: a path, a `Picture`, or an array as `upscale` takes it.
+        before: The LR photo, as in `blindsr.read`.
         after: The same photo, restored; of any size with the same proportions.
         titles: What the two sides are called.
         shown_pixels: A side with more pixels than this is shrunk, and the three places with most detail are
@@ -145,6 +155,12 @@ def compare(
 
     Raises:
         InputError: A side cannot be read, or they have different proportions.
+
+    Example:
+        >>> comparison = blindsr.compare("photo.jpg", blindsr.upscale("photo.jpg"))
+        >>> comparison
+        <Comparison 56x40 and 224x160>
+        >>> comparison.save("photo.html")
     """
     if shown_pixels < 1:
         raise InputError(f"shown_pixels {shown_pixels}: give 1 or more")

@@ -6,12 +6,12 @@ import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from fnmatch import fnmatch
 from pathlib import Path
 
 from blindsr.errors import InputError
 from blindsr.picture import find_pictures
+from blindsr.system.nearest import nearest
 
 log = logging.getLogger(__name__)
 
@@ -310,7 +310,7 @@ def layout_of(name: str) -> Layout:
         InputError: There is none.
     """
     if name not in LAYOUTS:
-        close = get_close_matches(name, LAYOUTS, n=1)
+        close = nearest(name, LAYOUTS)
         hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(LAYOUTS)}"
         raise InputError(f"{name}: no data set of this name; {hint}")
     return LAYOUTS[name]

@@ -2,7 +2,6 @@
 
 from blindsr.degradation.blur import blur, gaussian_kernel
 from blindsr.degradation.direct import Direct
-from blindsr.degradation.drawn import Drawn
 from blindsr.degradation.injection import BankBuilder, Injection, InjectionBank, InjectionSpace, noise_patches
 from blindsr.degradation.jpeg import jpeg
 from blindsr.degradation.kernel_estimation import KernelEstimate, estimate_kernel
@@ -11,6 +10,7 @@ from blindsr.degradation.manifest import Record, degrade_folder
 from blindsr.degradation.noise import gaussian_noise, poisson_noise
 from blindsr.degradation.pipeline import Degradation, Task, degrade, degrade_image, modcrop
 from blindsr.degradation.protocols import PROTOCOLS, Protocol, degrade_protocol, find_tasks
+from blindsr.degradation.random_degradation import RandomDegradation
 from blindsr.degradation.resize import imresize, resize
 from blindsr.degradation.space import PAPER, REAL, SPACES, DegradationSpace, MixedSpace, TaskSpace, read_space
 from blindsr.degradation.two_stage import CAMERA, REAL_ESRGAN, Stage, StageSpace, TwoStage, TwoStageSpace
@@ -26,7 +26,6 @@ __all__ = [
     "Degradation",
     "DegradationSpace",
     "Direct",
-    "Drawn",
     "Injection",
     "InjectionBank",
     "InjectionSpace",
@@ -34,6 +33,7 @@ __all__ = [
     "KernelEstimate",
     "MixedSpace",
     "Protocol",
+    "RandomDegradation",
     "Record",
     "Stage",
     "StageSpace",

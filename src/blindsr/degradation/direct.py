@@ -7,9 +7,9 @@ from typing import Any
 
 from blindsr.degradation.backend import Array, check_batch, full_precision
 from blindsr.degradation.blur import blur
-from blindsr.degradation.checking import check_number
 from blindsr.degradation.kernels import Kernel
 from blindsr.degradation.noise import gaussian_noise
+from blindsr.degradation.validation import check_number
 from blindsr.errors import InputError
 
 

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from blindsr.degradation.backend import Array, check_batch, constant, correlate, full_precision, take
 from blindsr.degradation.blur import reflect
-from blindsr.degradation.checking import check_keys, check_number, check_ranges
 from blindsr.degradation.jpeg import jpeg
 from blindsr.degradation.kernel_estimation import KernelEstimate, estimate_kernel
+from blindsr.degradation.validation import check_keys, check_number, check_ranges
 from blindsr.errors import InputError
 from blindsr.system.files import atomic_path, check_npz
 from blindsr.system.npz import NPZ_FAULTS, read_npz

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindsr.degradation.blur import elliptic_form, gaussian_kernel
-from blindsr.degradation.checking import check_keys, check_number
+from blindsr.degradation.validation import check_keys, check_number
 from blindsr.errors import InputError
 
 #: What a kernel may be.

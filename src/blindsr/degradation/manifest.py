@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from blindsr.degradation.drawn import Drawn
 from blindsr.degradation.pipeline import Task, degrade_image, modcrop
+from blindsr.degradation.random_degradation import RandomDegradation
 from blindsr.errors import InputError
 from blindsr.picture import Picture, find_pictures, read, write
 from blindsr.system.files import atomic_path, make_folder, refuse_overwriting
@@ -148,7 +148,7 @@ def _degrade_file(file: Path, root: Path, out: Path, results: Path, degradation:
         return Record(name.as_posix(), error=str(error))
     digest = hashlib.sha256(target.read_bytes()).hexdigest()
     height, width = lr.shape[:2]
-    drawn = degradation.task(file_seed).as_dict() if isinstance(degradation, Drawn) else None
+    drawn = degradation.task(file_seed).as_dict() if isinstance(degradation, RandomDegradation) else None
     written = target.relative_to(out).as_posix()
     return Record(name.as_posix(), written, file_seed, width, height, digest, drawn)
 

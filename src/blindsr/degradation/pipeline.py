@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from blindsr.degradation.backend import Array, apply_separable, check_batch, full_precision
 from blindsr.degradation.blur import compose_blur, gaussian_kernel, kernel_terms
-from blindsr.degradation.checking import check_keys, check_number
 from blindsr.degradation.jpeg import jpeg
 from blindsr.degradation.noise import gaussian_noise, poisson_noise
 from blindsr.degradation.resize import resize, resize_matrix
+from blindsr.degradation.validation import check_keys, check_number
 from blindsr.errors import InputError
 
 

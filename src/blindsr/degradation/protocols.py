@@ -13,13 +13,13 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from blindsr.degradation.checking import check_keys
 from blindsr.degradation.direct import Direct
-from blindsr.degradation.drawn import Drawn
 from blindsr.degradation.kernels import Kernel
 from blindsr.degradation.manifest import Record, degrade_folder
 from blindsr.degradation.pipeline import Degradation, Task
+from blindsr.degradation.random_degradation import RandomDegradation
 from blindsr.degradation.two_stage import CAMERA, REAL_ESRGAN, TwoStageSpace
+from blindsr.degradation.validation import check_keys
 from blindsr.errors import InputError
 
 _SIDE = 21
@@ -95,7 +95,7 @@ def _gaussian8_direct(scale: int) -> list[Task]:
 
 
 def _drawn(name: str, space: TwoStageSpace) -> Callable[[int], list[Task]]:
-    return lambda scale: [Drawn(name, dataclasses.replace(space, scale=scale))]
+    return lambda scale: [RandomDegradation(name, dataclasses.replace(space, scale=scale))]
 
 
 PROTOCOLS: dict[str, Protocol] = {

@@ -9,10 +9,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from blindsr.degradation.checking import check_keys, check_ranges
 from blindsr.degradation.injection import Injection, InjectionSpace
 from blindsr.degradation.pipeline import Degradation
 from blindsr.degradation.two_stage import CAMERA, REAL_ESRGAN, TwoStage, TwoStageSpace
+from blindsr.degradation.validation import check_keys, check_ranges
 from blindsr.errors import InputError
 
 

@@ -18,11 +18,11 @@ import numpy as np
 
 from blindsr.degradation.backend import Array, check_batch, full_precision
 from blindsr.degradation.blur import blur
-from blindsr.degradation.checking import check_keys, check_number, check_ranges
 from blindsr.degradation.jpeg import jpeg
 from blindsr.degradation.kernels import Kernel
 from blindsr.degradation.noise import gaussian_noise, poisson_noise
 from blindsr.degradation.resize import FILTERS, resize
+from blindsr.degradation.validation import check_keys, check_number, check_ranges
 from blindsr.errors import InputError
 
 _Filter = Literal["area", "bilinear", "bicubic"]

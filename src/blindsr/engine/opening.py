@@ -173,9 +173,13 @@ def _checkpoint_model(file: Path, scale: int | None) -> Model | None:
         if is_known(content):
             raise
         return None  # of ESRGAN's layout there are more networks than ours
-    told = {"modulation_size": 0, "condition_size": 0} | describe(network, support_patch(content))
+    capabilities = {"modulation_size": 0, "condition_size": 0} | describe(network, support_patch(content))
     return _model(
-        file, "checkpoint", {"checkpoint": file}, {"checkpoint": _digest(file)}, told | {"network": spec}
+        file,
+        "checkpoint",
+        {"checkpoint": file},
+        {"checkpoint": _digest(file)},
+        capabilities | {"network": spec},
     )
 
 
@@ -183,14 +187,18 @@ def _probed_model(file: Path, runner: str, files: Mapping[str, Path]) -> Model:
     """The model of a network that must be run to be known."""
     digests = {role: _digest(path) for role, path in files.items()}
     found = _known(runner, files, digests)
-    told = asdict(found) | {"network": {"channels": found.channels}}
-    del told["channels"]
+    capabilities = asdict(found) | {"network": {"channels": found.channels}}
+    del capabilities["channels"]
     plain = {"adaptive": False, "support": None, "modulation_size": 0, "condition_size": 0}
-    return _model(file, runner, files, digests, told | plain | {"measured": True})
+    return _model(file, runner, files, digests, capabilities | plain | {"measured": True})
 
 
 def _model(
-    file: Path, runner: str, files: Mapping[str, Path], digests: Mapping[str, str], told: Mapping[str, Any]
+    file: Path,
+    runner: str,
+    files: Mapping[str, Path],
+    digests: Mapping[str, str],
+    capabilities: Mapping[str, Any],
 ) -> Model:
     kind = {"onnx": "ONNX", "ncnn": "ncnn", "spandrel": "PyTorch", "checkpoint": "checkpoint"}[runner]
     return Model(
@@ -200,7 +208,7 @@ def _model(
         digests=dict(digests),
         licence=UNKNOWN_LICENCE,
         provenance={"source": file.name},
-        **told,
+        **capabilities,
     )
 
 

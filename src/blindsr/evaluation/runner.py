@@ -14,8 +14,8 @@ import numpy as np
 
 from blindsr.dataset.layouts import Sample
 from blindsr.degradation import PROTOCOLS, Degradation, Task, degrade, find_tasks, modcrop, resize
-from blindsr.degradation.checking import check_keys
 from blindsr.degradation.protocols import title_of
+from blindsr.degradation.validation import check_keys
 from blindsr.errors import BlindSRError, InputError, MissingExtraError, ModelError
 from blindsr.evaluation.benchmarks import Benchmark
 from blindsr.evaluation.crops import CropFolder, Cut, Group

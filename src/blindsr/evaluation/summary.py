@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from blindsr import __version__
 from blindsr.errors import InputError
 from blindsr.evaluation.metric_specs import Convention, MetricSpec, Pixels
 from blindsr.evaluation.runner import Cell, Result
 from blindsr.system.files import atomic_path
+from blindsr.version import __version__
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Table:
         methods: Titles of those who took part, in order.
         specs: The columns that have values.
         rows: Means by degradation and method.
-        memory: Peak memory by method, bytes, of those of whom it is known (see `footprint`).
+        memory: Peak memory by method, bytes, of those of whom it is known (see `peak_memory`).
     """
 
     benchmark: str

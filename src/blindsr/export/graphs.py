@@ -92,13 +92,13 @@ def export_checkpoint(
     refuse_overwriting([out / name for name in WRITTEN], [checkpoint])
     content = read_content(checkpoint)
     network, spec = network_of(content, checkpoint, scale)
-    told = describe(network, support_patch(content))
+    capabilities = describe(network, support_patch(content))
     out.mkdir(parents=True, exist_ok=True)
     files = {"base": out / "base.onnx"}
     modulation = None
-    if told["support"] is not None:
+    if capabilities["support"] is not None:
         files["condition"] = out / "condition.onnx"
-        modulation = _export_condition(network, told["support"], files["condition"])
+        modulation = _export_condition(network, capabilities["support"], files["condition"])
     write_base(network, modulation, files["base"])
     files["weights"] = out / "weights.safetensors"
     with atomic_path(files["weights"]) as temporary:
@@ -107,8 +107,8 @@ def export_checkpoint(
     entries: dict[str, Any] = {
         "name": name or out.name,
         "description": "",
-        **told,
-        "support": None if told["support"] is None else asdict(told["support"]),
+        **capabilities,
+        "support": None if capabilities["support"] is None else asdict(capabilities["support"]),
         "files": {key: {"path": file.name, "sha256": sha256(file)} for key, file in files.items()},
         "network": spec,
         "licence": UNKNOWN_LICENCE,
@@ -286,8 +286,8 @@ def _verify(network: Restorer, folder: Path) -> float:
 @torch.no_grad()
 def _restored(network: Restorer, lr: Tensor, modulation: Tensor | None, texture: float | None) -> Tensor:
     """What the network itself makes of an LR image in [0, 1], in [0, 1]."""
-    knobs = {"modulation": modulation, "texture": None if texture is None else torch.tensor([texture])}
-    given = {name: value for name, value in knobs.items() if value is not None}
+    inputs = {"modulation": modulation, "texture": None if texture is None else torch.tensor([texture])}
+    given = {name: value for name, value in inputs.items() if value is not None}
     sr: Tensor = network(lr * network.pixel_range, **given) / network.pixel_range
     return sr
 
@@ -301,7 +301,9 @@ def _provenance(checkpoint: Path, content: Mapping[str, Any]) -> dict[str, Any]:
     if "config" not in content:
         return {"source": checkpoint.name}
     try:
-        config = json.loads(json.dumps([content["step"], content["config"]], allow_nan=False))
+        told = [content["step"], content["config"], content.get("teachers", [])]
+        steps, config, teachers = json.loads(json.dumps(told, allow_nan=False))
     except (KeyError, TypeError, ValueError, RecursionError):
         raise ModelError(f"{checkpoint}: damaged: it does not say how it was trained") from None
-    return {"trained_with": "blindsr", "steps": config[0], "config": config[1]}
+    known = {"trained_with": "blindsr", "steps": steps, "config": config}
+    return known | ({"teachers": teachers} if teachers else {})

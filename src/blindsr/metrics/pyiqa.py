@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from blindsr.errors import InputError, MissingExtraError, ModelError
 from blindsr.metrics.convention import PEAK, planes
+from blindsr.system.nearest import nearest
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -98,7 +98,7 @@ def installed_metric(name: str, device: str = "cpu") -> PyIQAMetric:
         raise ModelError(f"the package pyiqa is installed and does not start: {error}") from error
     names = package.list_models()
     if name not in names:
-        near = difflib.get_close_matches(name, names, n=3)
+        near = nearest(name, names, most=3)
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
         raise InputError(f"pyiqa has no metric {name!r}{hint}")
     import torch

@@ -6,12 +6,12 @@ import json
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from blindsr.errors import ModelError
 from blindsr.system.files import atomic_path, read_whole, sha256
+from blindsr.system.nearest import nearest
 from blindsr.system.untrusted import parse_json, shorten
 
 CARD = "card.json"
@@ -79,9 +79,11 @@ class SupportSpec:
     fixed_count: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Model:
     """A model, as its card describes it.
+
+    `blindsr.load_model` reads it. Nothing in it changes, so threads may share one.
 
     Args:
         name: The name it is called by.
@@ -111,6 +113,13 @@ class Model:
         provenance: Where the weights come from.
         metrics: What was measured.
         card: The file that says all this; None for a model without one.
+
+    Example:
+        >>> model = blindsr.load_model("cmdsr-x4")
+        >>> model
+        <Model 'cmdsr-x4', x4, adapts to photos>
+        >>> model.scale, model.adaptive, model.texture
+        (4, True, None)
     """
 
     name: str
@@ -135,6 +144,12 @@ class Model:
     measured: bool = False
     window: tuple[int, int] | None = None
     card: Path | None = None
+
+    def __repr__(self) -> str:
+        able = ["adapts to photos"] * self.adaptive
+        if self.texture is not None:
+            able.append(f"texture {self.texture:g}")
+        return f"<Model {', '.join([shorten(self.name), f'x{self.scale}', *able])}>"
 
     @property
     def reads(self) -> list[Path]:
@@ -197,9 +212,9 @@ def read_card(path: Path, verify: bool = True) -> Model:
         _require(path, role in files, f"files has no {role!r}")
     if "int8" in files or "int8_weights" in files:
         # The one names the other by its own name.
-        twins = [files.get(role) for role in ("int8", "int8_weights")]
-        stems = {None if file is None else file.with_suffix("") for file in twins}
-        suffixes = [None if file is None else file.suffix for file in twins]
+        pair = [files.get(role) for role in ("int8", "int8_weights")]
+        stems = {None if file is None else file.with_suffix("") for file in pair}
+        suffixes = [None if file is None else file.suffix for file in pair]
         fits = len(stems) == 1 and suffixes == [".xml", ".bin"]
         _require(path, fits, "files: int8 is NAME.xml and int8_weights NAME.bin beside it")
     return Model(
@@ -278,8 +293,8 @@ def _check_fields(
 ) -> None:
     """Each key is known, each needed key is there, each value has the right type."""
     for key in table:
-        nearest = get_close_matches(key[:80], fields, n=1)  # of megabytes it would take for ever
-        hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+        close = nearest(key, fields)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
         _require(path, key in fields, f"unknown key {shorten(where + key)}{hint}")
     for key, kind in fields.items():
         _require(path, key in table or key in optional, f"{where + key!r} is missing")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from difflib import get_close_matches
 from pathlib import Path
 
 from blindsr.errors import ModelError
 from blindsr.models.card import CARD, Model, read_card
 from blindsr.system.folders import user_folder
+from blindsr.system.nearest import nearest
 
 DEFAULT_MODEL = "cria-x4-compact"
 """What restores where nobody says which model (docs/results.md argues why)."""
@@ -38,6 +38,10 @@ def available_models() -> dict[str, Path]:
 
     Each place may be a model's folder or hold several of them; hidden ones are left out. A model is called by
     its folder's name.
+
+    Example:
+        >>> sorted(blindsr.available_models())[:2]
+        ['cmdsr-x2', 'cmdsr-x4']
     """
     found: dict[str, Path] = {}
     for _, place in model_places():
@@ -82,6 +86,10 @@ def load_model(name_or_path: str | Path) -> Model:
 
     Raises:
         ModelError: No such model, a faulty card, or a file that is missing or is not the one the card means.
+
+    Example:
+        >>> blindsr.load_model("cria-x4-compact").texture
+        0.85
     """
     known = available_models()
     if str(name_or_path) in known:
@@ -106,6 +114,6 @@ def load_model(name_or_path: str | Path) -> Model:
         raise ModelError(f'{name_or_path}: models run from folders; fetch it once with "blindsr pull"')
     if isinstance(name_or_path, Path) or len(path.parts) > 1 or path.suffix == ".json":
         raise ModelError(f"{path}: no such model folder")
-    nearest = get_close_matches(str(name_or_path), known, n=1, cutoff=0.5)
-    hint = f"; did you mean {nearest[0]}?" if nearest else '; "blindsr pull" fetches more'
+    close = nearest(name_or_path, known, cutoff=0.5)
+    hint = f"; did you mean {close[0]}?" if close else '; "blindsr pull" fetches more'
     raise ModelError(f"no model named {name_or_path!r} (known: {', '.join(known) or 'none'}){hint}")

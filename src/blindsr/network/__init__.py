@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from inspect import signature
 from typing import Any, TypeVar
 
@@ -25,6 +24,7 @@ from blindsr.network.rrdb import RRDBNet
 from blindsr.network.srresnet import SRResNet
 from blindsr.network.unified import Unified
 from blindsr.network.vdsr import VDSR
+from blindsr.system.nearest import nearest
 
 __all__ = [
     "BASENETS",
@@ -126,5 +126,5 @@ def build_named(
 
 
 def _nearest(word: object, words: Iterable[str]) -> str:
-    close = get_close_matches(str(word), list(words), n=1)
+    close = nearest(word, words)
     return f"; did you mean {close[0]!r}?" if close else ""

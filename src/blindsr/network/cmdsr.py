@@ -40,7 +40,7 @@ class CMDSR(Restorer):
     Args:
         basenet: The network that restores.
         condition_net: The network that reads the degradation; None makes a plain blind network of the
-            BaseNet (the twin that the adaptive one is compared with).
+            BaseNet (the unconditioned baseline that the adaptive one is compared with).
         pixel_range: Pixels are RGB in [0, pixel_range]; the published network uses 255, ours 1.
     """
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from blindsr.picture.rim import reflected
-from blindsr.upscaling.tiling import whole
+from blindsr.picture.rim import margins, reflected
 
 
 class Restorer(nn.Module):
@@ -38,15 +37,16 @@ class Restorer(nn.Module):
         Returns:
             SR batch, (N, 3, scale * H, scale * W), RGB in [0, 1], not clipped.
         """
-        height, width = lr.shape[2:]
-        tile = whole(height, width, self.halo, self.multiple)
-        rows, columns = (
-            torch.from_numpy(reflected(part.start, part.stop, side)).to(lr.device)
-            for part, side in zip(tile.window.slices, (height, width), strict=True)
-        )
-        extended = lr.index_select(2, rows).index_select(3, columns) * self.pixel_range
-        sr: Tensor = self(extended, **inputs)
-        return sr[(..., *tile.kept(self.scale).slices)] / self.pixel_range
+        kept = []
+        for axis in (2, 3):
+            length = lr.shape[axis]
+            before, after = margins(length, self.halo, self.multiple)
+            places = torch.from_numpy(reflected(-before, length + after, length))
+            lr = lr.index_select(axis, places.to(lr.device))
+            kept.append(slice(before * self.scale, (before + length) * self.scale))
+        sr: Tensor = self(lr * self.pixel_range, **inputs)
+        rows, columns = kept
+        return sr[..., rows, columns] / self.pixel_range
 
     def condition(self, support: Tensor) -> Tensor:
         """Support set of one task, (P, 3, h, w) -> its condition, (1, C); only of a network that adapts."""

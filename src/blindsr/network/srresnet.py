@@ -72,9 +72,7 @@ class SRResNet(BaseNet):
     ) -> None:
         super().__init__()
         if scale not in (1, 2, 3, 4):
-            raise ConfigError(
-                f"scale must be 2, 3 or 4, or 1 to enlarge nothing, not {scale}"
-            )
+            raise ConfigError(f"scale must be 2, 3 or 4, or 1 to enlarge nothing, not {scale}")
         if tail not in ("shuffle", "direct"):
             raise ConfigError(f"tail must be 'shuffle' or 'direct', not {tail!r}")
         if ends and tail != "direct":

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from blindsr.errors import InputError
-from blindsr.picture.decoding import MAX_PIXELS, Limits, open_photo, read
-from blindsr.picture.encoding import PictureWriter, quantise, write
+from blindsr.picture.decoding import MAX_PIXELS, Limits, open_photo
+from blindsr.picture.encoding import PictureWriter, quantise
 from blindsr.picture.formats import FORMATS, READABLE, WRITABLE, Format, format_of
+from blindsr.picture.inputs import read, write
 from blindsr.picture.photo import Photo, Picture
 from blindsr.system.files import walk_files
 

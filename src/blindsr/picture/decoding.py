@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from blindsr.errors import InputError, MissingExtraError
 from blindsr.picture import exif as exif_block
+from blindsr.picture.encoded import Encoded, content_of, path_of
 from blindsr.picture.loaders import (
     LOADERS,
     UndecodableError,
@@ -29,7 +30,7 @@ from blindsr.picture.loaders import (
     reason,
     whole_bytes,
 )
-from blindsr.picture.photo import Photo, Picture
+from blindsr.picture.photo import Photo
 from blindsr.picture.samples import Samples
 from blindsr.picture.tiff import LARGEST_EXIF, read_exif
 from blindsr.system.memory import show_bytes
@@ -154,18 +155,7 @@ class Limits:
         return _MOST_HELD if self.codec is None else self.codec
 
 
-def read(path: str | Path, limits: Limits | None = None) -> Picture:
-    """Read a picture of any common format into memory; see `open_photo`.
-
-    Raises:
-        InputError: As `open_photo`.
-        MissingExtraError: As `open_photo`.
-    """
-    with open_photo(path, limits) as photo:
-        return photo.picture()
-
-
-def open_photo(path: str | Path, limits: Limits | None = None) -> Photo:
+def open_photo(source: Encoded, limits: Limits | None = None) -> Photo:
     """Decode a photo of any common format, upright: the EXIF orientation is applied once and reset.
 
     Gray stays gray and the bit depth what it is (both as the file's header says); a palette becomes RGB; CMYK
@@ -173,7 +163,7 @@ def open_photo(path: str | Path, limits: Limits | None = None) -> Photo:
     with several pages the first is read; HEIC needs the extra [heic].
 
     Args:
-        path: The file; its suffix does not matter.
+        source: The file, whose suffix does not matter; or its content, as in `Encoded`.
         limits: What it may take; None for no bound on memory.
 
     Raises:
@@ -181,7 +171,11 @@ def open_photo(path: str | Path, limits: Limits | None = None) -> Photo:
             names it.
         MissingExtraError: A HEIC file, and pillow-heif is not installed.
     """
-    path, limits = Path(path), limits or Limits()
+    limits = limits or Limits()
+    path = path_of(source)
+    if path is None:
+        name, content = content_of(source, limits.held)
+        return _decode_file(name, io.BytesIO(content), limits)
     try:
         if "\0" in str(path):
             raise InputError(f"{str(path)!r}: no file can have this name")
@@ -291,14 +285,14 @@ def _decode_heic(path: Path, file: IO[bytes], limits: Limits) -> Photo:
     except (ValueError, EOFError, SyntaxError, RuntimeError, OSError, IndexError) as error:
         raise _damaged(path, reason(error)) from error
     depth = min(heif.info.get("bit_depth", 8), 16) if levels.dtype == np.uint16 else 8
-    exif = _upright_exif(heif.info.get("exif") or None, path)  # the decoder has turned the pixels already
+    exif = upright_exif(heif.info.get("exif") or None, path)  # the decoder has turned the pixels already
     return _photo(
         _store(levels, limits),
         _white(levels.dtype, depth),
         bit_depth=depth,
-        icc=_bounded(heif.info.get("icc_profile") or None, "colour profile", path),
+        icc=bounded(heif.info.get("icc_profile") or None, "colour profile", path),
         exif=exif,
-        xmp=_bounded(heif.info.get("xmp") or None, "XMP packet", path),
+        xmp=bounded(heif.info.get("xmp") or None, "XMP packet", path),
         dpi=None if exif is None else exif_block.resolution(exif),
     )
 
@@ -353,7 +347,7 @@ _PILLOW_ERRORS = (OSError, ValueError, SyntaxError, EOFError, IndexError, struct
 """What Pillow's parsers meet they raise."""
 
 
-def _upright_exif(exif: bytes | None, path: Path) -> bytes | None:
+def upright_exif(exif: bytes | None, path: Path) -> bytes | None:
     """The EXIF block as it goes on from here; none that is larger than a camera writes."""
     if exif is not None and len(exif) > LARGEST_EXIF:
         log.warning("%s: its EXIF is left out; it is larger than a camera writes", path)
@@ -361,7 +355,7 @@ def _upright_exif(exif: bytes | None, path: Path) -> bytes | None:
     return None if exif is None else exif_block.upright(exif)
 
 
-def _bounded(block: bytes | None, name: str, path: Path) -> bytes | None:
+def bounded(block: bytes | None, name: str, path: Path) -> bytes | None:
     """A block of metadata, unless it is larger than any program writes."""
     if block is not None and len(block) > _LARGEST_BLOCK:
         log.warning("%s: its %s is left out; it has more than %s", path, name, show_bytes(_LARGEST_BLOCK))
@@ -394,9 +388,9 @@ def _white(dtype: np.dtype[Any], depth: int) -> float:
 
 def _decode(image: Any, kind: str, path: Path, exif: bytes | None, limits: Limits) -> Photo:  # noqa: ANN401
     """A libvips image, with the EXIF block that libvips does not read -> samples and what belongs to them."""
-    icc = _bounded(field(image, "icc-profile-data"), "colour profile", path)
-    xmp = _bounded(field(image, "xmp-data"), "XMP packet", path)
-    exif = _upright_exif(field(image, "exif-data", exif), path)
+    icc = bounded(field(image, "icc-profile-data"), "colour profile", path)
+    xmp = bounded(field(image, "xmp-data"), "XMP packet", path)
+    exif = upright_exif(field(image, "exif-data", exif), path)
     if kind in ("webp", "heif"):
         dpi = None if exif is None else exif_block.resolution(exif)
     else:

@@ -41,23 +41,8 @@ def quantise(pixels: NDArray[np.float32], bit_depth: int) -> NDArray[np.uint8] |
     return levels
 
 
-def write(picture: Picture, path: str | Path, quality: int | None = None) -> None:
-    """Write a picture in the format its suffix names, with its profile, EXIF, XMP and resolution.
-
-    The file appears complete or not at all. PNG and TIFF hold 8 and 16 bit, AVIF 8, 10 and 12, the others 8;
-    JPEG and BMP have no alpha, so the picture is laid on white. BMP has no profile, so the colours become
-    sRGB; it holds neither EXIF nor XMP. The EXIF block tells the size that is written.
-
-    Args:
-        picture: What to write.
-        path: The file; its suffix is one of `WRITABLE`.
-        quality: 1 to 100, for JPEG and WebP (else 95) and AVIF (else 90). JPEG and AVIF are written with full
-            colour resolution.
-
-    Raises:
-        InputError: Unknown suffix, a quality that the format does not take, a folder that is not there or not
-            writable, or a picture the format cannot hold; the message names the file.
-    """
+def write_picture(picture: Picture, path: str | Path, quality: int | None = None) -> None:
+    """Write a picture to a file; see `blindsr.write`."""
     with PictureWriter(path, picture, picture.height, picture.width, quality) as writer:
         writer.place(0, 0, picture.pixels, picture.alpha)
         writer.save()
@@ -67,18 +52,18 @@ class PictureWriter:
     """A picture on its way to a file: its pixels come box by box, in any order; then it is saved.
 
     What does not fit the memory that the limits allow waits on disk, as levels of the file's own depth. Close
-    it, or use it as a context manager.
+    it, or use it as a context manager. Threads may place boxes at once; one of them saves when all are there.
 
     Args:
-        path: As in `write`.
+        path: As in `blindsr.write`.
         like: The picture or photo whose kind (gray, alpha, depth) and belongings the file is to have.
         height: Rows of the result.
         width: Columns of the result.
-        quality: As in `write`.
+        quality: As in `blindsr.write`.
         limits: What it may take; None for no bound on memory.
 
     Raises:
-        InputError: As `write`, before any pixel is asked for.
+        InputError: As `blindsr.write`, before any pixel is asked for.
     """
 
     def __init__(

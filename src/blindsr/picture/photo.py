@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
+from blindsr.errors import InputError
 from blindsr.picture.samples import Samples
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 Window = tuple[NDArray[np.float32], "NDArray[np.float32] | None"]
 """Pixels (h, w, 3 or 1) and alpha (h, w) or None, in [0, 1]."""
 
 
-@dataclass(frozen=True, eq=False)
+_DEPTHS = (8, 10, 12, 16)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Picture:
-    """Pixels and what belongs to them.
+    """Pixels and what belongs to them: what a photo is read into, and what is saved.
+
+    Nothing in it changes, so threads may share one.
 
     Args:
         pixels: (H, W, 3) RGB or (H, W, 1) gray, float32 in [0, 1], in the colour space of `icc`.
@@ -28,15 +38,48 @@ class Picture:
         exif: EXIF block (a TIFF structure, without JPEG's "Exif" prefix); its orientation is always 1.
         xmp: XMP packet.
         dpi: Horizontal and vertical resolution, pixels per inch.
+
+    Raises:
+        InputError: Pixels, alpha or bit depth are not as said above; that the values lie in [0, 1] is not
+            looked at.
+
+    Example:
+        >>> picture = blindsr.read("photo.jpg")
+        >>> picture
+        <Picture 56x40 RGB, 8 bit>
+        >>> gray = blindsr.Picture(picture.pixels.mean(axis=2, keepdims=True), bit_depth=16)
+        >>> gray.save("gray.png")
+        >>> gray.to_array("uint16").shape
+        (40, 56)
     """
 
     pixels: NDArray[np.float32]
+    _: KW_ONLY
     alpha: NDArray[np.float32] | None = None
     bit_depth: int = 8
     icc: bytes | None = None
     exif: bytes | None = None
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        for name, array, shape in (
+            ("pixels", self.pixels, "(H, W, 3) or (H, W, 1)"),
+            ("alpha", self.alpha, "(H, W), as large as the pixels"),
+        ):
+            if array is None and name == "alpha":
+                continue
+            if not isinstance(array, np.ndarray) or array.dtype != np.float32:
+                found = getattr(array, "dtype", type(array).__name__)
+                raise InputError(f"picture with {name} of {found}: give float32 in [0, 1]")
+            fits = array.ndim == 3 and array.shape[2] in (1, 3) and array.size > 0
+            if not (fits if name == "pixels" else array.shape == self.pixels.shape[:2]):
+                raise InputError(f"picture with {name} of shape {array.shape}: give {shape}")
+        if self.bit_depth not in _DEPTHS:
+            raise InputError(f"picture of {self.bit_depth} bit: give one of {', '.join(map(str, _DEPTHS))}")
+
+    def __repr__(self) -> str:
+        return _shown(self)
 
     @property
     def height(self) -> int:
@@ -62,12 +105,48 @@ class Picture:
         """A part of the picture; not to be written to."""
         return self.pixels[rows, columns], None if self.alpha is None else self.alpha[rows, columns]
 
+    def save(self, path: str | Path, *, quality: int | None = None) -> None:
+        """Write it to a file; see `blindsr.write`.
 
-@dataclass(frozen=True, eq=False)
+        Args:
+            path: The file; its suffix names the format.
+            quality: As in `blindsr.write`.
+
+        Raises:
+            InputError: As `blindsr.write`.
+        """
+        from blindsr.picture.encoding import write_picture
+
+        write_picture(self, path, quality)
+
+    def to_array(self, dtype: DTypeLike = np.uint8) -> NDArray[Any]:
+        """Its pixels as an array such as `blindsr.upscale` takes.
+
+        Args:
+            dtype: uint8, uint16, or floating point for values in [0, 1].
+
+        Returns:
+            (H, W, 3) RGB or (H, W, 4) RGBA; a gray picture's (H, W), or (H, W, 2) with alpha.
+
+        Raises:
+            InputError: Another dtype.
+        """
+        from blindsr.picture.arrays import to_array
+
+        return to_array(self, dtype)
+
+    def to_pil(self) -> Image.Image:
+        """It as an image of Pillow's, 8 bit, with its profile, EXIF, XMP and resolution in `info`."""
+        from blindsr.picture.pillow import to_pil
+
+        return to_pil(self)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Photo:
     """A decoded photo, its samples as the file has them, in memory or on disk: read a part at a time.
 
-    Close it, or use it as a context manager.
+    Close it, or use it as a context manager. Threads may read one at once; none may close it meanwhile.
 
     Args:
         samples: The samples, upright; colours first, then alpha.
@@ -127,11 +206,17 @@ class Photo:
             pixels[rows] = colours
             if alpha is not None:
                 alpha[rows] = opacity
-        return Picture(pixels, alpha, self.bit_depth, self.icc, self.exif, self.xmp, self.dpi)
+        return Picture(
+            pixels, alpha=alpha, bit_depth=self.bit_depth,
+            icc=self.icc, exif=self.exif, xmp=self.xmp, dpi=self.dpi,
+        )  # fmt: skip
 
     def close(self) -> None:
         """Give its memory, or its file on disk, back."""
         self.samples.close()
+
+    def __repr__(self) -> str:
+        return _shown(self)
 
     def __enter__(self) -> Photo:
         return self
@@ -148,3 +233,12 @@ class Photo:
         if self.samples.dtype.kind == "f":
             pixels, alpha = pixels.clip(0, 1), None if alpha is None else alpha.clip(0, 1)
         return pixels, alpha
+
+
+def _shown(picture: Picture | Photo) -> str:
+    """What it is, on one short line."""
+    kind = ("gray" if picture.gray else "RGB") + (" with alpha" if picture.has_alpha else "")
+    blocks = {"ICC": picture.icc, "EXIF": picture.exif, "XMP": picture.xmp}
+    carried = [name for name, block in blocks.items() if block is not None]
+    size = f"{picture.width}x{picture.height}"
+    return f"<{type(picture).__name__} {', '.join([f'{size} {kind}', f'{picture.bit_depth} bit', *carried])}>"

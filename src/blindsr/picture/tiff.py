@@ -27,12 +27,12 @@ _SIZES = {
 }
 """The same -> bytes of one value; also of directories and of the types of 64 bits."""
 
-_DESCRIPTIVE = frozenset(
+DESCRIPTIVE = frozenset(
     (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298, 0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F)
 )
 """Description, maker, model, software, date, artist, copyright, and the same as Windows writes them."""
 
-_INNER = frozenset((0x8769, 0x8825, 0xA005))
+INNER = frozenset((0x8769, 0x8825, 0xA005))
 """Entries that point to directories: EXIF, GPS, interoperability."""
 
 LARGEST_EXIF = 1 << 20
@@ -195,7 +195,7 @@ def read_exif(file: IO[bytes], name: object = "") -> bytes | None:
     layout = _Layout.of(file)
     if layout is None:
         return None
-    tree = _read_tree(file, layout, _DESCRIPTIVE | _INNER, name)
+    tree = _read_tree(file, layout, DESCRIPTIVE | INNER, name)
     if not tree:
         return None
     block = b"II*\0" + struct.pack("<I", 8) + _pack_tree(tree, 8, _CLASSIC)
@@ -214,7 +214,7 @@ def add_exif(file: IO[bytes], exif: bytes, name: object = "") -> None:
     source, target = _Layout.of(block), _Layout.of(file)
     if source is None or target is None or target.order != "<":
         return
-    tree = _read_tree(block, source, _DESCRIPTIVE | _INNER, name)
+    tree = _read_tree(block, source, DESCRIPTIVE | INNER, name)
     pieces = _raw_entries(file, target, target.first)
     if not tree or pieces is None:
         return
@@ -376,7 +376,7 @@ def _read_directory(
         kind, count = struct.unpack_from(f"{layout.order}H{'Q' if layout.big else 'I'}", piece, 2)
         inline = piece[-struct.calcsize(layout.place) :]
         (value,) = struct.unpack(layout.place, inline)
-        if tag in _INNER:
+        if tag in INNER:
             if kind == 3:
                 (value,) = struct.unpack_from(f"{layout.order}H", inline)
             inner = _read_directory(file, layout, value, budget, None, depth + 1) if depth < _DEEPEST else {}

@@ -22,13 +22,13 @@ from urllib.request import (
     url2pathname,
 )
 
-from blindsr import __version__
 from blindsr.errors import ModelError
 from blindsr.models.card import CARD
 from blindsr.system import archives
 from blindsr.system.archives import DAMAGED, Member
 from blindsr.system.files import open_file
 from blindsr.system.untrusted import brief, shorten
+from blindsr.version import __version__
 
 __all__ = ["Archive", "Packing", "Source", "Stream", "find_source", "gunzip", "open_archive"]
 

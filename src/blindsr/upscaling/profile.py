@@ -19,7 +19,7 @@ from blindsr.system.files import atomic_path, read_whole
 from blindsr.system.untrusted import parse_json, shorten
 from blindsr.upscaling.upscaler import Adaptation, Upscaler
 
-__all__ = ["Survey", "outliers", "read_profile", "survey", "write_profile"]
+__all__ = ["CameraReading", "outliers", "read_camera", "read_profile", "write_profile"]
 
 FORMAT = "blindsr camera profile"
 VERSION = 1
@@ -36,21 +36,32 @@ _DIFFERENT = 0.5
 _FEWEST = 3  # of two photos that differ neither is the odd one
 
 
-@dataclass(frozen=True, eq=False)
-class Survey:
+@dataclass(frozen=True, eq=False, repr=False)
+class CameraReading:
     """What a set of photos told.
+
+    `blindsr.read_camera` makes it. Nothing in it changes, so threads may share one.
 
     Args:
         adaptation: What they share.
         photos: Those that were read, sorted.
         conditions: Each one's own condition, (P, C).
         faults: Why the others were not.
+
+    Example:
+        >>> blindsr.read_camera(blindsr.Upscaler("cmdsr-x4"), ["photo.jpg", "other.jpg", "missing.jpg"])
+        <CameraReading of 2 photos, 1 left out>
     """
 
     adaptation: Adaptation
     photos: tuple[Path, ...]
     conditions: NDArray[np.float32]
     faults: tuple[BlindSRError, ...]
+
+    def __repr__(self) -> str:
+        count, left_out = len(self.photos), len(self.faults)
+        more = f", {left_out} left out" if left_out else ""
+        return f"<CameraReading of {count} photo{'s' * (count != 1)}{more}>"
 
     @property
     def distances(self) -> NDArray[np.float64]:
@@ -60,9 +71,9 @@ class Survey:
         return distances
 
 
-def survey(
-    upscaler: Upscaler, photos: Sequence[Path], on_photo: Callable[[int, int], None] | None = None
-) -> Survey:
+def read_camera(
+    upscaler: Upscaler, photos: Sequence[str | Path], *, on_photo: Callable[[int, int], None] | None = None
+) -> CameraReading:
     """Read the degradation that the photos of one camera share, one photo in memory at a time.
 
     The result depends on the photos alone: not on their order, nor on how often one is named.
@@ -74,13 +85,20 @@ def survey(
 
     Raises:
         InputError: No photo is given, none can be read, or the model does not adapt.
+
+    Example:
+        >>> upscaler = blindsr.Upscaler("cmdsr-x4")
+        >>> camera = blindsr.read_camera(upscaler, ["photo.jpg", "other.jpg"])
+        >>> camera.distances.shape
+        (2,)
+        >>> blindsr.write_profile(camera.adaptation, upscaler.model, "phone.profile")
     """
     if upscaler.model.support is None:
         raise InputError(
             f"model {upscaler.model.name} does not adapt, so there is no profile to make for it; "
             f"{ADAPTING_MODEL} does"
         )
-    files = sorted({photo.resolve(): photo for photo in reversed(photos)}.items())
+    files = sorted({Path(photo).resolve(): Path(photo) for photo in reversed(photos)}.items())
     own: dict[Path, Adaptation] = {}
     faults: list[BlindSRError] = []
     for done, (_, photo) in enumerate(files, 1):
@@ -98,7 +116,7 @@ def survey(
     else:
         shared = Adaptation.mean(list(own.values()))
     conditions = np.concatenate([adaptation.condition for adaptation in own.values()])
-    return Survey(shared, tuple(own), conditions, tuple(faults))
+    return CameraReading(shared, tuple(own), conditions, tuple(faults))
 
 
 def outliers(conditions: NDArray[np.float32], yardstick: float | None = None) -> NDArray[np.bool_]:
@@ -120,7 +138,9 @@ def outliers(conditions: NDArray[np.float32], yardstick: float | None = None) ->
     return odd
 
 
-def write_profile(adaptation: Adaptation, model: Model, path: str | Path, names: Sequence[str] = ()) -> None:
+def write_profile(
+    adaptation: Adaptation, model: Model, path: str | Path, *, names: Sequence[str] = ()
+) -> None:
     """Write an adaptation to a file, every number exactly.
 
     Args:
@@ -131,6 +151,11 @@ def write_profile(adaptation: Adaptation, model: Model, path: str | Path, names:
 
     Raises:
         InputError: The adaptation belongs to another model, or the file cannot be written.
+
+    Example:
+        >>> upscaler = blindsr.Upscaler("cmdsr-x4")
+        >>> camera = upscaler.adapt(["photo.jpg", "other.jpg"])
+        >>> blindsr.write_profile(camera, upscaler.model, "phone.profile", names=["photo.jpg", "other.jpg"])
     """
     path = Path(path)
     if adaptation.model != model.name:
@@ -167,6 +192,12 @@ def read_profile(path: str | Path, model: Model) -> Adaptation:
     Raises:
         InputError: The file cannot be read, is damaged, or was made for another model or other weights; or
             the model does not adapt.
+
+    Example:
+        >>> upscaler = blindsr.Upscaler("cmdsr-x4")
+        >>> blindsr.write_profile(upscaler.adapt("photo.jpg"), upscaler.model, "phone.profile")
+        >>> blindsr.read_profile("phone.profile", upscaler.model)
+        <Adaptation of 'cmdsr-x4' to 1 photo>
     """
     path = Path(path)
     if not model.adaptive:
@@ -184,7 +215,7 @@ def read_profile(path: str | Path, model: Model) -> Adaptation:
         raise InputError(f"{path}: damaged: photos should be a number from 1, not {shorten(photos)}")
     condition = _vector(path, "condition", content["condition"], model.condition_size)
     modulation = _vector(path, "modulation", content["modulation"], model.modulation_size)
-    return Adaptation(condition, modulation, model.name, photos)
+    return Adaptation(condition, modulation, model.name, photos=photos)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -61,7 +61,7 @@ class Canvas:
         return self.pixels, self.alpha
 
 
-class Place:
+class TileWriter:
     """Hands restored tiles over as they are, each with its alpha.
 
     Alpha is a shape, not a degraded photo, so there is nothing to restore: it goes its own way.
@@ -90,7 +90,7 @@ class Place:
         return self.down.apply(wide.T, rows, (box.top, box.bottom)).T.clip(0, 1)
 
 
-class Resize(Place):
+class ResizingWriter(TileWriter):
     """Resizes the restored picture, tile by tile, and hands rows over once nothing more is added to them.
 
     In the values as they are stored, not in linear light: the network takes a degraded photo for a shrunk one
@@ -107,7 +107,7 @@ class Resize(Place):
         self._sum = np.zeros((1 if picture.gray else 3, 0, sink.width), np.float32)
 
     def __call__(self, core: NDArray[np.float32], box: Box) -> None:
-        """See `Place.__call__`."""
+        """See `TileWriter.__call__`."""
         rows = self._rows.reached(box.top, box.bottom)
         columns = self._columns.reached(box.left, box.right)
         missing = rows[1] - self._top - self._sum.shape[1]

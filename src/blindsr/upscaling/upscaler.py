@@ -6,7 +6,7 @@ import hashlib
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import KW_ONLY, asdict, dataclass, replace
 from pathlib import Path
 from threading import Lock
 from typing import Any, overload
@@ -21,12 +21,15 @@ from blindsr.errors import InputError
 from blindsr.models.card import Model
 from blindsr.models.catalogue import ADAPTING_MODEL, DEFAULT_MODEL, models_with_texture
 from blindsr.picture import MAX_PIXELS, Limits, Photo, Picture, PictureWriter, open_photo
-from blindsr.picture.arrays import as_array, as_picture
+from blindsr.picture.arrays import as_array
 from blindsr.picture.colours import Colours
+from blindsr.picture.encoded import Encoded, is_encoded, path_of
+from blindsr.picture.inputs import Photograph, as_picture, is_photo
 from blindsr.picture.sizing import OutputSize
 from blindsr.system.files import is_folder, refuse_overwriting
 from blindsr.system.memory import Memory, show_bytes
-from blindsr.upscaling.stitching import Canvas, Place, Resize, Sink
+from blindsr.system.untrusted import shorten
+from blindsr.upscaling.stitching import Canvas, ResizingWriter, Sink, TileWriter
 from blindsr.upscaling.support import gather_support, spread
 from blindsr.upscaling.tiling import AUTO_PIXELS, Tile, plan_tiles, plan_windows, whole
 
@@ -45,21 +48,35 @@ _LEAST_PIXELS = (
 )  # of a tile's window: memory that does not suffice for so few will suffice for nothing
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Adaptation:
     """What a model read from a support set: enough to restore any photo of the same task.
+
+    `Upscaler.adapt` makes it. Nothing in it changes, so threads may share one.
 
     Args:
         condition: The degradation's place in the condition space, (1, C).
         modulation: The scales that adapt the BaseNet to it, (1, M).
         model: Name of the model that they belong to.
         photos: How many images it was read from.
+
+    Example:
+        >>> upscaler = blindsr.Upscaler("cmdsr-x4")
+        >>> camera = upscaler.adapt(["photo.jpg", "other.jpg"])
+        >>> camera
+        <Adaptation of 'cmdsr-x4' to 2 photos>
+        >>> upscaler.upscale("photo.jpg", support=camera)
+        <Picture 224x160 RGB, 8 bit>
     """
 
     condition: NDArray[np.float32]
     modulation: NDArray[np.float32]
     model: str
+    _: KW_ONLY
     photos: int = 1
+
+    def __repr__(self) -> str:
+        return f"<Adaptation of {shorten(self.model)} to {self.photos} photo{'s' * (self.photos != 1)}>"
 
     @staticmethod
     def mean(parts: Sequence[Adaptation]) -> Adaptation:
@@ -76,7 +93,7 @@ class Adaptation:
             _weighted_mean([(part.condition, part.photos) for part in parts]),
             _weighted_mean([(part.modulation, part.photos) for part in parts]),
             parts[0].model,
-            photos,
+            photos=photos,
         )
 
 
@@ -96,8 +113,8 @@ class Upscaler:
         tile: Longest side of a tile without its halo, LR pixels, or "auto"; less takes less memory. The
             result does not depend on it.
         threads: CPU threads; None for all cores.
-        memory: Bound on the memory of the process while files are restored; None for a safe share of what is
-            free. Arrays and pictures that are handed over or asked for come on top.
+        memory: Bound on the memory of the process while files are restored, such as "1.5G"; None for a safe
+            share of what is free. Arrays and pictures that are handed over or asked for come on top.
         max_pixels: Largest photo that is decoded from a file, pixels.
         texture: How much of the texture view is added to the structure view, from 0 (what the pixels make
             certain) to 1 (all the texture that the model was trained to add), only for a model that has
@@ -108,15 +125,26 @@ class Upscaler:
         ModelError: The model cannot be found or used.
         InputError: An option has an impossible value.
         MissingExtraError: The device needs PyTorch, which is not installed.
+
+    Example:
+        >>> upscaler = blindsr.Upscaler("cria-x4-compact", threads=1, texture=0.5)
+        >>> upscaler
+        <Upscaler 'cria-x4-compact', x4, on cpu in fp32, texture 0.5>
+        >>> upscaler.upscale("photo.jpg").save("photo_x4.jpg")
+        >>> upscaler.upscale("photo.jpg", size=blindsr.OutputSize(width=100))
+        <Picture 100x71 RGB, 8 bit>
+        >>> upscaler.upscale(np.zeros((10, 20), np.uint8)).shape
+        (40, 80)
     """
 
     def __init__(
         self,
         model: str | Path | Model = DEFAULT_MODEL,
+        *,
         device: str = "auto",
         tile: int | str = "auto",
         threads: int | None = None,
-        memory: Memory | None = None,
+        memory: Memory | str | None = None,
         max_pixels: int = MAX_PIXELS,
         texture: float | None = None,
         precision: str = "auto",
@@ -127,7 +155,7 @@ class Upscaler:
         self.model = model if isinstance(model, Model) else load_model(model)
         self.texture = _texture(self.model, texture)
         self.tile, self.max_pixels = tile, max_pixels
-        self.memory = memory or Memory.safe_share()
+        self.memory = Memory.parse(memory) if isinstance(memory, str) else memory or Memory.safe_share()
         # What works on groups of pixels takes so much less for each pixel, and has so much wider a halo.
         most = AUTO_PIXELS * self.model.multiple**2
         self._most_pixels = min(most, max(_LEAST_PIXELS, AUTO_MEMORY // self.model.tile_memory))
@@ -135,12 +163,18 @@ class Upscaler:
         self._shrinking = Lock()
         self.engine = choose_engine(self.model, device, threads, precision)
 
-    def adapt(self, images: Sequence[str | Path | NDArray[Any] | Picture]) -> Adaptation:
+    def __repr__(self) -> str:
+        texture = "" if self.texture is None else f", texture {self.texture:g}"
+        engine = self.engine.identity
+        runs = f"on {engine['device'][0]} in {engine['precision']}"
+        return f"<Upscaler {shorten(self.model.name)}, x{self.model.scale}, {runs}{texture}>"
+
+    def adapt(self, images: Photograph | NDArray[Any] | Iterable[Photograph | NDArray[Any]]) -> Adaptation:
         """Read the degradation that some images share.
 
         Args:
-            images: One or more images of one task: paths, arrays as in `upscale`, or pictures, of which one
-                at a time is held. Each is read by a support set of its own, and the result is their mean.
+            images: One or more images of one task, each as in `blindsr.read`, of which one at a time is
+                decoded. Each is read by a support set of its own, and the result is their mean.
                 Only where the model takes a fixed number of patches do they share one support set, and at
                 most so many images are used, taken evenly over the sequence.
 
@@ -151,34 +185,38 @@ class Upscaler:
             raise InputError(
                 f"model {self.model.name} does not adapt, so it takes no support set; {ADAPTING_MODEL} does"
             )
-        if len(images) == 0:
+        photos = _each(images)
+        if not photos:
             raise InputError("a support set needs at least one image")
         if self.model.support.fixed_count:
-            chosen = spread(images, self.model.support.count)
+            chosen = spread(photos, self.model.support.count)
             return self._adapt(self._seen(chosen), len(chosen))
-        return Adaptation.mean([self._adapt(self._seen([image])) for image in images])
-
-    @overload
-    def upscale(
-        self,
-        image: str | Path | Picture,
-        support: Adaptation | None = None,
-        on_tile: OnTile | None = None,
-        size: OutputSize | None = None,
-    ) -> Picture: ...
+        return Adaptation.mean([self._adapt(self._seen([photo])) for photo in photos])
 
     @overload
     def upscale(
         self,
         image: NDArray[Any],
+        *,
         support: Adaptation | None = None,
         on_tile: OnTile | None = None,
         size: OutputSize | None = None,
     ) -> NDArray[Any]: ...
 
+    @overload
     def upscale(
         self,
-        image: str | Path | Picture | NDArray[Any],
+        image: Photograph,
+        *,
+        support: Adaptation | None = None,
+        on_tile: OnTile | None = None,
+        size: OutputSize | None = None,
+    ) -> Picture: ...
+
+    def upscale(
+        self,
+        image: Photograph | NDArray[Any],
+        *,
         support: Adaptation | None = None,
         on_tile: OnTile | None = None,
         size: OutputSize | None = None,
@@ -186,21 +224,20 @@ class Upscaler:
         """Restore one image.
 
         Args:
-            image: A path, a `Picture`, or an array: (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA of
-                uint8, uint16, or floating point in [0, 1].
+            image: A photo in any form, as in `blindsr.read`.
             support: An adaptation to use; None adapts the model to the image itself.
             on_tile: Called after each tile, for a progress bar.
             size: Size of the result; None makes its sides the model's scale times as long. Any other size is
                 made from that by resizing in floating point.
 
         Returns:
-            A `Picture` for a path or a `Picture`; for an array, an array of the same dtype and channels.
+            For an array an array of the same dtype, byte order and channels; for anything else a `Picture`.
 
         Raises:
             InputError: The image cannot be read, the adaptation belongs to another model, or the size is
                 impossible.
         """
-        picture = as_picture(image)
+        picture = as_picture(image, Limits(pixels=self.max_pixels))
         height, width = self._output_size(picture, image, size)
         canvas = Canvas(picture, height, width)
         self._restore(picture, canvas, support, on_tile, None)
@@ -222,6 +259,7 @@ class Upscaler:
         self,
         photo: Photo,
         target: str | Path,
+        *,
         support: Adaptation | NDArray[np.float32] | None = None,
         on_tile: OnTile | None = None,
         size: OutputSize | None = None,
@@ -256,8 +294,9 @@ class Upscaler:
 
     def upscale_file(
         self,
-        source: str | Path,
+        source: Encoded,
         target: str | Path,
+        *,
         support: Adaptation | None = None,
         on_tile: OnTile | None = None,
         size: OutputSize | None = None,
@@ -266,7 +305,7 @@ class Upscaler:
         """Restore a photo from file to file within this upscaler's memory, however large it is.
 
         Args:
-            source: The photo.
+            source: The photo: a path, the bytes of a file, or an open binary file.
             target: The file to be made; its suffix names the format.
             support: As in `upscale`, like the next two.
             on_tile: As in `upscale`.
@@ -276,15 +315,22 @@ class Upscaler:
         Raises:
             InputError: The photo cannot be read, or the result not written; or the result would overwrite the
                 photo. The message names the file.
+
+        Example:
+            >>> blindsr.Upscaler().upscale_file("photo.jpg", "photo_x4.webp", quality=80)
         """
-        refuse_overwriting([Path(target)], [Path(source), *self.model.reads], "give another target")
+        path = path_of(source)
+        own = [] if path is None else [path]
+        refuse_overwriting([Path(target)], [*own, *self.model.reads], "give another target")
         with open_photo(source, self.limits(target)) as photo:
             self._output_size(photo, source, size)  # an impossible one names the photo
-            with self.restore(photo, target, support, on_tile, size, quality) as writer:
+            with self.restore(
+                photo, target, support=support, on_tile=on_tile, size=size, quality=quality
+            ) as writer:
                 writer.save()
 
     def identity(
-        self, support: Adaptation | None = None, size: OutputSize | None = None, quality: int | None = None
+        self, *, support: Adaptation | None = None, size: OutputSize | None = None, quality: int | None = None
     ) -> dict[str, Any]:
         """Everything that a result's bytes depend on besides the photo, as values for JSON.
 
@@ -299,7 +345,7 @@ class Upscaler:
             quality: As in `restore`.
 
         Example:
-            >>> Upscaler("cria-x4-compact").identity()["texture"]
+            >>> blindsr.Upscaler("cria-x4-compact").identity()["texture"]
             0.85
         """
         native = size is not None and size.scale == self.model.scale
@@ -329,23 +375,24 @@ class Upscaler:
         try:
             return (size or OutputSize(scale=self.model.scale)).of(picture.height, picture.width)
         except InputError as error:
-            raise InputError(f"{named}: {error}" if isinstance(named, (str, Path)) else str(error)) from error
+            path = path_of(named)
+            raise InputError(str(error) if path is None else f"{path}: {error}") from error
 
-    def _seen(self, images: Iterable[str | Path | NDArray[Any] | Picture]) -> Iterator[Colours]:
+    def _seen(self, images: Iterable[Photograph | NDArray[Any]]) -> Iterator[Colours]:
         """The images as the network sees them, one at a time in memory."""
+        limits = Limits(self.max_pixels, self.memory.samples, self.memory.codec)
         for image in images:
-            if isinstance(image, (str, Path)):
-                limits = Limits(self.max_pixels, self.memory.samples, self.memory.codec)
+            if is_encoded(image):
                 with open_photo(image, limits) as photo:
                     yield Colours(photo)
             else:
-                yield Colours(as_picture(image))
+                yield Colours(as_picture(image, limits))
 
     def _adapt(self, images: Iterable[Colours], count: int = 1) -> Adaptation:
         """So many images of one task -> what the model reads from one support set of them."""
         assert self.model.support is not None
         condition, modulation = self.engine.condition(gather_support(images, count, self.model.support))
-        return Adaptation(condition, modulation, self.model.name, count)
+        return Adaptation(condition, modulation, self.model.name, photos=count)
 
     def _restore(
         self,
@@ -439,7 +486,7 @@ class Upscaler:
         """Restore tile after tile, and hand the sink what is finished."""
         scale, picture = self.model.scale, colours.picture
         native = (sink.height, sink.width) == (picture.height * scale, picture.width * scale)
-        finish = Place(colours, sink) if native else Resize(colours, scale, sink)
+        finish = TileWriter(colours, sink) if native else ResizingWriter(colours, scale, sink)
         for done, tile in enumerate(tiles, 1):
             lr = colours.window(*tile.window.slices).transpose(2, 0, 1)[None]  # (1, 3, h, w)
             sr = self.engine.upscale(lr, modulation, self.texture)
@@ -453,23 +500,9 @@ class Upscaler:
 
 @overload
 def upscale(
-    image: str | Path | Picture,
-    model: str | Path | Model = ...,
-    *,
-    device: str = ...,
-    tile: int | str = ...,
-    threads: int | None = ...,
-    texture: float | None = ...,
-    precision: str = ...,
-    size: OutputSize | None = ...,
-) -> Picture: ...
-
-
-@overload
-def upscale(
     image: NDArray[Any],
-    model: str | Path | Model = ...,
     *,
+    model: str | Path | Model = ...,
     device: str = ...,
     tile: int | str = ...,
     threads: int | None = ...,
@@ -479,10 +512,24 @@ def upscale(
 ) -> NDArray[Any]: ...
 
 
+@overload
 def upscale(
-    image: str | Path | Picture | NDArray[Any],
-    model: str | Path | Model = DEFAULT_MODEL,
+    image: Photograph,
     *,
+    model: str | Path | Model = ...,
+    device: str = ...,
+    tile: int | str = ...,
+    threads: int | None = ...,
+    texture: float | None = ...,
+    precision: str = ...,
+    size: OutputSize | None = ...,
+) -> Picture: ...
+
+
+def upscale(
+    image: Photograph | NDArray[Any],
+    *,
+    model: str | Path | Model = DEFAULT_MODEL,
     device: str = "auto",
     tile: int | str = "auto",
     threads: int | None = None,
@@ -495,15 +542,40 @@ def upscale(
     Args:
         image: As in `Upscaler.upscale`.
         model: As in `Upscaler`, like the options after it.
+        device: As in `Upscaler`.
+        tile: As in `Upscaler`.
+        threads: As in `Upscaler`.
+        texture: As in `Upscaler`.
+        precision: As in `Upscaler`.
         size: As in `Upscaler.upscale`.
 
     Returns:
-        A `Picture`, or an array like the one given.
+        A `Picture`; for an array, an array like the one given.
+
+    Raises:
+        ModelError: As `Upscaler`, like the next.
+        MissingExtraError: As `Upscaler`.
+        InputError: As `Upscaler` and `Upscaler.upscale`.
+
+    Example:
+        >>> blindsr.upscale("photo.jpg").save("photo_x4.png")
+        >>> pixels = np.zeros((20, 30, 3), np.uint8)
+        >>> blindsr.upscale(pixels, model="cmdsr-x4").shape
+        (80, 120, 3)
     """
     upscaler = Upscaler(
         model, device=device, tile=tile, threads=threads, texture=texture, precision=precision
     )
     return upscaler.upscale(image, size=size)
+
+
+def _each(images: Photograph | NDArray[Any] | Iterable[Photograph | NDArray[Any]]) -> list[Any]:
+    """The images, of which there may be one that is not in a list."""
+    if is_photo(images):
+        return [images]
+    if not isinstance(images, Iterable):
+        raise InputError(f"a support set of type {type(images).__name__[:40]}: give photos, in a list")
+    return list(images)
 
 
 def result_identity(engine: Mapping[str, Any], texture: float | None) -> dict[str, Any]:
@@ -515,8 +587,8 @@ def result_identity(engine: Mapping[str, Any], texture: float | None) -> dict[st
     """
     import pyvips
 
-    from blindsr import __version__
     from blindsr.picture.rim import MARGIN
+    from blindsr.version import __version__
 
     libraries = {library: package_version(library) for library in ("numpy", "pillow", "pillow-heif")}
     return {

@@ -13,7 +13,10 @@ from torch import Tensor
 
 from blindsr.degradation.backend import full_precision
 from blindsr.degradation.batched.blur import Blur
-from blindsr.degradation.batched.checking import (
+from blindsr.degradation.batched.jpeg import Jpeg, quality_column
+from blindsr.degradation.batched.kernels import gaussian_pixels, kernel_columns
+from blindsr.degradation.batched.noise import add_noise, noise_columns
+from blindsr.degradation.batched.validation import (
     check_images,
     check_kernel,
     check_kernel_limit,
@@ -21,9 +24,6 @@ from blindsr.degradation.batched.checking import (
     check_tasks,
     common_scale,
 )
-from blindsr.degradation.batched.jpeg import Jpeg, quality_column
-from blindsr.degradation.batched.kernels import gaussian_pixels, kernel_columns
-from blindsr.degradation.batched.noise import add_noise, noise_columns
 from blindsr.degradation.kernels import Kernel
 from blindsr.degradation.pipeline import Degradation, to_levels
 from blindsr.degradation.resize import resize_matrix

@@ -18,7 +18,10 @@ from torch import Tensor
 
 from blindsr.degradation.backend import full_precision
 from blindsr.degradation.batched.blur import Blur
-from blindsr.degradation.batched.checking import (
+from blindsr.degradation.batched.jpeg import Jpeg, quality_column
+from blindsr.degradation.batched.kernels import kernel_columns, kernel_pixels
+from blindsr.degradation.batched.noise import add_noise, noise_columns
+from blindsr.degradation.batched.validation import (
     check_images,
     check_kernel,
     check_kernel_limit,
@@ -26,9 +29,6 @@ from blindsr.degradation.batched.checking import (
     check_tasks,
     common_scale,
 )
-from blindsr.degradation.batched.jpeg import Jpeg, quality_column
-from blindsr.degradation.batched.kernels import kernel_columns, kernel_pixels
-from blindsr.degradation.batched.noise import add_noise, noise_columns
 from blindsr.degradation.pipeline import to_levels
 from blindsr.degradation.resize import resize_matrix
 from blindsr.degradation.two_stage import TwoStage, TwoStageSpace

@@ -14,7 +14,7 @@ from blindsr.degradation.two_stage import TwoStageSpace
 
 
 @dataclasses.dataclass(frozen=True)
-class Drawn:
+class RandomDegradation:
     """Whatever a space gives for a picture's seed.
 
     Args:

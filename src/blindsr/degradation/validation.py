@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Collection, Iterable
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from blindsr.errors import InputError
+from blindsr.system.nearest import nearest
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -22,7 +22,7 @@ def check_keys(what: str, given: Iterable[Any], known: Collection[str], noun: st
     """
     for key in given:
         if key not in known:
-            near = get_close_matches(str(key), known, n=1, cutoff=0.4)
+            near = nearest(key, known, cutoff=0.4)
             hint = f"did you mean {near[0]!r}?" if near else f"the {noun}s are {', '.join(known)}"
             raise InputError(f"{what}: unknown {noun} {key!r}; {hint}")
 
