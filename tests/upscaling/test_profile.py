@@ -88,7 +88,7 @@ def test_bad_photos_are_left_out(upscaler: Upscaler, photos: list[Path], tmp_pat
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"no picture")
     seen: list[tuple[int, int]] = []
-    found = read_camera(upscaler, [bad, *photos[:2]], lambda done, total: seen.append((done, total)))
+    found = read_camera(upscaler, [bad, *photos[:2]], on_photo=lambda done, total: seen.append((done, total)))
     assert [str(fault).startswith(str(bad)) for fault in found.faults] == [True]
     np.testing.assert_array_equal(
         found.adaptation.condition, read_camera(upscaler, photos[:2]).adaptation.condition
