@@ -43,7 +43,7 @@ def names(folder: Path) -> list[str]:
 
 def test_a_file_is_due_by_steps_or_by_time(files: Checkpoints, monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.monotonic()
-    monkeypatch.setattr(checkpoint_module.time, "monotonic", lambda: now)
+    monkeypatch.setattr(checkpoint_module.time, "monotonic", lambda: now)  # type: ignore[attr-defined]
     files.write(LATEST, Position(1), [])
     assert files.due(Position(9)) is None and files.due(Position(10)) == "step-00000010.ckpt"
     now += 24.9
