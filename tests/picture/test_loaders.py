@@ -181,7 +181,7 @@ def test_errors_of_the_disk_are_told_as_such(tmp_path: Path) -> None:
     write(Picture(np.zeros((300, 400, 3), np.float32)), tmp_path / "a.jpg")
 
     class Failing(io.FileIO):
-        def read(self, size: int | None = -1, /) -> bytes | None:
+        def read(self, size: int | None = -1, /) -> bytes | None:  # type: ignore[override]
             if self.tell() > 100:
                 raise OSError(5, "Input/output error")
             return super().read(min(size or 0, 50))

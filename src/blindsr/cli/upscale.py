@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import time
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from blindsr.cli.options import MANY, MODEL, RESULT, SIZE, SPEED, Device, Json, ModelName, Threads
 from blindsr.cli.screen import (
     EXIT_SOME_FAILED,
     as_unicode,
@@ -24,7 +24,7 @@ from blindsr.cli.screen import (
     name,
     named_path,
     print_error,
-    print_line,
+    print_object,
     progress_bars,
     say,
 )
@@ -57,44 +57,61 @@ def upscale(
             metavar="PATH",
             parser=named_path,
             help="A file (for one photo) or a folder; else beside the photo.",
+            rich_help_panel=RESULT,
         ),
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|PATH",
-            help='A model; "blindsr models" lists them. Or a file: .onnx, .param, .pth, .safetensors.',
-        ),
-    ] = None,
+    model: ModelName = None,
     model_scale: Annotated[
         int | None,
-        typer.Option(min=1, max=16, help="What the model enlarges by, where its file does not tell."),
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=16,
+            help="What the model enlarges by, where its file does not tell.",
+            rich_help_panel=MODEL,
+        ),
     ] = None,
     scale: Annotated[
         float | None,
-        typer.Option(metavar="X", help="Times as large, such as 2.5; else as the model makes it."),
+        typer.Option(
+            metavar="X", help="Times as large, such as 2.5; else as the model makes it.", rich_help_panel=SIZE
+        ),
     ] = None,
     width: Annotated[
-        int | None, typer.Option(help="Width of the result in pixels; the height follows.")
+        int | None,
+        typer.Option(
+            metavar="N", help="Width of the result in pixels; the height follows.", rich_help_panel=SIZE
+        ),
     ] = None,
     height: Annotated[
-        int | None, typer.Option(help="Height of the result in pixels; the width follows.")
+        int | None,
+        typer.Option(
+            metavar="N", help="Height of the result in pixels; the width follows.", rich_help_panel=SIZE
+        ),
     ] = None,
     fit: Annotated[
-        str | None, typer.Option(metavar="WxH", help="Box that the result must fit, such as 3840x2160.")
+        str | None,
+        typer.Option(
+            metavar="WxH", help="Box that the result must fit, such as 3840x2160.", rich_help_panel=SIZE
+        ),
     ] = None,
     support: Annotated[
         Path | None,
         typer.Option(
+            metavar="PATH",
             readable=False,
             help="Photos of the same degradation to adapt to, instead of to each photo itself; the default "
             "model is then the one that adapts.",
+            rich_help_panel=MODEL,
         ),
     ] = None,
     profile: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", readable=False, help='A camera\'s profile, as "blindsr adapt" makes it.'
+            metavar="FILE",
+            readable=False,
+            help='A camera\'s profile, as "blindsr adapt" makes it.',
+            rich_help_panel=MODEL,
         ),
     ] = None,
     texture: Annotated[
@@ -102,51 +119,84 @@ def upscale(
         typer.Option(
             metavar="0..1",
             help="Texture that the model adds: from 0, what is certain, to 1, the sharpest; else its own.",
+            rich_help_panel=MODEL,
         ),
     ] = None,
     format_: Annotated[
         str | None,
         typer.Option(
-            "-f", "--format", metavar="NAME", help="png, jpeg, webp, tiff, avif or bmp; else the photo's own."
+            "-f",
+            "--format",
+            metavar="NAME",
+            help="png, jpeg, webp, tiff, avif or bmp; else the photo's own.",
+            rich_help_panel=RESULT,
         ),
     ] = None,
     quality: Annotated[
-        int | None, typer.Option(min=1, max=100, help="Quality of a JPEG, WebP or AVIF result.")
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=100,
+            help="Quality of a JPEG, WebP or AVIF result.",
+            rich_help_panel=RESULT,
+        ),
     ] = None,
     tile: Annotated[
-        str, typer.Option(metavar="auto|N", help="Side of a tile in pixels; less takes less memory.")
+        str,
+        typer.Option(
+            metavar="auto|N", help="Side of a tile in pixels; less takes less memory.", rich_help_panel=SPEED
+        ),
     ] = "auto",
     memory: Annotated[
         str | None,
-        typer.Option(metavar="SIZE", help="Most memory to take, such as 1.5G; else a share of what is free."),
+        typer.Option(
+            metavar="SIZE",
+            help="Most memory to take, such as 1.5G; else a share of what is free.",
+            rich_help_panel=SPEED,
+        ),
     ] = None,
     max_pixels: Annotated[
         str | None,
-        typer.Option(metavar="N", help="Largest photo to read, such as 500M pixels; else 134M."),
+        typer.Option(
+            metavar="N", help="Largest photo to read, such as 500M pixels; else 134M.", rich_help_panel=SPEED
+        ),
     ] = None,
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to run.")] = "auto",
+    device: Device = "auto",
     precision: Annotated[
         str,
-        typer.Option(metavar="auto|fp32|int8", help="8 bit on CPUs where that is faster, or as you say."),
+        typer.Option(
+            metavar="auto|fp32|int8",
+            help="8 bit on CPUs where that is faster, or as you say.",
+            rich_help_panel=MODEL,
+        ),
     ] = "auto",
     recursive: Annotated[
-        bool, typer.Option("--recursive/--no-recursive", "-r", help="Walk the folders below as well.")
+        bool,
+        typer.Option(
+            "--recursive/--no-recursive", "-r", help="Walk the folders below as well.", rich_help_panel=MANY
+        ),
     ] = True,
     skip_existing: Annotated[
-        bool, typer.Option("--skip-existing", help="Leave every result that is there already.")
+        bool,
+        typer.Option(
+            "--skip-existing", help="Leave every result that is there already.", rich_help_panel=MANY
+        ),
     ] = False,
     overwrite: Annotated[
         bool,
-        typer.Option("--overwrite", help="Make all anew, also what an interrupted run has finished."),
+        typer.Option("--overwrite", help="Redo every photo, including finished ones.", rich_help_panel=MANY),
     ] = False,
     compare: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.html", help="Write a page with before and after of every photo."),
+        typer.Option(
+            metavar="FILE.html",
+            help="Write a page with before and after of every photo.",
+            rich_help_panel=RESULT,
+        ),
     ] = None,
-    json_lines: Annotated[
-        bool, typer.Option("--json", help="Print a JSON object a line for each photo, and one for the whole.")
-    ] = False,
-    threads: Annotated[int | None, typer.Option(min=1, max=1024, help="CPU threads; else all.")] = None,
+    as_json: Json = False,
+    threads: Threads = None,
 ) -> None:
     """Restore and enlarge photos.
 
@@ -202,9 +252,9 @@ def upscale(
             adaptation = read_profile(profile, upscaler.model)
         with (
             _comparison(compare) as page,
-            progress_bars(shown=not (json_lines and sys.stdout.isatty())) as progress,
+            progress_bars(shown=not (as_json and sys.stdout.isatty())) as progress,
         ):
-            report = _Report(progress, plan, json_lines, page)
+            report = _Report(progress, plan, as_json, page)
             run_batch(
                 plan,
                 upscaler,
@@ -218,7 +268,7 @@ def upscale(
             )
         report.sum_up(interrupted=bool(signals.caught))
     failed, skipped = report.counts["failed"], report.counts["skipped"]
-    if (failed or skipped) and not json_lines:
+    if (failed or skipped) and not as_json:
         tail = _resumption(plan, overwrite, "tries only those again") if failed else ""
         typer.echo(f"{report.counts['done']} done, {skipped} skipped, {failed} failed{tail}", err=True)
     if failed:
@@ -250,18 +300,18 @@ class _Report:
     Args:
         progress: Where the bars are.
         plan: What is to be done.
-        json_lines: Whether to print JSON instead of lines for people.
+        as_json: Whether to print JSON instead of lines for people.
         page: Gets every photo that is done, or was before.
     """
 
     def __init__(
-        self, progress: Progress, plan: Plan, json_lines: bool, page: ComparisonPage | None = None
+        self, progress: Progress, plan: Plan, as_json: bool, page: ComparisonPage | None = None
     ) -> None:
         self._page = page
         self.counts: Counter[str] = Counter()
         self._start = time.perf_counter()
         self._progress = progress
-        self._json_lines = json_lines
+        self._as_json = as_json
         self._planned = self._total = len(plan.tasks)
         self._restored = 0  # photos that the network is through with, or will never see
         self._being_written: set[Task] = set()
@@ -291,8 +341,8 @@ class _Report:
             self._restored += 1
         self._progress.update(self._photos, completed=self._restored, total=self._total)
         self._show_on_page(outcome)
-        if self._json_lines:
-            print_line(json.dumps(_entry(outcome)))
+        if self._as_json:
+            print_object(_entry(outcome))
         elif outcome.error is not None:
             print_error(outcome.error)
         elif outcome.status == "done":
@@ -313,12 +363,12 @@ class _Report:
 
     def sum_up(self, interrupted: bool) -> None:
         """The last JSON object."""
-        if self._json_lines:
+        if self._as_json:
             counts = {status: self.counts[status] for status in ("done", "skipped", "failed")}
             left = self._planned - sum(counts.values())
             seconds = round(time.perf_counter() - self._start, 3)
             summary = {**counts, "left": left, "interrupted": interrupted, "seconds": seconds}
-            print_line(json.dumps({"summary": summary}))
+            print_object({"summary": summary})
 
 
 def _entry(outcome: Outcome) -> dict[str, object]:
