@@ -250,7 +250,7 @@ def _find_out(runner: str, files: Mapping[str, Path]) -> Probed:
     main = next(iter(files.values()))
     _refuse_missing(runner)
     if not is_switched_off():
-        log.info("%s: finding out what it takes, once", main)
+        log.warning("%s: finding out what it takes and how far it sees, once", main)
         argument = json.dumps([runner, {role: str(path.absolute()) for role, path in files.items()}])
         said = run_apart(__name__, argument, [*files.values()], str(main), _SECONDS)
         found = None if said is None else _read_probed(said.splitlines()[-1] if said else "")
