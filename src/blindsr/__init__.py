@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from blindsr.batch.run import run_batch
     from blindsr.batch.stages import Outcome
     from blindsr.comparison import Comparison, ComparisonPage, compare
+    from blindsr.engine.opening import load_model
     from blindsr.errors import BlindSRError, ConfigError, InputError, MissingExtraError, ModelError
     from blindsr.inspection.reading import Inspector, Reading
     from blindsr.models.card import Model
-    from blindsr.models.catalogue import available_models, load_model
+    from blindsr.models.catalogue import available_models
     from blindsr.picture import Picture, read, write
     from blindsr.picture.sizing import OutputSize
     from blindsr.pulling.pull import Pulled, pull
@@ -35,7 +36,7 @@ _HOMES = {
     "ConfigError": "blindsr.errors",
     "InputError": "blindsr.errors",
     "Inspector": "blindsr.inspection.reading",
-    "load_model": "blindsr.models.catalogue",
+    "load_model": "blindsr.engine.opening",
     "Memory": "blindsr.system.memory",
     "MissingExtraError": "blindsr.errors",
     "Model": "blindsr.models.card",

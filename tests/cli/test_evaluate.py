@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from blindsr.cli.screen import EXIT_SOME_FAILED, EXIT_USAGE
-from blindsr.evaluation.contestants import find_contestant
+from blindsr.evaluation.methods import find_method
 from blindsr.metrics import fit_niqe, niqe, read_niqe, write_niqe
 from blindsr.metrics.niqe import FEATURES
 from blindsr.picture import read
@@ -54,7 +54,7 @@ def test_two_runs_write_the_same(run: Run, make_model: MakeModel, photos: Path, 
     rows = list(csv.DictReader((out / "pictures.csv").read_text().splitlines()))
     assert len(rows) == 8 and all(float(row["psnr"]) > 5 and not row["error"] for row in rows)
     content = json.loads((out / "results.json").read_text())
-    assert content["benchmarks"][0]["measures"][0]["title"] == "PSNR (dB)"
+    assert content["benchmarks"][0]["metrics"][0]["title"] == "PSNR (dB)"
 
 
 def test_one_bad_photo_is_told_by_the_exit_status(run: Run, photos: Path, tmp_path: Path) -> None:
@@ -68,8 +68,8 @@ def test_one_bad_photo_is_told_by_the_exit_status(run: Run, photos: Path, tmp_pa
 @pytest.mark.parametrize(
     ("options", "fault"),
     [
-        ([], "evaluate whom?"),
-        (["--model", "bicubic"], "evaluate on what?"),
+        ([], "no model given"),
+        (["--model", "bicubic"], "no test set given"),
         (["--model", "bicubic", "--data", "Set5"], "not below"),
         (["--model", "bicubic", "--data", "m=PHOTOS", "--channel", "luma"], "give y or rgb"),
         (["--model", "bicubic", "--data", "m=PHOTOS", "--metric", "mse"], "there are psnr, ssim"),
@@ -99,7 +99,7 @@ def test_photos_without_ground_truth_are_measured_by_niqe(run: Run, photos: Path
     assert code == 0 and "mine x4: NIQE (" in out
     assert error.strip() == "mine: no ground truth, which psnr and ssim need; they are left out"
     rows = list(csv.DictReader((tmp_path / "out" / "pictures.csv").read_text().splitlines()))
-    enlarged = find_contestant("bicubic").restorer.restore(read(photos / "0.png").pixels, 4)
+    enlarged = find_method("bicubic").restorer.restore(read(photos / "0.png").pixels, 4)
     expected = niqe(enlarged, parameters=read_niqe(tmp_path / "niqe.npz"))
     assert float(rows[0]["niqe"]) == pytest.approx(expected, rel=1e-6) and rows[0]["psnr"] == ""
 
@@ -131,9 +131,9 @@ def test_a_paper_s_degradations_by_name(run: Run, photos: Path, tmp_path: Path) 
 STOPPED_AT_THE_FIFTH = """
 import signal
 from blindsr.cli import main
-from blindsr.evaluation.records import RecordFile
+from blindsr.evaluation.result_cache import ResultCache
 
-add, added = RecordFile.add, []
+add, added = ResultCache.add, []
 
 def add_and_stop(self, key, measured):
     added.append(key)
@@ -142,7 +142,7 @@ def add_and_stop(self, key, measured):
         signal.raise_signal(signal.SIGINT)
     return known
 
-RecordFile.add = add_and_stop
+ResultCache.add = add_and_stop
 main()
 """
 

@@ -328,7 +328,7 @@ def profiles(folder: Path) -> Kind:
 def journal(folder: Path) -> Kind:
     """Journals of batches, and records of evaluations: what is no line of theirs is passed over."""
     from blindsr.batch.journal import JOURNAL, Journal, signature
-    from blindsr.evaluation.records import Measured, RecordFile
+    from blindsr.evaluation.result_cache import Measured, ResultCache
 
     kind, settings = Kind(folder), {"model": "tiny", "tile": "auto"}
     for name in "abc":
@@ -337,9 +337,9 @@ def journal(folder: Path) -> Kind:
     for name in "abc":
         whole.record(folder / name, folder / name, signature(folder / name))
     whole.close(remove=False)
-    records = RecordFile(folder / "records.jsonl")
+    cache = ResultCache(folder / "records.jsonl")
     for name in "abc":
-        records.add(name, Measured(1.0, 2, 3, {"psnr": 4.0}))
+        cache.add(name, Measured(1.0, 2, 3, {"psnr": 4.0}))
 
     def read(content: bytes) -> object:
         kind(folder / JOURNAL, content)
@@ -352,11 +352,11 @@ def journal(folder: Path) -> Kind:
         return known
 
     def read_records(content: bytes) -> object:
-        records = RecordFile(kind(folder / "records.jsonl", content))
-        records.add("new", Measured(1.0, 2, 3, {}))
-        if RecordFile(folder / "records.jsonl").find("new") is None:
+        cache = ResultCache(kind(folder / "records.jsonl", content))
+        cache.add("new", Measured(1.0, 2, 3, {}))
+        if ResultCache(folder / "records.jsonl").find("new") is None:
             raise AssertionError("what was added just now is not known")
-        return records.find("a")
+        return cache.find("a")
 
     def lines(content: bytes, rng: random.Random) -> bytes:
         if rng.random() < 0.3:

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 import torch
 
+from blindsr.checkpoint.description import support_patch
 from blindsr.checkpoint.reading import load_network, read_tensors
 from blindsr.errors import ConfigError, ModelError
-from blindsr.export.graphs import export_checkpoint, support_patch
+from blindsr.export.graphs import export_checkpoint
 from blindsr.training import Progress, load_config, train
 from blindsr.training import checkpoint as checkpoint_module
 from blindsr.training.checkpoint import LATEST, WEIGHTS, Checkpoints, Position, newest_checkpoint

@@ -28,7 +28,10 @@ Photos = Annotated[
 ModelName = Annotated[
     str | None,
     typer.Option(
-        "--model", metavar="NAME|PATH", help='A model; "blindsr models" lists them.', rich_help_panel=MODEL
+        "--model",
+        metavar="NAME|PATH",
+        help='A model; "blindsr models" lists them. Or a file: .onnx, .param, .pth, .safetensors.',
+        rich_help_panel=MODEL,
     ),
 ]
 Device = Annotated[

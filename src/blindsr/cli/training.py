@@ -35,8 +35,18 @@ if TYPE_CHECKING:
     from blindsr.models.card import Model
 
 
-def models(as_json: Json = False) -> None:
-    """List the models that can be called by name."""
+def models(
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME|PATH]", help="Tell all of these instead, files of other programs too."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the models that can be called by name, or tell what is known of some."""
+    if files:
+        for file in files:
+            _show_model(file, as_json)
+        return
     from rich.table import Table
 
     from blindsr.models.card import CARD, read_card
@@ -63,20 +73,64 @@ def models(as_json: Json = False) -> None:
     Console().print(f"\nDefault: {DEFAULT_MODEL}; {adapting}")
 
 
-def _model_entry(called: str, folder: Path, model: Model) -> dict[str, object]:
-    """A model's JSON object."""
-    from blindsr.models.catalogue import place_of
+def _show_model(written: str, as_json: bool) -> None:
+    """All that is known of a model, a line each, or as a JSON object."""
+    from blindsr.engine.opening import load_model, read_request
 
+    request = read_request(written)
+    model = load_model(request.model, request.scale)
+    if as_json:
+        print_object(
+            {
+                **_can(model),
+                "pixel_range": model.pixel_range,
+                "halo": model.halo,
+                "tiled": model.tiled,
+                "window": model.window,
+                "multiple": model.multiple,
+                "tile_memory": model.tile_memory,
+                "files": {role: as_unicode(str(path)) for role, path in model.files.items()},
+            }
+        )
+        return
+    reach = f"{model.halo} pixels around a tile{', as measured' if model.measured else ''}"
+    lines = {
+        "scale": f"x{model.scale}",
+        "description": model.description,
+        "licence": model.licence,
+        "adapts": "yes" if model.adaptive else "no",
+        "texture": "no" if model.texture is None else f"yes, {model.texture:g} by default",
+        "pixel range": f"0 to {model.pixel_range:g}",
+        "halo": reach if model.tiled else "it looks at the whole photo: no tiles",
+        "takes": "any size" if model.window is None else f"{model.window[1]}x{model.window[0]} pixels alone",
+        "multiple": str(model.multiple),
+        "tile memory": f"{model.tile_memory} bytes a pixel",
+        "files": ", ".join(str(path) for path in model.files.values()),
+    }
+    console = Console()
+    say(console, f"[bold]{escape(one_line(model.name))}[/]")
+    for key, value in lines.items():
+        say(console, f"  {key:<12} {escape(one_line(value))}")
+
+
+def _can(model: Model) -> dict[str, object]:
+    """What a model is and can, for its JSON object."""
     return {
-        "name": as_unicode(called),
+        "name": as_unicode(model.name),
         "scale": model.scale,
         "adapts": model.adaptive,
         "texture": model.texture,
         "licence": model.licence,
-        "from": place_of(folder),
-        **file_entry("folder", folder),
         "description": model.description,
     }
+
+
+def _model_entry(called: str, folder: Path, model: Model) -> dict[str, object]:
+    """The JSON object of a model that is called by name."""
+    from blindsr.models.catalogue import place_of
+
+    entry = {**_can(model), "name": as_unicode(called)}
+    return {**entry, "from": place_of(folder), **file_entry("folder", folder)}
 
 
 def pull(
@@ -276,6 +330,9 @@ def export(
     scale: Annotated[
         int | None, typer.Option(help="Of an official Cria-CL file, which does not tell it: 4, or 1 or 2.")
     ] = None,
+    licence: Annotated[
+        str | None, typer.Option(help="Of the weights, such as MIT; else what --card says, or unknown.")
+    ] = None,
 ) -> None:
     """Turn a checkpoint into a model that runs without PyTorch."""
     with extra("export", "train"):
@@ -283,7 +340,10 @@ def export(
         from blindsr.system.files import refuse_overwriting
     if card is not None:
         refuse_overwriting([out / name for name in WRITTEN], [card])
-    folder = export_checkpoint(checkpoint, out, name, None if card is None else read_entries(card), scale)
+    entries = {} if card is None else read_entries(card)
+    if licence is not None:
+        entries["licence"] = licence
+    folder = export_checkpoint(checkpoint, out, name, entries, scale)
     typer.echo(str(folder))
 
 

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from blindsr.batch.plan import Plan
     from blindsr.batch.stages import Existing, Outcome, Task
     from blindsr.comparison import ComparisonPage
+    from blindsr.engine.opening import Request
     from blindsr.picture.sizing import OutputSize
 
 
@@ -59,6 +61,16 @@ def upscale(
         ),
     ] = None,
     model: ModelName = None,
+    model_scale: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=16,
+            help="What the model enlarges by, where its file does not tell.",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
     scale: Annotated[
         float | None,
         typer.Option(
@@ -197,6 +209,7 @@ def upscale(
     ):
         from blindsr.batch.plan import find_photos, plan_batch
         from blindsr.batch.run import run_batch
+        from blindsr.engine.opening import load_model, read_request
         from blindsr.models.catalogue import ADAPTING_MODEL, DEFAULT_MODEL
         from blindsr.picture import MAX_PIXELS
         from blindsr.system.files import refuse_overwriting
@@ -209,15 +222,16 @@ def upscale(
             raise InputError("--support and --profile: give only one of them")
         if model is None:
             model = DEFAULT_MODEL if support is None and profile is None else ADAPTING_MODEL
+        request = _asked(read_request(model), model_scale, texture, precision)
         upscaler = Upscaler(
-            model,
+            load_model(request.model, request.scale),
             device=device,
             tile=int(tile) if re.fullmatch(r"[0-9]{1,9}", tile) else tile[:40],
             threads=threads,
             memory=memory,
             max_pixels=MAX_PIXELS if max_pixels is None else _pixels(max_pixels),
-            texture=texture,
-            precision=precision,
+            texture=request.texture,
+            precision=request.precision,
         )
         label = f"x{upscaler.model.scale}" if size is None else size.label
         plan = plan_batch(inputs, out, label=label, format_=format_, quality=quality, recursive=recursive)
@@ -259,6 +273,25 @@ def upscale(
         typer.echo(f"{report.counts['done']} done, {skipped} skipped, {failed} failed{tail}", err=True)
     if failed:
         raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _asked(request: Request, scale: int | None, texture: float | None, precision: str) -> Request:
+    """What is asked for after the model's name, and by options; both of one thing contradict each other."""
+    chosen = None if precision == "auto" else precision
+    written = None if request.precision == "auto" else request.precision
+    for option, one, other in (
+        ("--model-scale", scale, request.scale),
+        ("--texture", texture, request.texture),
+        ("--precision", chosen, written),
+    ):
+        if one is not None and other is not None:
+            raise InputError(f"{option} and @{request.settings}: give only one of them")
+    return replace(
+        request,
+        scale=request.scale if scale is None else scale,
+        texture=request.texture if texture is None else texture,
+        precision=chosen or request.precision,
+    )
 
 
 class _Report:
