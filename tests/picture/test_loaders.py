@@ -143,7 +143,7 @@ embedding._STREAMED = 0
 for path in map(Path, sys.argv[1:]):
     content = path.read_bytes()
     try:
-        decoding.read(path)
+        decoding.open_photo(path).close()
         print(path.suffix, "read")
     except InputError as error:
         print(path.suffix, error)
