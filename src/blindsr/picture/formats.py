@@ -21,6 +21,7 @@ class Format:
     """What a file format can hold, and how it is written.
 
     Args:
+        name: As a user gives it.
         suffixes: How its files' names end; the first is the usual one.
         saver: The libvips operation that encodes it; none for what Pillow writes.
         options: Of the saver.
@@ -35,6 +36,7 @@ class Format:
             writes row by row.
     """
 
+    name: str
     suffixes: tuple[str, ...]
     saver: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -53,9 +55,15 @@ class Format:
 # third smaller; the network would wait for the encoder.
 FORMATS: dict[str, Format] = {
     "png": Format(
-        (".png",), "pngsave_target", {"compression": 2, "filter": "up"}, depths=(8, 16), density=True
+        "png",
+        (".png",),
+        "pngsave_target",
+        {"compression": 2, "filter": "up"},
+        depths=(8, 16),
+        density=True,
     ),
     "jpeg": Format(
+        "jpeg",
         (".jpg", ".jpeg"),
         "jpegsave_target",
         {"Q": 95, "subsample_mode": "off"},
@@ -64,6 +72,7 @@ FORMATS: dict[str, Format] = {
         side=65500,
     ),
     "webp": Format(
+        "webp",
         (".webp",),
         "webpsave_target",
         {"Q": 95, "effort": 2},
@@ -73,6 +82,7 @@ FORMATS: dict[str, Format] = {
         encoder=16,
     ),
     "tiff": Format(
+        "tiff",
         (".tif", ".tiff"),
         "tiffsave_target",
         {"compression": "lzw", "predictor": "horizontal"},
@@ -80,6 +90,7 @@ FORMATS: dict[str, Format] = {
         density=True,
     ),
     "avif": Format(
+        "avif",
         (".avif",),
         "heifsave_target",
         {"compression": "av1", "Q": 90, "effort": 0, "subsample_mode": "off"},
@@ -89,7 +100,7 @@ FORMATS: dict[str, Format] = {
         side=65536,
         encoder=32,
     ),
-    "bmp": Format((".bmp",), alpha=False, profile=False, density=True, encoder=12),
+    "bmp": Format("bmp", (".bmp",), alpha=False, profile=False, density=True, encoder=12),
 }
 """Formats that can be written, by the name that a user gives."""
 

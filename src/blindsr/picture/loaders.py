@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import IO, Any
 
+from blindsr.picture.metadata.jpeg import segments
 from blindsr.picture.tiff import Blocks, claimed_bytes
 
 LOADERS = {
@@ -186,26 +187,11 @@ def opening_bytes(file: IO[bytes], kind: str, most: int) -> int:
 
 def _segments(file: IO[bytes], most: int) -> int:
     """Bytes of the segments of a JPEG file before its pixels: its decoder keeps them."""
-    place, kept = 2, 0
-    while kept <= most:
-        file.seek(place)
-        head = file.read(_SEGMENT)
-        start = head.find(b"\xff")  # decoders skip what lies between two segments
-        marker = head[max(0, start) :].lstrip(b"\xff")[:3]
-        if start < 0 or len(marker) < 3:
-            if len(head) < _SEGMENT:
-                break
-            place += len(head) - 1
-            continue
-        if marker[0] in (0xD9, 0xDA):  # the end, or the pixels
+    kept = 0
+    for one in segments(file):
+        if kept > most or one.marker in (0xD9, 0xDA):
             break
-        place += len(head) - len(head[start:].lstrip(b"\xff"))
-        if marker[0] in (0x00, 0x01, *range(0xD0, 0xD9)):  # markers without a segment
-            place += 1
-            continue
-        length = int.from_bytes(marker[1:], "big")
-        place += 1 + length
-        kept += length + _SEGMENT
+        kept += one.size + 2 + _SEGMENT
     return kept
 
 
