@@ -394,15 +394,17 @@ def _decode(
     blocks = {"icc": field(image, "icc-profile-data"), "exif": exif, "xmp": xmp}
     orientation = field(image, "orientation", 1 if kind == "heif" else orientation_of(exif, xmp))
     # Of these the decoder has turned the pixels already; what is told of places in them it has not.
-    told = (exif_block.orientation(exif) or 1) if kind == "heif" else orientation
-    turn = _turn(image.height, image.width, told, turned=kind == "heif")
+    turned = (exif_block.orientation(exif) or 1) if kind == "heif" else orientation
+    turn = _turn(image.height, image.width, turned, turned=kind == "heif")
     conversion, image = _as_rgb(image)
     if conversion:
         blocks["icc"], found.icc, found.signalling = None, False, None
     own = belongings(found, blocks, turn, path, gray=image.bands < 3, moved=kind == "tiff")
     dpi = None if own.exif is None else exif_block.resolution(own.exif)
     if found.dpi is not None:
-        dpi = found.dpi[::-1] if orientation >= 5 else found.dpi
+        told = found.dpi[::-1] if orientation >= 5 else found.dpi
+        # JFIF tells whole numbers, EXIF the same with fractions.
+        dpi = dpi if dpi is not None and np.abs(np.subtract(dpi, told)).max() <= 0.5 else told
     metadata = own.metadata
     if conversion:
         metadata = replace(metadata, changed=(*metadata.changed, ("", conversion)))

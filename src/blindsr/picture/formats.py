@@ -69,6 +69,7 @@ FORMATS: dict[str, Format] = {
         {"Q": 95, "subsample_mode": "off"},
         alpha=False,
         lossy=True,
+        density=True,
         side=65500,
     ),
     "webp": Format(

@@ -71,7 +71,7 @@ class Load:
         """Put all that its saver has not written into a written file, open for reading and writing."""
         kind = self.format_.name
         if kind == "jpeg":
-            jpeg.add_segments(file, self.pieces, self.aspect)
+            jpeg.add_segments(file, self.pieces)
         elif kind == "png":
             png.add_chunks(file, self.pieces, self.aspect)
         elif kind == "tiff":
@@ -105,6 +105,9 @@ def load(like: Photo | Picture, format_: Format, height: int, width: int) -> Loa
     made = Load(format_, aspect=None if like.dpi is not None else metadata.aspect or (1, 1))
     made.report.warnings += metadata.warnings
     made.report.dropped += metadata.others
+    if format_.name == "jpeg":
+        sides = [max(1, min(round(side), 65535)) for side in like.dpi or made.aspect or ()]
+        made.pieces.append(jpeg.jfif(0 if like.dpi is None else 1, sides[0], sides[1]))
     made.report.changed += [Item("colour", text) for owner, text in metadata.changed if not owner]
     _load_alpha(like, made)
     _load_colours(like, made)

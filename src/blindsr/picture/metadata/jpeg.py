@@ -146,19 +146,17 @@ def resource_segments(resources: bytes) -> list[bytes]:
     return [segment(0xED, RESOURCES + resources[start : start + step]) for start in starts]
 
 
-def add_segments(file: IO[bytes], found: list[bytes], aspect: tuple[int, int] | None) -> None:
-    """Put segments into a file behind its first one, which is JFIF's.
+def jfif(unit: int, across: int, down: int) -> bytes:
+    """The segment that begins a file: pixels across and down.
 
     Args:
-        file: Open for reading and writing.
-        found: The segments.
-        aspect: Pixels across and down for the same length, which JFIF is to tell instead of a resolution.
+        unit: That they are counted in: 0 for none, 1 for an inch.
+        across: 1 to 65535.
+        down: The same.
     """
-    first = next(segments(file), None)
-    place = 2
-    if first is not None and first.head.startswith(b"JFIF\0"):
-        place = first.place + first.size
-        if aspect is not None:
-            file.seek(first.place + 7)
-            file.write(struct.pack(">BHH", 0, *aspect))
-    insert(file, place, b"".join(found))
+    return segment(0xE0, b"JFIF\0\1\2" + struct.pack(">BHHBB", unit, across, down, 0, 0))
+
+
+def add_segments(file: IO[bytes], found: list[bytes]) -> None:
+    """Put segments in front of those that a file has, which is open for reading and writing."""
+    insert(file, 2, b"".join(found))
