@@ -19,8 +19,8 @@ from peers import PEERS, find_peer
 from PIL import Image, ImageDraw, ImageFont
 
 from blindsr.degradation import resize
-from blindsr.evaluation.contestants import find_contestant
-from blindsr.evaluation.gallery import densest
+from blindsr.evaluation.crops import densest
+from blindsr.evaluation.methods import find_method
 from blindsr.picture import find_pictures, read
 
 Pixels = NDArray[np.float32]
@@ -80,7 +80,7 @@ def main(
     ] = None,
 ) -> None:
     """Make a sheet."""
-    models = [find_contestant(name, "cpu") for name in model or ["cmdsr-x4"]]
+    models = [find_method(name, "cpu") for name in model or ["cmdsr-x4"]]
     scale = models[0].restorer.scale or 4
     if difference and len(models) != 2:
         raise typer.BadParameter("a difference is one between two models", param_hint="--difference")
@@ -108,11 +108,11 @@ def main(
             corner = densest(photo, side)
         enlarged = resize(photo.transpose(2, 0, 1)[None], scale=scale)[0].transpose(1, 2, 0)
         restored = [enlarged, *(p.restorer.restore(photo, scale) for p in peers)]
-        for contestant in models:
-            restored.append(contestant.restorer.restore(photo, scale))
+        for method in models:
+            restored.append(method.restorer.restore(photo, scale))
             if keep is not None:
                 keep.mkdir(parents=True, exist_ok=True)
-                to_image(restored[-1]).save(keep / f"{file.stem}_{contestant.title}.png")
+                to_image(restored[-1]).save(keep / f"{file.stem}_{method.title}.png")
         if difference:
             restored.append(0.5 + difference * (restored[-1] - restored[-2]))
         rows += [labels([file.stem], panel), row(photo, corner, side, panel, restored)]

@@ -30,8 +30,8 @@ from blindsr.degradation import REAL, Degradation, degrade
 from blindsr.engine.instructions import has_bf16_instructions
 from blindsr.engine.torch import load_weights
 from blindsr.evaluation.benchmarks import find_benchmark
-from blindsr.evaluation.measures import Convention
-from blindsr.evaluation.runner import Cell, Specimen
+from blindsr.evaluation.metric_specs import Convention
+from blindsr.evaluation.runner import Cell, EvaluationSample
 from blindsr.loss import PARAMETERS, task_parameters
 from blindsr.metrics import psnr
 from blindsr.models.catalogue import load_model
@@ -126,13 +126,13 @@ def main(
         told = oracle(task_parameters([task]))
         scores = []
         for seed, sample in enumerate(benchmark.samples):
-            specimen = Specimen(Cell(benchmark, task), sample, seed)
-            support = select_support(specimen.lr, card.support.count, card.support.patch)
+            item = EvaluationSample(Cell(benchmark, task), sample, seed)
+            support = select_support(item.lr, card.support.count, card.support.patch)
             own = network.condition(torch.from_numpy(support))
-            lr = torch.from_numpy(specimen.lr.transpose(2, 0, 1)[None].copy())
+            lr = torch.from_numpy(item.lr.transpose(2, 0, 1)[None].copy())
             results = (restore(network, lr, condition) for condition in (own, told, fitted))
-            assert specimen.truth is not None
-            scores.append([psnr(sr, specimen.truth, border=card.scale) for sr in results])
+            assert item.truth is not None
+            scores.append([psnr(sr, item.truth, border=card.scale) for sr in results])
         means = " | ".join(f"{mean:.2f}" for mean in np.mean(scores, 0))
         print(f"| {text or 'bicubic'} | {means} |", flush=True)
 

@@ -132,14 +132,14 @@ def measure(
     record = out / "measured.json"
     known = json.loads(record.read_text()) if record.exists() else {}
     radius, amount = sharpening(root)
-    contestants: dict[str, Callable[[Pixels], Pixels]] = {
+    methods: dict[str, Callable[[Pixels], Pixels]] = {
         "input": lambda lr: lr,
         "input, sharpened": lambda lr: sharpened(lr, radius, amount),
     }
     for folder in sorted(out.iterdir()):
         if any(folder.glob("step-*.ckpt")):
-            contestants[folder.name] = restorer(newest_checkpoint(folder))
-    for name, restore in contestants.items():
+            methods[folder.name] = restorer(newest_checkpoint(folder))
+    for name, restore in methods.items():
         if name in known:
             continue
         rows = [[metric(restore(lr), hr) for metric in metrics.values()] for hr, lr in pairs]

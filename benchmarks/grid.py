@@ -33,7 +33,7 @@ from places import DATA, METRICS, metric_files
 
 from blindsr.degradation import degrade, find_tasks
 from blindsr.errors import BlindSRError, InputError
-from blindsr.evaluation.contestants import Restorer, find_contestant
+from blindsr.evaluation.methods import Restorer, find_method
 from blindsr.metrics import LPIPSNetwork, lpips, read_squeeze, without_grid
 from blindsr.picture import find_pictures, quantise, read
 
@@ -109,7 +109,7 @@ def main(
         if files is None:
             raise InputError(f"{metrics}: LPIPS's files are not there; say with --metrics where they are")
         network = read_squeeze(*files)
-        cell = own_lattice(find_contestant(f"{lattice}@fp32", "cpu", threads).restorer)
+        cell = own_lattice(find_method(f"{lattice}@fp32", "cpu", threads).restorer)
         print(f"{lattice} leaves {255 * np.abs(cell).max():.1f} levels in gray.\n")
         print("| LPIPS, and change by the lattice | as it is | over shifts | no grid |\n|---|---|---|---|")
         seen = list(middles(cut_kept_back(data)))[:photos]
@@ -117,7 +117,7 @@ def main(
         report("flat colours, truth with grain", flat(GRAIN), cell, network)
         report("ground truth", ((photo, photo) for photo in seen), cell, network)
         for name in model or ["cmdsr-x4", "cria-x4-compact"]:
-            restorer = find_contestant(f"{name}@fp32", "cpu", threads).restorer
+            restorer = find_method(f"{name}@fp32", "cpu", threads).restorer
             report(name, restored(restorer, seen), cell, network)
     except BlindSRError as error:
         print(f"grid: {error}", file=sys.stderr)

@@ -1,6 +1,6 @@
 """Restored pictures that are kept: what a slow peer made of an LR picture is not made again.
 
-`RecordFile` keeps scores, and forgets them when the code changes that measures. A peer of 17 million
+`ResultCache` keeps scores, and forgets them when the code changes that measures. A peer of 17 million
 parameters takes minutes for what a new metric sees in seconds, and its pictures depend on no metric.
 """
 
@@ -14,31 +14,31 @@ import numpy as np
 from numpy.typing import NDArray
 from places import RESTORED
 
-from blindsr.evaluation.contestants import Contestant
-from blindsr.evaluation.records import code_digest, digest
+from blindsr.evaluation.methods import Method
+from blindsr.evaluation.result_cache import code_digest, digest
 from blindsr.picture import Picture, read, write
 
 Pixels = NDArray[np.float32]
-RUN_BY = ("evaluation/contestants", "tiling.py")
+RUN_BY = ("engine", "evaluation/methods", "upscaling")
 """Parts of the package that a peer's pictures depend on."""
 
 
 @dataclass(frozen=True)
 class Kept:
-    """A contestant whose results are PNG files, rounded to 8 bit, by the digest of the LR picture.
+    """A method whose results are PNG files, rounded to 8 bit, by the digest of the LR picture.
 
     Args:
-        contestant: Makes what is not there.
+        method: Makes what is not there.
         folder: Where its results are; made if need be.
     """
 
-    contestant: Contestant
+    method: Method
     folder: Path
 
     @property
     def scale(self) -> int | None:
-        """The contestant's."""
-        return self.contestant.restorer.scale
+        """The method's."""
+        return self.method.restorer.scale
 
     def restore(self, lr: Pixels, scale: int) -> Pixels:
         """See `Restorer.restore`."""
@@ -46,11 +46,11 @@ class Kept:
         file = self.folder / f"{told[:32]}.png"
         if not file.is_file():
             self.folder.mkdir(parents=True, exist_ok=True)
-            write(Picture(self.contestant.restorer.restore(lr, scale)), file)
+            write(Picture(self.method.restorer.restore(lr, scale)), file)
         return read(file).pixels  # also the first time, so that it is the same every time
 
 
-def kept(contestant: Contestant, folder: Path = RESTORED) -> Contestant:
-    """The same contestant, whose restored pictures are kept; its seconds are not to be trusted."""
-    identity = digest("kept", contestant.identity, code_digest(RUN_BY))
-    return replace(contestant, identity=identity, load=lambda: Kept(contestant, folder / identity[:16]))
+def kept(method: Method, folder: Path = RESTORED) -> Method:
+    """The same method, whose restored pictures are kept; its seconds are not to be trusted."""
+    identity = digest("kept", method.identity, code_digest(RUN_BY))
+    return replace(method, identity=identity, load=lambda: Kept(method, folder / identity[:16]))

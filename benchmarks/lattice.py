@@ -35,8 +35,7 @@ from peers import PEERS, find_peer, written_peers
 from places import PEER_FILES
 
 from blindsr.errors import BlindSRError
-from blindsr.evaluation.contestants import Contestant, Restorer, find_contestant
-from blindsr.evaluation.contestants.own import OwnRestorer
+from blindsr.evaluation.methods import Method, ModelRestorer, Restorer, find_method
 from blindsr.models.catalogue import available_models
 from blindsr.picture import quantise
 
@@ -140,14 +139,18 @@ def measure(title: str, restorer: Restorer) -> Row:
     return Row(title, values, white)
 
 
-def with_textures(contestant: Contestant, text: str, threads: int) -> list[Contestant]:
-    """A contestant, and one of ours with a texture view at textures 0 and 1 too."""
-    restorer = contestant.restorer
-    if not isinstance(restorer, OwnRestorer) or restorer.upscaler.model.texture is None or "texture=" in text:
-        return [contestant]
+def with_textures(method: Method, text: str, threads: int) -> list[Method]:
+    """A method, and one of ours with a texture view at textures 0 and 1 too."""
+    restorer = method.restorer
+    if (
+        not isinstance(restorer, ModelRestorer)
+        or restorer.upscaler.model.texture is None
+        or "texture=" in text
+    ):
+        return [method]
     settings = f"{text}," if "@" in text else f"{text}@"
-    others = (find_contestant(f"{settings}texture={value}", "cpu", threads) for value in (0, 1))
-    return [contestant, *others]
+    others = (find_method(f"{settings}texture={value}", "cpu", threads) for value in (0, 1))
+    return [method, *others]
 
 
 def main(
@@ -168,15 +171,15 @@ def main(
         texts = list(model or available_models())
         if peer is None:
             texts += written_peers(peers)
-        found = [(text, find_contestant(text, "cpu", threads)) for text in texts]
+        found = [(text, find_method(text, "cpu", threads)) for text in texts]
         found += [("", find_peer(name, peers, threads)) for name in peer or [] if name != "none"]
-        for text, contestant in found:
+        for text, method in found:
             try:
-                for each in with_textures(contestant, text, threads):
+                for each in with_textures(method, text, threads):
                     print(measure(each.title, each.restorer), flush=True)
             except BlindSRError as error:  # the others go on
-                print(f"lattice: {contestant.title}: {error}", file=sys.stderr)
-            contestant.__dict__.pop("restorer", None)  # one network in memory is enough
+                print(f"lattice: {method.title}: {error}", file=sys.stderr)
+            method.__dict__.pop("restorer", None)  # one network in memory is enough
     except BlindSRError as error:
         print(f"lattice: {error}", file=sys.stderr)
         raise typer.Exit(2) from None

@@ -301,7 +301,12 @@ def _train(arguments: argparse.Namespace, name: str, work: Path, end: float) -> 
 def _places(folder: Path, work: Path) -> list[str]:
     """Where the recipe finds its files here, as overrides."""
     found = [f"data.photos={folder / 'photos'}", f"data.cache={work / 'cache'}"]
-    for pattern, key in (("init.[!j]*", "init"), ("features.*", "features.weights")):
+    for pattern, key in (
+        ("init.[!j]*", "init"),
+        ("init_condition.[!j]*", "init_condition"),
+        ("features.*", "features.weights"),
+        ("teacher.*", "teacher.weights"),
+    ):
         found += [f"{key}={file}" for file in folder.glob(pattern)]
     return found
 

@@ -264,16 +264,19 @@ def _filled(
 def _brought(packer: Packer, config: TrainConfig, state: Path | None, features: Path | None) -> list[str]:
     """Take along what the run starts from and judges by; returns where the recipe finds it, as overrides."""
     settings = []
-    initial = None if config.init is None else Path(config.init)
+    begins = [key for key in ("init", "init_condition") if getattr(config, key, None) is not None]
     if state is not None:
         read_average(state)  # that it is whole
         packer.add(state, "state.npz")
         packer.add(state.with_suffix(".json"), "state.json")
-        settings.append("init=null")
-    elif initial is not None and (initial.is_file() or initial.suffix in (".npz", ".ckpt", ".pth")):
-        settings.append(f"init={packer.add(initial, f'init{initial.suffix}')}")
-        if initial.suffix == ".npz":
-            packer.add(initial.with_suffix(".json"), "init.json")
+        settings += [f"{key}=null" for key in begins]
+        begins = []
+    for key in begins:
+        initial = Path(getattr(config, key))
+        if initial.is_file() or initial.suffix in (".npz", ".ckpt", ".pth"):  # else a model's name
+            settings.append(f"{key}={packer.add(initial, f'{key}{initial.suffix}')}")
+            if initial.suffix == ".npz":
+                packer.add(initial.with_suffix(".json"), f"{key}.json")
     if isinstance(config, CriteriaConfig) and config.features.network != "discriminator":
         needed = {need for spec in config.criteria for need in Declared.of(spec).needs}
         weights = features or config.features.weights
@@ -281,6 +284,9 @@ def _brought(packer: Packer, config: TrainConfig, state: Path | None, features: 
             if weights is None:
                 raise InputError(f"the criteria need {config.features.network}: --features says where it is")
             settings.append(f"features.weights={packer.add(weights, f'features{weights.suffix}')}")
+    if isinstance(config, CriteriaConfig) and config.teacher is not None:
+        weights = config.teacher.weights
+        settings.append(f"teacher.weights={packer.add(weights, f'teacher{weights.suffix}')}")
     return settings
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from places import PEER_FILES, ROOT
 
+from blindsr.engine.opening import SUFFIXES
 from blindsr.errors import InputError
-from blindsr.evaluation.contestants import LOADERS, Contestant, find_contestant
+from blindsr.evaluation.methods import Method, find_method
 from blindsr.system.files import sha256
 
 #: What tables call them, and their files.
@@ -57,7 +58,7 @@ SRMD_TOLD: dict[float, Sequence[float]] = {
 WRITTEN_FOLDER = ROOT / ".cache" / "peers"
 
 
-def find_peer(name: str, folder: Path = PEER_FILES, threads: int | None = None) -> Contestant:
+def find_peer(name: str, folder: Path = PEER_FILES, threads: int | None = None) -> Method:
     """A peer by its short name, or one of ncnn's by its files' stem.
 
     Raises:
@@ -66,16 +67,16 @@ def find_peer(name: str, folder: Path = PEER_FILES, threads: int | None = None) 
     """
     if name not in PEERS:
         if (folder / f"{name}.param").is_file():
-            return find_contestant(f"{name}={folder / name}.param", "cpu", threads)
+            return find_method(f"{name}={folder / name}.param", "cpu", threads)
         raise InputError(f"--peer {name}: there are {', '.join(PEERS)}, and no {name}.param lies in {folder}")
-    return find_contestant(written_peer(name, folder), "cpu", threads)
+    return find_method(written_peer(name, folder), "cpu", threads)
 
 
-def srmd_told(blur: float, noise: float, folder: Path = PEER_FILES, threads: int | None = None) -> Contestant:
+def srmd_told(blur: float, noise: float, folder: Path = PEER_FILES, threads: int | None = None) -> Method:
     """SRMD told the true degradation: a width of `SRMD_TOLD`, and the noise in levels of 255."""
     file, place = PEERS["srmd"][1], WRITTEN_FOLDER / f"blur {blur:g} noise {noise:g}"
     written = _tell(folder / file, place, (*SRMD_TOLD[blur], noise / 255))
-    return find_contestant(f"SRMD x4, told all={written}", "cpu", threads)
+    return find_method(f"SRMD x4, told all={written}", "cpu", threads)
 
 
 def written_peer(name: str, folder: Path = PEER_FILES) -> str:
@@ -115,6 +116,6 @@ def written_peers(folder: Path = PEER_FILES) -> list[str]:
     files = {file for _, file in PEERS.values()}
     found = [written_peer(name, folder) for name, (_, file) in PEERS.items() if (folder / file).is_file()]
     for file in sorted(folder.iterdir()):
-        if file.suffix in LOADERS and file.suffix != ".bin" and file.name not in files:
+        if file.suffix in SUFFIXES and file.suffix != ".bin" and file.name not in files:
             found.append(f"{file.stem}={file}")
     return found

@@ -40,11 +40,12 @@ from places import DATA, KEPT_BACK, METRICS, PEER_FILES, QUALITY_RECORDS, TRAINI
 from blindsr.dataset.layouts import training_photos
 from blindsr.dataset.photos import split_holdout
 from blindsr.degradation import Degradation
+from blindsr.engine.opening import is_foreign
 from blindsr.errors import BlindSRError, InputError
 from blindsr.evaluation.benchmarks import Benchmark, find_benchmark, folder_benchmark
-from blindsr.evaluation.contestants import INTERPOLATIONS, LOADERS, Contestant, find_contestant
-from blindsr.evaluation.measures import Convention, Measure, find_measures, measures_from
-from blindsr.evaluation.records import RecordFile
+from blindsr.evaluation.methods import INTERPOLATIONS, Method, find_method
+from blindsr.evaluation.metric_specs import Convention, MetricSpec, find_metric_specs, metric_specs_from
+from blindsr.evaluation.result_cache import ResultCache
 from blindsr.evaluation.runner import GIVEN, Cell, Result, cells_of, evaluate
 from blindsr.evaluation.summary import write_text
 
@@ -133,9 +134,9 @@ def _always_the_same(task: object) -> bool:
 
 
 def scores_of(
-    results: Sequence[Result], measures: Sequence[Measure], pictures: int
+    results: Sequence[Result], specs: Sequence[MetricSpec], pictures: int
 ) -> dict[str, dict[str, Values]]:
-    """Values by model and measure, (draws, pictures) each.
+    """Values by model and metric, (draws, pictures) each.
 
     Raises:
         InputError: A picture failed.
@@ -144,36 +145,36 @@ def scores_of(
     if failed:
         raise InputError(f"{len(failed)} pictures failed; the first: {failed[0].error}")
     found: dict[str, dict[str, Values]] = {}
-    for title in dict.fromkeys(result.contestant for result in results):
-        own = [result.scores for result in results if result.contestant == title]
-        found[title] = {m.name: np.array([s[m.name] for s in own]).reshape(-1, pictures) for m in measures}
+    for title in dict.fromkeys(result.method for result in results):
+        own = [result.scores for result in results if result.method == title]
+        found[title] = {m.name: np.array([s[m.name] for s in own]).reshape(-1, pictures) for m in specs}
     return found
 
 
-def table(scores: dict[str, dict[str, Values]], measures: Sequence[Measure], reference: str) -> str:
+def table(scores: dict[str, dict[str, Values]], specs: Sequence[MetricSpec], reference: str) -> str:
     """Means, and below them the leads over the reference, in Markdown."""
-    lines = ["| | " + " | ".join(m.title for m in measures) + " |", "|---|" + "---|" * len(measures)]
+    lines = ["| | " + " | ".join(m.title for m in specs) + " |", "|---|" + "---|" * len(specs)]
     for title, own in scores.items():
-        cells = [Estimate.of(own[m.name]).write(m.digits) for m in measures]
+        cells = [Estimate.of(own[m.name]).write(m.digits) for m in specs]
         lines.append(f"| {title} | {' | '.join(cells)} |")
         if title != reference:
-            leads = [Estimate.of(own[m.name] - scores[reference][m.name]) for m in measures]
-            cells = [lead.write(m.digits, "+") for lead, m in zip(leads, measures, strict=True)]
+            leads = [Estimate.of(own[m.name] - scores[reference][m.name]) for m in specs]
+            cells = [lead.write(m.digits, "+") for lead, m in zip(leads, specs, strict=True)]
             lines.append(f"| &nbsp; less {reference} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def contestants_of(
+def methods_of(
     models: Sequence[str], textures: Sequence[float], peers: Sequence[str], folder: Path, threads: int
-) -> list[Contestant]:
+) -> list[Method]:
     """The peers, whose pictures are kept, then ours in fp32."""
     found = [kept(find_peer(name, folder, threads)) for name in peers]
     for name in models:
         for value in textures or [None]:
             settings = [] if value is None else [f"texture={value:g}"]
-            plain = "@" in name or name in INTERPOLATIONS or Path(name).suffix in LOADERS
+            plain = "@" in name or name in INTERPOLATIONS or is_foreign(name)
             written = name if plain and not settings else f"{name}@{','.join([*settings, 'fp32'])}"
-            found.append(find_contestant(written, "cpu", threads))
+            found.append(find_method(written, "cpu", threads))
     return found
 
 
@@ -211,25 +212,25 @@ def main(
             [n for n in given or [usual] if n != "none"]
             for given, usual in ((model, "cria-x4-compact"), (peer, "realesrgan"))
         ]
-        contestants = contestants_of(names[0], texture or [], names[1], peers, threads)
-        titles = [contestant.title for contestant in contestants]
+        methods = methods_of(names[0], texture or [], names[1], peers, threads)
+        titles = [method.title for method in methods]
         if not titles:
             raise InputError("nothing to measure: give --model or --peer")
         reference = reference or titles[0]
         if reference not in titles:
             raise InputError(f"--reference {reference}: there are {', '.join(titles)}")
-        known = measures_from(*metric_files(metrics))
-        measures = find_measures([name for name in SCORES if name in known], known)
-        records = RecordFile(QUALITY_RECORDS)
+        known = metric_specs_from(*metric_files(metrics))
+        specs = find_metric_specs([name for name in SCORES if name in known], known)
+        cache = ResultCache(QUALITY_RECORDS)
         everything: dict[str, dict[str, dict[str, dict[str, list[list[float]]]]]] = {}
         for name in data_set or ["Set14"]:
             benchmark = find_pictures_of(name, root, photos)
             for case, cell in cells(benchmark, cases.split(","), draws).items():
                 pictures = len(benchmark.samples)
-                scores = scores_of(evaluate(contestants, [cell], measures, records), measures, pictures)
+                scores = scores_of(evaluate(methods, [cell], specs, cache), specs, pictures)
                 times = len(cell.benchmark.samples) // pictures
                 print(f"\n{benchmark.name}, {case}: {pictures} pictures, {times} draws\n")
-                print(table(scores, measures, reference), flush=True)
+                print(table(scores, specs, reference), flush=True)
                 everything.setdefault(benchmark.name, {})[case] = {
                     title: {score: values.tolist() for score, values in own.items()}
                     for title, own in scores.items()

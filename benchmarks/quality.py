@@ -32,11 +32,10 @@ from places import DATA, PEER_FILES, QUALITY_RECORDS
 from blindsr.degradation import Degradation
 from blindsr.errors import BlindSRError, InputError
 from blindsr.evaluation.benchmarks import find_benchmark
-from blindsr.evaluation.contestants import Contestant, find_contestant
-from blindsr.evaluation.contestants.own import OwnRestorer
-from blindsr.evaluation.measures import Convention, find_measures
-from blindsr.evaluation.records import RecordFile, digest
-from blindsr.evaluation.runner import Cell, Result, Specimen, evaluate
+from blindsr.evaluation.methods import Method, ModelRestorer, find_method
+from blindsr.evaluation.metric_specs import Convention, find_metric_specs
+from blindsr.evaluation.result_cache import ResultCache, digest
+from blindsr.evaluation.runner import Cell, EvaluationSample, Result, evaluate
 from blindsr.evaluation.summary import Table, as_json, as_markdown, tables_of, write_text
 
 SCALE = 4
@@ -58,16 +57,16 @@ def wrong_cell(cell: Cell) -> Cell:
     return replace(cell, degradation=replace(cell.degradation, sigma_x=blur, sigma_y=blur, noise=noise))
 
 
-def misled(model: Contestant, cell: Cell) -> Contestant:
+def misled(model: Method, cell: Cell) -> Method:
     """The same model, adapted to the LR images of the wrong task."""
-    wrong = [Specimen(wrong_cell(cell), sample, i) for i, sample in enumerate(cell.benchmark.samples)]
+    wrong = [EvaluationSample(wrong_cell(cell), sample, i) for i, sample in enumerate(cell.benchmark.samples)]
 
-    def load() -> OwnRestorer:
+    def load() -> ModelRestorer:
         upscaler = _own(model).upscaler
-        return OwnRestorer(upscaler, upscaler.adapt([specimen.lr for specimen in wrong]))
+        return ModelRestorer(upscaler, upscaler.adapt([item.lr for item in wrong]))
 
-    identity = digest(model.identity, [specimen.key for specimen in wrong])
-    return Contestant(f"{model.title}, wrong task", identity, load)
+    identity = digest(model.identity, [item.key for item in wrong])
+    return Method(f"{model.title}, wrong task", identity, load)
 
 
 def standing(tables: Sequence[Table], models: Sequence[str]) -> list[dict[str, Any]]:
@@ -107,13 +106,13 @@ def main(
 ) -> None:
     """Print the table of restoration quality."""
     try:
-        models = [find_contestant(name, "cpu", threads) for name in model or []]
-        fixed = [find_contestant("bicubic"), *(find_peer(p, peers, threads) for p in peer or ["realesrgan"])]
+        models = [find_method(name, "cpu", threads) for name in model or []]
+        fixed = [find_method("bicubic"), *(find_peer(p, peers, threads) for p in peer or ["realesrgan"])]
         for name in twin or []:
-            found = find_contestant(name, "cpu", threads)
+            found = find_method(name, "cpu", threads)
             fixed.append(replace(found, title=f"{found.title} (twin)"))
-        measures = find_measures(["psnr", "ssim"])
-        records = RecordFile(QUALITY_RECORDS)
+        specs = find_metric_specs(["psnr", "ssim"])
+        cache = ResultCache(QUALITY_RECORDS)
         cells: list[Cell] = []
         results: list[Result] = []
         for name in dataset or ["Set5", "Set14"]:
@@ -129,12 +128,12 @@ def main(
                     if mislead and _own(own).upscaler.model.adaptive:
                         columns.append(misled(own, cell))
                 cells.append(cell)
-                results += evaluate(columns, [cell], measures, records)
+                results += evaluate(columns, [cell], specs, cache)
                 print(f"{name}, {task}: done", file=sys.stderr)
         failed = [result for result in results if result.error]
         if failed:
             raise InputError(f"{len(failed)} pictures failed; the first: {failed[0].error}")
-        tables = tables_of(results, cells, measures)
+        tables = tables_of(results, cells, specs)
         print(as_markdown(tables, speed=False), end="\n\n")
         verdicts = standing(tables, [own.title for own in models])
         for verdict in verdicts:
@@ -147,10 +146,10 @@ def main(
         raise typer.Exit(2) from None
 
 
-def _own(contestant: Contestant) -> OwnRestorer:
-    restorer = contestant.restorer
-    if not isinstance(restorer, OwnRestorer) or restorer.scale != SCALE:
-        raise InputError(f"{contestant.title}: not a model of ours that restores x{SCALE}")
+def _own(method: Method) -> ModelRestorer:
+    restorer = method.restorer
+    if not isinstance(restorer, ModelRestorer) or restorer.scale != SCALE:
+        raise InputError(f"{method.title}: not a model of ours that restores x{SCALE}")
     return restorer
 
 

@@ -37,12 +37,12 @@ from published import PUBLISHED, as_markdown
 from blindsr.dataset.layouts import Sample
 from blindsr.errors import BlindSRError, InputError
 from blindsr.evaluation.benchmarks import Benchmark, find_benchmark
-from blindsr.evaluation.contestants import Contestant, find_contestant
-from blindsr.evaluation.footprint import SIDE, footprint
-from blindsr.evaluation.gallery import densest
-from blindsr.evaluation.measures import find_measures, measures_from
-from blindsr.evaluation.records import RecordFile
-from blindsr.evaluation.runner import Result, Specimen, cells_of, evaluate
+from blindsr.evaluation.crops import densest
+from blindsr.evaluation.methods import Method, find_method
+from blindsr.evaluation.metric_specs import find_metric_specs, metric_specs_from
+from blindsr.evaluation.peak_memory import SIDE, peak_memory
+from blindsr.evaluation.result_cache import ResultCache
+from blindsr.evaluation.runner import EvaluationSample, Result, cells_of, evaluate
 from blindsr.evaluation.summary import as_json, as_standings, read_tables, tables_of, write_text
 from blindsr.models.catalogue import available_models
 
@@ -98,21 +98,21 @@ def measure(
     """Measure everything; what is known is not measured again."""
     try:
         texts = ["bicubic", "input", *(model or available_models()), *written_peers(peers)]
-        records, progress = RecordFile(out / "records.jsonl"), Progress()
-        contestants = [find_contestant(text, "cpu", threads) for text in texts]
+        cache, progress = ResultCache(out / "records.jsonl"), Progress()
+        methods = [find_method(text, "cpu", threads) for text in texts]
         absent: dict[str, str] = {}
         for number, name in enumerate(only or SECTIONS, 1):
             if name not in SECTIONS:
                 raise InputError(f"--only {name}: there are {', '.join(SECTIONS)}")
             progress.begin(f"[{number}/{len(only or SECTIONS)}] {name}")
             content = measure_section(
-                SECTIONS[name], contestants, data, metrics, records, absent, progress, pictures
+                SECTIONS[name], methods, data, metrics, cache, absent, progress, pictures
             )
             if memory:
                 taken = {
-                    c.title: footprint(text, c, "cpu", threads, records)
-                    for text, c in zip(texts, contestants, strict=True)
-                    if any(c.title in row["contestants"] for row in content["benchmarks"][0]["rows"])
+                    c.title: peak_memory(text, c, "cpu", threads, cache)
+                    for text, c in zip(texts, methods, strict=True)
+                    if any(c.title in row["methods"] for row in content["benchmarks"][0]["rows"])
                 }
                 content["benchmarks"][0]["peak_memory"] = {k: v for k, v in taken.items() if v is not None}
             content |= {"pictures_of_each": pictures, "threads": threads, "absent": absent}
@@ -125,35 +125,35 @@ def measure(
 
 def measure_section(
     section: Section,
-    contestants: Sequence[Contestant],
+    methods: Sequence[Method],
     data: Path,
     metrics: Path,
-    records: RecordFile,
+    cache: ResultCache,
     absent: dict[str, str],
     progress: Progress,
     pictures: int | None,
 ) -> dict[str, object]:
-    """Measure a section, a contestant at a time; those that cannot run are noted in `absent`, and why."""
+    """Measure a section, a method at a time; those that cannot run are noted in `absent`, and why."""
     benchmark = find_benchmark(section.benchmark, data)
     benchmark = replace(benchmark, samples=benchmark.samples[:pictures])
     cells = cells_of(benchmark, section.degradations)
-    known = measures_from(*metric_files(metrics))
-    measures = find_measures([name for name in section.metrics if name in known], known)
-    if not measures:
+    known = metric_specs_from(*metric_files(metrics))
+    specs = find_metric_specs([name for name in section.metrics if name in known], known)
+    if not specs:
         raise InputError(f"{metrics}: holds nothing for {', '.join(section.metrics)}")
-    progress.total = len(cells) * len(benchmark.samples) * len(contestants)
+    progress.total = len(cells) * len(benchmark.samples) * len(methods)
     results: list[Result] = []
-    for number, contestant in enumerate(contestants):
+    for number, method in enumerate(methods):
         progress.done = number * len(cells) * len(benchmark.samples)
-        if contestant.title in absent:
+        if method.title in absent:
             continue
-        found = evaluate([contestant], cells, measures, records, on_result=progress.result)
-        contestant.__dict__.pop("restorer", None)  # one network in memory is enough
+        found = evaluate([method], cells, specs, cache, on_result=progress.result)
+        method.__dict__.pop("restorer", None)  # one network in memory is enough
         if found and all(result.error for result in found):
-            absent[contestant.title] = found[0].error
+            absent[method.title] = found[0].error
             continue
         results += found
-    content: dict[str, object] = json.loads(as_json(results, tables_of(results, cells, measures)))
+    content: dict[str, object] = json.loads(as_json(results, tables_of(results, cells, specs)))
     return content
 
 
@@ -175,7 +175,7 @@ class Progress:
         """Another picture."""
         self.done += 1
         if self._clock() - self._said >= INTERVAL:
-            where = f"{result.degradation}, {result.sample}, {result.contestant}"
+            where = f"{result.degradation}, {result.sample}, {result.method}"
             self.say(f"{self.done} of {self.total}: {where}")
 
     def say(self, text: str) -> None:
@@ -269,8 +269,8 @@ def sheet(
         sample = Sample(photo.stem, None if given else photo, photo if given else None)
         benchmark = Benchmark("sheet", 4, [sample])
         (cell,) = cells_of(benchmark, () if given else ("",))
-        specimen = Specimen(cell, benchmark.samples[0], 0)
-        lr, scale = specimen.lr, benchmark.scale
+        item = EvaluationSample(cell, benchmark.samples[0], 0)
+        lr, scale = item.lr, benchmark.scale
         side = min(side, *lr.shape[:2])
         top, left = densest(lr, side)
 
@@ -282,16 +282,16 @@ def sheet(
 
         panels = [("LR", crop(lr, 1))]
         for text in ["bicubic", *(model or available_models()), *written_peers(peers)]:
-            contestant = find_contestant(text, "cpu", None)
+            method = find_method(text, "cpu", None)
             try:
-                restorer = contestant.restorer
+                restorer = method.restorer
                 if restorer.scale in (None, scale):
-                    panels.append((contestant.title, crop(restorer.restore(lr, scale), scale)))
+                    panels.append((method.title, crop(restorer.restore(lr, scale), scale)))
             except BlindSRError as error:
-                print(f"{contestant.title}: {error}", file=sys.stderr)
-            contestant.__dict__.pop("restorer", None)
-        if specimen.truth is not None:
-            panels.append(("ground truth", crop(specimen.truth, scale)))
+                print(f"{method.title}: {error}", file=sys.stderr)
+            method.__dict__.pop("restorer", None)
+        if item.truth is not None:
+            panels.append(("ground truth", crop(item.truth, scale)))
         draw_sheet(panels, panel).save(out)
     except BlindSRError as error:
         print(f"results: {error}", file=sys.stderr)

@@ -24,8 +24,8 @@ from places import DATA
 from blindsr.degradation import Degradation
 from blindsr.engine import Engine, choose_engine
 from blindsr.evaluation.benchmarks import find_benchmark
-from blindsr.evaluation.measures import Convention
-from blindsr.evaluation.runner import Cell, Specimen
+from blindsr.evaluation.metric_specs import Convention
+from blindsr.evaluation.runner import Cell, EvaluationSample
 from blindsr.metrics.convention import planes
 from blindsr.models.card import Model
 from blindsr.models.catalogue import load_model
@@ -96,11 +96,11 @@ def photos(name: str, root: Path, scale: int, task: str) -> list[tuple[Pixels, P
     benchmark = replace(find_benchmark(name, root, scale), convention=Convention(gray=False))
     cell, pairs = Cell(benchmark, Degradation.parse(task, scale=scale)), []
     for seed, sample in enumerate(benchmark.samples):
-        specimen = Specimen(cell, sample, seed)
-        if specimen.truth is not None and max(specimen.lr.shape[:2]) <= LARGEST:
+        item = EvaluationSample(cell, sample, seed)
+        if item.truth is not None and max(item.lr.shape[:2]) <= LARGEST:
             end = CUT * scale
-            lr = np.ascontiguousarray(specimen.lr[CUT:-CUT, CUT:-CUT])
-            pairs.append((lr, specimen.truth[end:-end, end:-end]))
+            lr = np.ascontiguousarray(item.lr[CUT:-CUT, CUT:-CUT])
+            pairs.append((lr, item.truth[end:-end, end:-end]))
     return pairs
 
 

@@ -31,8 +31,8 @@ from places import DATA, PEER_FILES
 from blindsr.dataset.layouts import Sample
 from blindsr.errors import BlindSRError, InputError
 from blindsr.evaluation.benchmarks import Benchmark
-from blindsr.evaluation.contestants import Restorer, find_contestant
-from blindsr.evaluation.runner import GIVEN, Specimen, cells_of
+from blindsr.evaluation.methods import Restorer, find_method
+from blindsr.evaluation.runner import GIVEN, EvaluationSample, cells_of
 
 Pixels = NDArray[np.float32]
 
@@ -69,7 +69,7 @@ class Crop:
         real = self.degradation == GIVEN
         sample = Sample(file.stem, None if real else file, file if real else None)
         (cell,) = cells_of(Benchmark("sheet", SCALE, [sample]), [self.degradation])
-        return Specimen(cell, sample, 0).lr
+        return EvaluationSample(cell, sample, 0).lr
 
 
 CROPS = (
@@ -142,7 +142,7 @@ def main(
         if not chosen:
             raise InputError(f"--only {' '.join(only or [])}: there are {', '.join(c.shows for c in CROPS)}")
         others = [kept(find_peer(n, peers, threads)) for n in peer or ["realesrgan", "x4plus"] if n != "none"]
-        own = [find_contestant(name, "cpu", threads) for name in model or ["cria-x4-compact"]]
+        own = [find_method(name, "cpu", threads) for name in model or ["cria-x4-compact"]]
         everyone = [*((each, AROUND) for each in others), *((each, None) for each in own)]
         strips = []
         for crop in chosen:

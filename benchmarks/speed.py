@@ -2,7 +2,7 @@
 
     python benchmarks/speed.py --model cmdsr-x4 --size 512 --count 4
 
-Each contestant lives in a process of its own, so that no thread pool disturbs another's, and they run in
+Each method lives in a process of its own, so that no thread pool disturbs another's, and they run in
 turn: a machine that drifts does not favour one. Ratios are medians over the rounds, against PyTorch eager of
 the same round. "Whole" is what a user waits for once the program runs: read the file, choose the support set,
 both networks, write the file. PyTorch's rows are the networks alone (ConditionNet and BaseNet on ready
@@ -113,8 +113,8 @@ def general_in_openvino(model: str, files: list[Path], threads: int) -> Work:
     from torch import nn
 
     from blindsr.engine.openvino import compile_graph
-    from blindsr.evaluation.contestants.contestant import NetworkRestorer
     from blindsr.picture import read
+    from blindsr.picture.rim import MARGIN
 
     layers: list[nn.Module] = [nn.Conv2d(3, 64, 3, padding=1), nn.PReLU(64)]
     for _ in range(32):
@@ -127,9 +127,10 @@ def general_in_openvino(model: str, files: list[Path], threads: int) -> Work:
         dynamic_shapes=[sides], verbose=False,
     )  # fmt: skip
     graph = compile_graph(path, threads)
-    restorer = NetworkRestorer("general", lambda planes: graph({"lr": planes[None]})[0][0], 4, 1.0)
-    pixels = read(files[0]).pixels
-    return lambda: restorer.restore(pixels, 4)
+    # Its weights are random, so it is no model; the photo is extended as models get it.
+    around = [(MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0)]
+    planes = np.pad(read(files[0]).pixels, around, mode="symmetric").transpose(2, 0, 1)[None]
+    return lambda: graph({"lr": planes})
 
 
 def gemm(model: str, files: list[Path], threads: int) -> Work:
@@ -191,7 +192,7 @@ def whole(
 
     def work() -> None:
         for file in next(turns):
-            write(upscaler.upscale(file, adaptation), file.with_name(f"{file.stem}_sr{suffix}"))
+            write(upscaler.upscale(file, support=adaptation), file.with_name(f"{file.stem}_sr{suffix}"))
 
     return work
 
@@ -222,7 +223,7 @@ FOLDER: dict[str, Callable[[str, list[Path], int], Work]] = {
 
 
 def serve(name: str, arguments: tuple[str, list[Path], int], pipe: Connection) -> None:
-    """One contestant: it runs once for each message and answers with the seconds; at last with its memory."""
+    """One method: it runs once for each message and answers with the seconds; at last with its memory."""
     try:
         work = (ONE | FOLDER)[name](*arguments)
     except BlindSRError as error:  # the peers are not there, or the model does not come in int8
@@ -241,7 +242,7 @@ def main(
     size: Annotated[int, typer.Option(help="Side of the photo, LR pixels.")] = 256,
     count: Annotated[int, typer.Option(help="Photos in the folder.")] = 8,
     rounds: Annotated[int, typer.Option(help="Counted rounds.")] = 9,
-    threads: Annotated[int, typer.Option(help="CPU threads of each contestant.")] = 2,
+    threads: Annotated[int, typer.Option(help="CPU threads of each method.")] = 2,
 ) -> None:
     """Print a table of times and ratios."""
     context = multiprocessing.get_context("spawn")

@@ -85,7 +85,7 @@ def main(
             made_photos(folder / "in", size, count)
         plans = {}
         for name in ("png", "jpeg"):
-            plan = plan_batch([photos or folder / "in"], folder / name, "x4", name)
+            plan = plan_batch([photos or folder / "in"], folder / name, label="x4", format_=name)
             plans[name] = Plan(plan.tasks[:count], plan.root)
         files = [task.source for task in plans["png"].tasks]
         ready = [prepare(upscaler, file) for file in files]

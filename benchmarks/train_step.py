@@ -11,7 +11,8 @@ greatest differences of output and gradients are printed with the times.
 The second trains as `blindsr train` does, with cutting, degrading and optimising, in several settings in
 turn, and prints restored patches a second and the arithmetic achieved as a fraction of what products of large
 matrices achieve on the same device in the numbers that the setting computes in: forward, and twice that
-backward, of the network alone. Then it tells where a step's time goes.
+backward, of the network alone. Then it tells where a step's time goes. A recipe whose batches come from a
+pool is timed without one as well, and degrading is then what a step needs of it on average.
 
 The third counts what a step launches, part by part, with patches degraded task by task and all at once: on a
 GPU its kernels and copies, on a CPU the operators that do work (no views, no allocations, and nothing that
@@ -24,7 +25,7 @@ import logging
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from statistics import median
@@ -37,17 +38,18 @@ from places import TRAINING_PHOTOS
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
+from blindsr.dataset.pool import PoolBatch
 from blindsr.network import BaseNet, build_network
 from blindsr.network.basenet import ModulatedConv2d
 from blindsr.training import Progress, train
 from blindsr.training.checkpoint import Position
-from blindsr.training.cmdsr import CMDSRRecipe
-from blindsr.training.config import CMDSRConfig, TrainConfig, load_config
+from blindsr.training.config import TrainConfig, load_config
 from blindsr.training.ema import WeightAverage
 from blindsr.training.loop import RECIPES
 from blindsr.training.precision import computes_in_bfloat16
 from blindsr.training.recipe import Losses
 from blindsr.training.step import TrainingStep
+from blindsr.training.tasks import TaskRecipe
 
 app = typer.Typer(add_completion=False, help=__doc__.splitlines()[0] if __doc__ else None)
 
@@ -122,18 +124,55 @@ def formulations(
 
 
 PLAIN = ["precision=32-true", "data.degrade=each"]
-SETTINGS: dict[str, list[str]] = {
+NUMBERS = {
     "fp32, contiguous": [*PLAIN, "channels_last=false"],
     "fp32, channels_last": [*PLAIN, "channels_last=true"],
-    "as configured, degraded task by task": ["data.degrade=each"],
-    "as configured, degraded all at once": ["data.degrade=batched"],
 }
-BATCHED = "as configured, degraded all at once"
-CUTTING, DEGRADING, NETWORK, REST = (
-    "cutting", "degrading", "network, forward and backward", "optimiser and average",
+EACH, BATCHED, POOL_EACH, POOL_BATCHED = (
+    "degraded task by task", "degraded all at once", "a pool, degraded task by task",
+    "a pool, degraded all at once",
+)  # fmt: skip
+CUTTING, DEGRADING, TEACHING, NETWORK, REST = (
+    "cutting", "degrading", "teaching", "network, forward and backward", "optimiser and average",
 )  # fmt: skip
 
-Parts = dict[str, Callable[[], object]]
+GROUPS = 6
+"""Of a pool, which differ in kind: what a step needs of them is told by the mean of so many."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a step.
+
+    Args:
+        work: Does it.
+        share: How often a step needs it.
+    """
+
+    work: Callable[[], object]
+    share: float = 1.0
+
+
+Parts = dict[str, Part]
+
+
+def ways_of(config: Path, base: list[str]) -> dict[str, list[str]]:
+    """The ways in which a recipe can degrade its patches, as overrides; those of pools have pools."""
+    data = load_config(config, base).data  # type: ignore[attr-defined]
+    if not hasattr(data, "pool"):
+        return {EACH: ["data.degrade=each"], BATCHED: ["data.degrade=batched"]}
+    if getattr(data, "pairs", None) is not None:
+        return {EACH: []}
+    batch = data.tasks if hasattr(data, "tasks") else data.batch
+    group = data.group if data.pool else (8 if hasattr(data, "tasks") else 32)
+    pool = max(data.pool, -(-4 * batch // group) * group)
+    pooled = [f"data.pool={pool}", f"data.group={group}"]
+    each = ["data.degrade=each", "data.pool=0", *([] if hasattr(data, "tasks") else ["data.group=1"])]
+    return {
+        EACH: each,
+        POOL_EACH: ["data.degrade=each", *pooled],
+        POOL_BATCHED: ["data.degrade=batched", *pooled],
+    }
 
 
 @app.command()
@@ -143,14 +182,17 @@ def recipe(
     steps: Annotated[int, typer.Option(min=2, help="Steps of each setting in a round.")] = 20,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds.")] = 3,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    numeric: Annotated[
+        bool, typer.Option("--numbers/--no-numbers", help="In fp32 and other layouts of memory as well.")
+    ] = True,
     more: Annotated[list[str] | None, typer.Option("--set", help="As of `blindsr train`.")] = None,
 ) -> None:
     """The whole step of a recipe, in several settings."""
     logging.disable(logging.WARNING)
     base = [*common_settings(photos, threads, more), f"steps={steps}", f"log_every={steps // 2}"]
-    settings = {name: load_config(config, [*base, *changes]) for name, changes in SETTINGS.items()}
-    if not isinstance(settings[BATCHED], CMDSRConfig):  # others degrade in one way
-        del settings[BATCHED]
+    ways = ways_of(config, base)
+    changed = {name: [*ways[EACH], *changes] for name, changes in NUMBERS.items()} if numeric else {}
+    settings = {name: load_config(config, [*base, *c]) for name, c in (changed | ways).items()}
     times: dict[str, list[float]] = {name: [] for name in settings}
     for _ in range(rounds):
         for name, chosen in settings.items():
@@ -163,9 +205,7 @@ def recipe(
     peaks = {kind: matrix_peak(device, kind) for kind in dict.fromkeys(kinds.values())}
     any_setting = next(iter(settings.values()))
     made: Any = RECIPES[any_setting.recipe](any_setting)
-    data = made.config.data
-    side = data.patch
-    count = 2 * data.tasks * data.restored if isinstance(any_setting, CMDSRConfig) else data.batch
+    side, count = made.config.data.patch, made.patches(made.stage(0, any_setting.steps - 1))
     forward = macs(made.network, torch.zeros(1, 3, side, side)) * count
     reached = ", ".join(f"{peak / 1e9:.0f} GFLOP/s in {short(kind)}" for kind, peak in peaks.items())
     print(f"{config}: {count} restored patches of {side}x{side} LR pixels a step, {device.type},")
@@ -180,7 +220,6 @@ def recipe(
         part = 3 * 2 * forward / middle / peaks[kind]
         row = f"{short(kind)} | {middle:.3f} | {count / middle:.1f} | {ratio:.2f} | {part:.2f}"
         print(f"| {name} | {row} |")
-    ways = [name for name in settings if name.startswith("as configured")]
     spent = [timed_parts(parts_of(settings[name], device), device, max(3, steps // 2)) for name in ways]
     print(f"\n| seconds of a step's parts | {' | '.join(ways)} |\n|---|{'---|' * len(ways)}")
     for part_name in spent[0]:
@@ -198,20 +237,18 @@ def launches(
     logging.disable(logging.WARNING)
     device = training_device()
     base = common_settings(photos, threads, more)
-    ways = {"task by task": "each", "all at once": "batched"}
-    settings = {name: load_config(config, [*base, f"data.degrade={way}"]) for name, way in ways.items()}
-    if not isinstance(settings["all at once"], CMDSRConfig):
-        del settings["all at once"]
+    ways = ways_of(config, base)
+    settings = {name: load_config(config, [*base, *changes]) for name, changes in ways.items()}
     torch.set_num_threads(threads)
     counts = [
         degrading_alone(counted_parts(parts_of(chosen, device), device)) for chosen in settings.values()
     ]
     what = "kernels and copies" if device.type == "cuda" else "operators that do work"
     print(f"{config}: {what} of a step, {device.type}\n")
-    print(f"| part | degraded {' | degraded '.join(settings)} |\n|---|{'---|' * len(settings)}")
+    print(f"| part | {' | '.join(settings)} |\n|---|{'---|' * len(settings)}")
     for name in counts[0]:
-        # Patches that are degraded at once are cut and degraded within the step.
-        recorded = [device.type == "cuda" and (name in (NETWORK, REST) or "all" in way) for way in settings]
+        # Patches that are degraded at once, without a pool, are cut and degraded within the step.
+        recorded = [device.type == "cuda" and (name in (NETWORK, REST) or way == BATCHED) for way in settings]
         cells = [f"{way[name]:.0f}{'*' * star}" for way, star in zip(counts, recorded, strict=True)]
         print(f"| {name} | {' | '.join(cells)} |")
     print(f"| whole step | {' | '.join(f'{sum(way.values()):.0f}' for way in counts)} |")
@@ -258,8 +295,8 @@ def parts_of(config: TrainConfig, device: torch.device) -> Parts:
 
     def degraded() -> dict[str, Tensor]:
         inputs = {name: tensor.to(device) for name, tensor in made.prepare(batch).items()}
-        if isinstance(made, CMDSRRecipe) and "lr" not in inputs:
-            inputs |= dict(zip(("lr", "hr"), made._degraded_at_once(inputs), strict=True))
+        if isinstance(made, TaskRecipe) and "lr" not in inputs:
+            inputs |= dict(zip(("lr", "hr"), made._made(inputs), strict=True))
         return inputs
 
     ready = degraded()
@@ -285,12 +322,28 @@ def parts_of(config: TrainConfig, device: torch.device) -> Parts:
         take(Position(number, place), stage, {})
 
     parts: Parts = {}
-    if hasattr(batch, "places"):
+    if isinstance(batch, PoolBatch):
+        dataset = made._groups
+        groups = [dataset.crops(i) for i in range(GROUPS)]
+        share = dataset.batch / (dataset.reuse * dataset.group) / GROUPS
+
+        def cut() -> list[Tensor]:
+            return [made._cutter(torch.from_numpy(group.places)) for group in groups]
+
+        def fill() -> None:
+            for hr, group in zip(cut(), groups, strict=True):
+                made._pool._degradation(hr, group)
+
+        parts[CUTTING], parts[DEGRADING] = Part(cut, share), Part(fill, share)
+        if made._teacher is not None:
+            rows = slice(0, dataset.group)
+            parts[TEACHING] = Part(lambda: [made._pool._teach(made._teacher, g, rows) for g in groups], share)
+    elif hasattr(batch, "places"):
         places = torch.from_numpy(batch.places).reshape(-1, batch.places.shape[-1])
-        parts[CUTTING] = lambda: made._cutter(places)
-        parts[DEGRADING] = degraded
-    parts[NETWORK] = judged
-    parts[REST] = rest
+        parts[CUTTING] = Part(lambda: made._cutter(places))
+        parts[DEGRADING] = Part(degraded)
+    parts[NETWORK] = Part(judged)
+    parts[REST] = Part(rest)
     return parts
 
 
@@ -300,34 +353,34 @@ def degrading_alone(values: dict[str, float]) -> dict[str, float]:
 
 
 def timed_parts(parts: Parts, device: torch.device, rounds: int) -> dict[str, float]:
-    """Median seconds of each part."""
+    """Median seconds of each part of a step."""
     spent: dict[str, list[float]] = {name: [] for name in parts}
     for _ in range(rounds):
-        for name, work in parts.items():
+        for name, part in parts.items():
             start = time.perf_counter()
-            work()
+            part.work()
             wait(device)
-            spent[name].append(time.perf_counter() - start)
+            spent[name].append((time.perf_counter() - start) * part.share)
     return degrading_alone({name: median(seconds[1:]) for name, seconds in spent.items()})
 
 
 def counted_parts(parts: Parts, device: torch.device) -> dict[str, float]:
-    """What each part launches."""
+    """What each part of a step launches."""
     activities = [ProfilerActivity.CUDA if device.type == "cuda" else ProfilerActivity.CPU]
     found = {}
-    for name, work in parts.items():
+    for name, part in parts.items():
         for _ in range(3):  # the first times allocate, and make tables
-            work()
+            part.work()
         wait(device)
         with profile(activities=activities) as profiler:
-            work()
+            part.work()
             wait(device)
         events: Any = profiler.events()
         if device.type == "cuda":
             count = sum(e.device_type.name == "CUDA" and not e.is_user_annotation for e in events)
         else:
             count = sum(working(event) for event in events if event.cpu_parent is None)
-        found[name] = float(count)
+        found[name] = count * part.share
     return found
 
 

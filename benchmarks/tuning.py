@@ -15,7 +15,7 @@ import torch
 from arithmetic import counted
 
 from blindsr.training.checkpoint import Position
-from blindsr.training.config import CMDSRConfig, CriaConfig, DistilledConfig, TrainConfig
+from blindsr.training.config import CriteriaConfig, CropSection, DistilledConfig, TrainConfig
 from blindsr.training.ema import WeightAverage
 from blindsr.training.loop import RECIPES
 from blindsr.training.precision import computes_in_bfloat16
@@ -38,7 +38,7 @@ class Trial:
 
     Args:
         phase: The part of the run that they are of.
-        batch: Tasks of CMDSR, patches of Cria.
+        batch: Tasks of networks that adapt, patches of others.
         seconds: Of a step, or of what draws its batch where that takes longer.
         patches: That are restored in one.
         gigabytes: Most that was taken of the device's memory; 0 on a CPU.
@@ -122,12 +122,11 @@ def parts(config: TrainConfig) -> list[tuple[str, float]]:
 
 
 def batch_of(config: TrainConfig, phase: str) -> int:
-    """The size of a batch in a part of the run."""
-    if isinstance(config, CriaConfig):
-        return config.data.batch
-    assert isinstance(config, CMDSRConfig)
+    """The size of a batch in a part of the run: patches, or the tasks of a network that adapts."""
     own = [p.tasks for p in getattr(config, "phases", ()) if p.name == phase]
-    return (own[0] if own else None) or config.data.tasks
+    if own and own[0]:
+        return int(own[0])
+    return int(getattr(config.data, _sized_by(config)))  # type: ignore[attr-defined]
 
 
 def with_batch(config: TrainConfig, phase: str, batch: int) -> TrainConfig:
@@ -135,9 +134,13 @@ def with_batch(config: TrainConfig, phase: str, batch: int) -> TrainConfig:
     if isinstance(config, DistilledConfig):
         phases = [p.model_copy(update={"tasks": batch}) if p.name == phase else p for p in config.phases]
         return config.model_copy(update={"phases": tuple(phases)})
-    name = "batch" if isinstance(config, CriaConfig) else "tasks"
-    data = config.data.model_copy(update={name: batch})  # type: ignore[attr-defined]
+    data = config.data.model_copy(update={_sized_by(config): batch})  # type: ignore[attr-defined]
     return config.model_copy(update={"data": data})
+
+
+def _sized_by(config: TrainConfig) -> str:
+    """The key of a configuration's data that says how large a batch is."""
+    return "batch" if isinstance(config.data, CropSection) else "tasks"  # type: ignore[attr-defined]
 
 
 def flops(config: TrainConfig) -> dict[str, float]:
@@ -149,7 +152,7 @@ def flops(config: TrainConfig) -> dict[str, float]:
     """
     found: dict[str, float] = {}
     device, least = device_of(config), _least(config)
-    stages = [("", 0.0)] if isinstance(config, CriaConfig) and config.pixel_steps else []
+    stages = [("", 0.0)] if isinstance(config, CriteriaConfig) and config.pixel_steps else []
     for phase, place in [*parts(config), *stages]:
         recipe, step, named = _ready(with_batch(config, phase, least), place, device)
         inputs = {name: t.to(device) for name, t in recipe.prepare(recipe.dataset(0, named)[0]).items()}
@@ -199,8 +202,10 @@ def _climb(
 
 def _ladder(config: TrainConfig, phase: str, device: torch.device) -> Iterator[int]:
     full, least = batch_of(config, phase), _least(config)
+    pool = getattr(config.data, "pool", 0)  # type: ignore[attr-defined]
     if device.type == "cuda":
         sizes = [full // 2, full, 2 * full, 4 * full]
+        sizes = [size for size in sizes if not pool or size <= pool]
     else:
         sizes = [least * 2**i for i in range(max(1, math.ceil(math.log2(max(1, full / least))) + 1))]
         sizes = [min(size, full) for size in sizes]
@@ -209,8 +214,9 @@ def _ladder(config: TrainConfig, phase: str, device: torch.device) -> Iterator[i
 
 def _least(config: TrainConfig) -> int:
     """The smallest batch to be tried; the criteria for conditions compare the tasks of a batch."""
-    if isinstance(config, CriaConfig):
-        return config.data.group
+    data = config.data  # type: ignore[attr-defined]
+    if isinstance(data, CropSection):
+        return data.group
     sizes = [batch_of(config, phase) for phase, _ in parts(config)]
     return min([LEAST, *sizes])
 
@@ -224,7 +230,8 @@ def _try(config: TrainConfig, phase: str, place: float, device: torch.device, un
     recipe, take_step, named = _ready(config, place, device)
     dataset = recipe.dataset(0, named)
     drawing = time.perf_counter()
-    batches = [dataset[number] for number in range(1, 4 if cuda else 2)]
+    # As they come in a run, so that what a pool needs for them is made while the steps are timed.
+    batches = [dataset[number] for number in range(1, warm + most + 1)]
     drawing = (time.perf_counter() - drawing) / len(batches)
     patches, taken, started = 0, 0, time.perf_counter()
     for number in range(warm + most):
@@ -233,7 +240,7 @@ def _try(config: TrainConfig, phase: str, place: float, device: torch.device, un
             taken, started = 0, time.perf_counter()
         at = Position(step=number + 1, place=place)
         stage = recipe.stage(at.step, at.place)
-        take_step(at, stage, recipe.prepare(batches[number % len(batches)]))
+        take_step(at, stage, recipe.prepare(batches[number]))
         patches, taken = recipe.patches(stage), taken + 1
         if time.monotonic() > until:
             break

@@ -11,15 +11,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-import yaml
 from PIL import Image
 
 from blindsr.checkpoint.reading import load_network
 from blindsr.dataset.photos import split_holdout
 from blindsr.errors import InputError
+from blindsr.training import load_config
 from blindsr.training.state import read_average
 
 from ..children import started
@@ -54,55 +53,6 @@ def packing(minutes: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(packing, "ROOT", tmp_path)
     module: ModuleType = packing
     return module
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    """Eight noisy photos of 72 x 96 pixels, all but one of them PNG; that one lies on its side."""
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for seed in range(8):
-        coarse = np.random.default_rng(seed).integers(0, 256, (18, 24, 3), dtype=np.uint8)
-        image = Image.fromarray(coarse).resize((96, 72), Image.Resampling.BICUBIC)
-        if seed == 3:
-            exif = Image.Exif()
-            exif[0x0112] = 6
-            image.save(folder / "photo-3.jpg", exif=exif, quality=100)
-        else:
-            image.save(folder / f"photo-{seed}.png")
-    return folder
-
-
-@pytest.fixture
-def recipe(tmp_path: Path, photos: Path) -> Path:
-    """A tiny recipe of two phases at x2."""
-    stable = {"lr": 1e-3, "schedule": "stable", "decay": 0.2}
-    content: dict[str, Any] = {
-        "name": "tiny", "recipe": "distilled", "steps": 100,
-        "network": {
-            "basenet": {
-                "name": "srresnet", "scale": 2, "channels": 4, "blocks": 1, "tail": "direct", "skip": True,
-            },
-            "condition": {"name": "patches", "size": 8, "width": 4},
-        },
-        "data": {
-            "photos": str(photos), "holdout": 2, "degradations": "real", "scale": 2, "tasks": 4, "support": 2,
-            "restored": 1, "patch": 12, "margin": 4,
-        },
-        "phases": [
-            {
-                "name": "restore", "until": 0.5, "trains": ["oracle", "basenet"], "feeds": "oracle",
-                "support": 1,
-            },
-            {"name": "together", "until": 1.0, "trains": ["basenet", "condition"], "feeds": "both"},
-        ],
-        "optimiser": stable, "condition_optimiser": stable,
-        "validation": {"every": 10**9, "crop": 48, "degradations": ["blur=1.3"]},
-        "reserve": 0.5, "accelerator": "cpu",
-    }  # fmt: skip
-    path = tmp_path / "tiny.yaml"
-    path.write_text(yaml.safe_dump(content))
-    return path
 
 
 def size_of(folder: Path) -> int:
@@ -197,6 +147,42 @@ def test_wheels_that_fit(packing: ModuleType, tag: str, fits: bool) -> None:
     assert packing._fits(tag, "3.12") is fits
 
 
+def test_all_that_a_run_reads_travels(
+    minutes: ModuleType, packing: ModuleType, unified_recipe: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "pack"
+    packing.pack(unified_recipe, folder, 10**7)
+    for name in ("cria", "cmdsr", "large"):
+        (tmp_path / f"{name}.ckpt").unlink()
+    moved = folder.rename(tmp_path / "moved")
+    minutes.verified(moved)
+    config: Any = load_config(moved / "recipe.yaml", minutes._places(moved, tmp_path / "work"))
+    for path in (config.init, config.init_condition, config.teacher.weights):
+        assert Path(path).parent == moved
+        load_network(Path(path))
+
+
+@pytest.mark.parametrize("name", ["recipe", "unified_recipe"])
+def test_sizes_of_batches(
+    minutes: ModuleType, name: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """What is tried is what the recipe trains, whether batches are of tasks alone or drawn from a pool."""
+    import tuning  # type: ignore[import-not-found, unused-ignore]
+
+    config: Any = load_config(request.getfixturevalue(name), [f"data.cache={tmp_path / 'cache'}"])
+    for phase, _ in tuning.parts(config):
+        assert tuning.batch_of(config, phase) == 4
+        larger = tuning.with_batch(config, phase, 6)
+        assert tuning.batch_of(larger, phase) == 6
+    sizes = list(tuning._ladder(config, phase, torch.device("cuda")))
+    assert sizes == [4, 8, 16] and max(sizes) <= getattr(config.data, "pool", 16)
+    trials: list[Any] = []
+    tuned, trials = tuning.tune(config, 0.01, lambda text: None)
+    assert len(trials) == len(tuning.parts(config)) and all(t.seconds > 0 for t in trials)
+    assert max(t.patches for t in trials) == 8
+    assert tuning.batch_of(tuned, phase) == 4
+
+
 def run_here(minutes: ModuleType, monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
     path = list(sys.path)
     monkeypatch.setattr(minutes, "STARTED", time.monotonic())
@@ -247,6 +233,33 @@ def test_a_run_leaves_what_the_next_goes_on_from(
     assert f"goes on from step {before['step']}," in capsys.readouterr().out
     assert after["step"] > before["step"]
     assert [run["patches"] > 0 for run in after["runs"]] == [True, True]
+
+
+@pytest.mark.slow
+def test_a_run_on_a_pool_of_tasks_goes_on_from_a_state(
+    minutes: ModuleType,
+    packing: ModuleType,
+    unified_recipe: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    own_time: None,
+) -> None:
+    import arithmetic  # type: ignore[import-not-found, unused-ignore]
+
+    monkeypatch.setattr(arithmetic, "SIDE", 256)
+    monkeypatch.setattr(minutes, "COUNTING", 0.1)
+    folder, outs = tmp_path / "pack", [tmp_path / "first", tmp_path / "second"]
+    for i, out in enumerate(outs):
+        packing.pack(unified_recipe, folder, 10**7, state=outs[0] / "tiny.npz" if i else None)
+        common = ("--minutes", 0.12, "--tune", 0.4, "--work", tmp_path / "work", "--threads", 1)
+        run_here(minutes, monkeypatch, folder, "--out", out, *common)
+        lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+        assert lines[-1]["kind"] == "computed" and lines[-1]["TFLOP/s"] > 0
+        losses = [line["losses"] for line in lines if line["kind"] == "progress"]
+        assert losses and {"pixel", "adversarial", "contrastive", "discriminator"} <= set(losses[-1])
+    before, after = (json.loads((out / "tiny.json").read_text()) for out in outs)
+    assert after["step"] > before["step"] > 0
+    assert [one["file"] for one in after["teachers"]] == ["teacher.ckpt"]
 
 
 @pytest.mark.slow

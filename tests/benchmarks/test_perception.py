@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 
 from blindsr.errors import InputError
 from blindsr.evaluation.benchmarks import folder_benchmark
-from blindsr.evaluation.contestants import Contestant
-from blindsr.evaluation.measures import MEASURES
+from blindsr.evaluation.methods import Method
+from blindsr.evaluation.metric_specs import METRIC_SPECS
 from blindsr.evaluation.runner import Result
 
 from ..conftest import MakeModel, made_photo
@@ -86,33 +86,33 @@ def test_leads_are_paired_by_photo_and_draw(perception: ModuleType) -> None:
             Result("own", "x", str(i % 3), title, scores={"psnr": v + lead}) for i, v in enumerate(values)
         ]
 
-    measures = [MEASURES["psnr"]]
-    scores = perception.scores_of(results("theirs", 0) + results("ours", 1), measures, pictures=3)
+    specs = [METRIC_SPECS["psnr"]]
+    scores = perception.scores_of(results("theirs", 0) + results("ours", 1), specs, pictures=3)
     assert scores["ours"]["psnr"].shape == (2, 3)
-    lines = perception.table(scores, measures, "theirs").splitlines()
+    lines = perception.table(scores, specs, "theirs").splitlines()
     assert lines[0] == "| | PSNR (dB) |"
     assert lines[2].startswith("| theirs | 27.83 ± ")
     assert lines[4] == "| &nbsp; less theirs | +1.00 ± 0.00 |"
     failed = [*results("theirs", 0), Result("own", "x", "0", "ours", error="no memory")]
     with pytest.raises(InputError, match=r"1 pictures failed; the first: no memory"):
-        perception.scores_of(failed, measures, pictures=3)
+        perception.scores_of(failed, specs, pictures=3)
 
 
 def test_what_is_kept_is_not_restored_again(kept: ModuleType, tmp_path: Path) -> None:
     repeater, other = Repeater(), Repeater()
     lr = made_photo(12, 16).astype(np.float32) / 255
-    first = kept.kept(Contestant("slow", "a", lambda: repeater), tmp_path).load()
+    first = kept.kept(Method("slow", "a", lambda: repeater), tmp_path).load()
     once, again = first.restore(lr, 4), first.restore(lr, 4)
     assert repeater.times == 2  # of which the first warmed it up
     assert np.array_equal(once, again)
     expected = np.round(repeater.restore(lr, 4) * 255)
     assert np.array_equal(np.round(once * 255), expected)
-    later = kept.kept(Contestant("called otherwise", "a", lambda: other), tmp_path).load()
+    later = kept.kept(Method("called otherwise", "a", lambda: other), tmp_path).load()
     assert np.array_equal(later.restore(lr, 4), once) and other.times == 0
     changed = lr.copy()
     changed[0, 0, 0] += np.float32(1 / 255)
     assert not np.array_equal(later.restore(changed, 4), once) and other.times == 2
-    different = kept.kept(Contestant("slow", "another file", lambda: other), tmp_path).load()
+    different = kept.kept(Method("slow", "another file", lambda: other), tmp_path).load()
     different.restore(lr, 4)
     assert other.times == 4
     assert different.scale == 4
@@ -163,8 +163,8 @@ def test_the_command(
 
 def test_ours_run_in_fp32_unless_told(perception: ModuleType, make_model: MakeModel) -> None:
     folder = str(make_model(texture=0.5))
-    found = perception.contestants_of([folder], [0.5, 1], [], Path(), 1)
-    assert [contestant.title for contestant in found] == ["tiny@texture=0.5,fp32", "tiny@texture=1,fp32"]
-    (own,) = perception.contestants_of([f"{folder}@fp32"], [], [], Path(), 1)
+    found = perception.methods_of([folder], [0.5, 1], [], Path(), 1)
+    assert [method.title for method in found] == ["tiny@texture=0.5,fp32", "tiny@texture=1,fp32"]
+    (own,) = perception.methods_of([f"{folder}@fp32"], [], [], Path(), 1)
     assert own.title == "tiny@fp32"
-    assert replace(own).identity == perception.contestants_of([folder], [], [], Path(), 1)[0].identity
+    assert replace(own).identity == perception.methods_of([folder], [], [], Path(), 1)[0].identity

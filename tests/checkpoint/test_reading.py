@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from blindsr.checkpoint.reading import FORMAT, load_network
+from blindsr.checkpoint.reading import FORMAT, find_weights, load_network
 from blindsr.errors import ModelError
 from blindsr.network import CMDSR, build_network
 
@@ -70,7 +70,7 @@ def test_official_oracle() -> None:
     assert spec == official_spec(4, 64, 10, 20)
     oracle = np.load(REFERENCE / "cmdsr_x4_support20.npz")
     with torch.no_grad():
-        condition = network.conditions(torch.from_numpy(oracle["support"]).unflatten(1, (20, 3)))
+        condition = network.conditions(torch.from_numpy(oracle["support"]).unflatten(1, (20, 3)))  # type: ignore[operator]
         modulation = network.modulation(condition)
         output = network(torch.from_numpy(oracle["image"]), modulation)
     for name, ours in (("condition", condition), ("modulation", modulation), ("output", output)):
@@ -156,3 +156,51 @@ def test_what_is_not_a_checkpoint_is_said_in_one_line(tmp_path: Path, kind: str)
         load_network(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda state: {"state_dict": state},
+        lambda state: {"model": state, "epoch": 3},
+        lambda state: {"net": {"params": state}},
+        lambda state: {"params": {}, "params_ema": state},
+        lambda state: {"generator": state, "discriminator": {"conv.weight": torch.zeros(1)}},
+        lambda state: {f"module.{name}": tensor for name, tensor in state.items()},
+        lambda state: {"state_dict": {f"model.{name}": tensor for name, tensor in state.items()}},
+        lambda state: {"model_state_dict": {f"module.netG.{name}": tensor for name, tensor in state.items()}},
+        lambda state: {
+            **{f"generator.{name}": tensor for name, tensor in state.items()},
+            "discriminator.conv.weight": torch.zeros(1),
+        },
+        lambda state: {"G": {f"_orig_mod.module.{name}": tensor for name, tensor in state.items()}},
+    ],
+)
+def test_weights_are_found_in_what_others_wrap_them_in(tmp_path: Path, wrap: Any) -> None:
+    torch.manual_seed(0)
+    network = build_network(official_spec(2, 4, 1, 3))
+    torch.save(wrap(official_state(network)), tmp_path / "wrapped.pth")
+    loaded, _ = load_network(tmp_path / "wrapped.pth")
+    for (name, ours), theirs in zip(loaded.state_dict().items(), network.state_dict().values(), strict=True):
+        torch.testing.assert_close(ours, theirs, msg=name)
+
+
+def test_safetensors_hold_an_official_network_too(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
+    network = build_network(official_spec(2, 4, 1, 3))
+    save_file(
+        {f"module.{k}": v.contiguous() for k, v in official_state(network).items()},
+        tmp_path / "a.safetensors",
+    )
+    assert load_network(tmp_path / "a.safetensors")[0].scale == 2
+
+
+def test_averaged_weights_come_first_and_wrappers_have_an_end() -> None:
+    averaged = {"sr_net.input_conv.weight": 1}
+    assert find_weights({"params": {"sr_net.input_conv.weight": 0}, "params_ema": averaged}) is averaged
+    endless: dict[str, Any] = {}
+    endless.update(dict.fromkeys(("model", "net", "params", "state_dict", "ema"), endless))
+    assert find_weights(endless) is None
+    assert find_weights({"module." * 50 + "sr_net.input_conv.weight": 0}) is None

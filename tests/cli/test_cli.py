@@ -18,7 +18,8 @@ import pytest
 from PIL import Image
 
 import blindsr
-from blindsr import __version__, batch, cli
+from blindsr import __version__, cli
+from blindsr.batch import run as running
 from blindsr.cli import screen
 from blindsr.cli.screen import EXIT_SOME_FAILED, EXIT_USAGE
 from blindsr.comparison import ComparisonPage
@@ -181,7 +182,7 @@ def test_a_signal_ends_it_in_good_order(
     photos, out, model = tmp_path / "photos", tmp_path / "out", make_model()
     for one in "abcdef":
         save(photos / f"{one}.png")
-    open_photo = batch.open_photo
+    open_photo = running.open_photo  # type: ignore[attr-defined]
 
     def open_or_stop(path: Path, limits: Limits) -> Photo:
         if path.name == "c.png":
@@ -192,7 +193,7 @@ def test_a_signal_ends_it_in_good_order(
         return open_photo(path, limits)
 
     with monkeypatch.context() as patch:
-        patch.setattr(batch, "open_photo", open_or_stop)
+        patch.setattr(running, "open_photo", open_or_stop)
         code, lines, error = run("upscale", photos, "-o", out, "--model", model, "--json")
     assert code == 128 + number and signal.getsignal(number) == before
     assert error.splitlines()[-1] == "interrupted; the same command does the rest"
@@ -208,14 +209,14 @@ def test_an_ignored_signal_stays_ignored(
 ) -> None:
     photo = save(tmp_path / "a.png")
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    open_photo = batch.open_photo
+    open_photo = running.open_photo  # type: ignore[attr-defined]
 
     def open_after_signal(path: Path, limits: Limits) -> Photo:
         os.kill(os.getpid(), signal.SIGHUP)
         return open_photo(path, limits)
 
     try:
-        monkeypatch.setattr(batch, "open_photo", open_after_signal)
+        monkeypatch.setattr(running, "open_photo", open_after_signal)
         assert run("upscale", photo, "--model", make_model())[0] == 0
     finally:
         signal.signal(signal.SIGHUP, before)
@@ -238,11 +239,12 @@ def test_a_second_signal_ends_it_at_once(make_model: MakeModel, tmp_path: Path) 
     photos = [save(tmp_path / f"{one}.png") for one in "ab"]
     code = """
 import sys, threading
-from blindsr import batch, cli
+from blindsr import cli
+from blindsr.batch import run
 def open_photo(path, limits):
     print("reading", flush=True)
     threading.Event().wait()
-batch.open_photo = open_photo
+run.open_photo = open_photo
 cli.main()
 """
     with started(sys.executable, "-c", code, "upscale", *photos, "--model", make_model()) as running:

@@ -25,7 +25,7 @@ from blindsr.models.catalogue import load_model
 
 from ..children import started
 from ..conftest import MakeModel, made_photo, with_int8
-from ..evaluation.contestants.test_contestants import write_onnx
+from .foreign import write_onnx
 
 KEY = "0123456789abcdef" * 4
 BLOB = random.Random(0).randbytes(5000)
@@ -311,7 +311,7 @@ class TestTheGraphs:
         key = only_file(folder).stem
         GraphCache(folder).store(key, b"sound, but no graph")
         assert (self.run(path) == expected).all()
-        assert ["compiled anew" in one.message for one in caplog.records] == [True]
+        assert ["made anew" in one.message for one in caplog.records] == [True]
 
     def test_a_full_disk_is_no_error(
         self, folder: Path, path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

@@ -1,4 +1,4 @@
-"""Made test sets and contestants for evaluations."""
+"""Made test sets and methods for evaluations."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from blindsr.evaluation.contestants.contestant import Contestant, Pixels
+from blindsr.evaluation.methods.method import Method, Pixels
 
 from ..conftest import made_photo
 
@@ -26,8 +26,8 @@ class Repeater:
         enlarged: Pixels = lr.repeat(scale, axis=0).repeat(scale, axis=1)
         return (enlarged + np.float32(self.brighter)).clip(0, 1)
 
-    def contestant(self, title: str = "repeater") -> Contestant:
-        return Contestant(title, f"repeater {self.scale} {self.brighter}", lambda: self)
+    def method(self, title: str = "repeater") -> Method:
+        return Method(title, f"repeater {self.scale} {self.brighter}", lambda: self)
 
 
 def save(path: Path, height: int, width: int, seed: int = 0, gray: bool = False) -> Path:

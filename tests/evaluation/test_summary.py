@@ -15,8 +15,8 @@ from blindsr.dataset.layouts import Sample
 from blindsr.errors import InputError
 from blindsr.evaluation.benchmarks import Benchmark
 from blindsr.evaluation.charts import heat_map, round_axis, scatter
-from blindsr.evaluation.gallery import Gallery
-from blindsr.evaluation.measures import find_measures
+from blindsr.evaluation.crops import CropFolder
+from blindsr.evaluation.metric_specs import find_metric_specs
 from blindsr.evaluation.page import page_of
 from blindsr.evaluation.runner import Cell, Result, cells_of
 from blindsr.evaluation.summary import (
@@ -31,7 +31,7 @@ from blindsr.evaluation.summary import (
 
 from .conftest import save
 
-MEASURES = find_measures(["psnr", "ssim"])
+METRIC_SPECS = find_metric_specs(["psnr", "ssim"])
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def results() -> list[Result]:
 
 @pytest.fixture
 def tables(results: list[Result], cells: list[Cell]) -> list[Table]:
-    return tables_of(results, cells, MEASURES)
+    return tables_of(results, cells, METRIC_SPECS)
 
 
 def test_means_and_speed(tables: list[Table]) -> None:
@@ -77,32 +77,32 @@ def test_markdown(tables: list[Table]) -> None:
 
 def test_failures_are_counted_and_win_nothing(results: list[Result], cells: list[Cell]) -> None:
     results[1] = Result("set", "bicubic", "p", "<b>&", error="q.png: damaged")
-    text = as_markdown(tables_of(results, cells, MEASURES))
+    text = as_markdown(tables_of(results, cells, METRIC_SPECS))
     assert "| bicubic | **31.00** / **0.5000** | 33.00 / 0.6000 (1 failed) |" in text
 
 
 def test_csv_holds_every_picture(results: list[Result]) -> None:
     results[0] = Result("set", "bicubic", "p", "plain", error='a, "b"')
-    rows = list(csv.DictReader(as_csv(results, MEASURES).splitlines()))
+    rows = list(csv.DictReader(as_csv(results, METRIC_SPECS).splitlines()))
     assert len(rows) == 8 and rows[0]["error"] == 'a, "b"' and rows[0]["psnr"] == ""
-    assert rows[1]["psnr"] == "31.0" and rows[1]["contestant"] == "<b>&"
+    assert rows[1]["psnr"] == "31.0" and rows[1]["method"] == "<b>&"
 
 
 def test_json_has_no_word_for_infinity(results: list[Result], cells: list[Cell]) -> None:
     results[0].scores["psnr"] = math.inf
-    content = json.loads(as_json(results, tables_of(results, cells, MEASURES)))
+    content = json.loads(as_json(results, tables_of(results, cells, METRIC_SPECS)))
     assert content["pictures"][0]["scores"]["psnr"] == "inf"
-    assert content["benchmarks"][0]["rows"][1]["contestants"]["plain"]["scores"]["psnr"] == 28.0
+    assert content["benchmarks"][0]["rows"][1]["methods"]["plain"]["scores"]["psnr"] == 28.0
 
 
 def test_plots_are_whole_and_say_what_they_show(tables: list[Table]) -> None:
-    for measure in MEASURES:
-        dots = ElementTree.fromstring(scatter(tables[0], measure))
+    for spec in METRIC_SPECS:
+        dots = ElementTree.fromstring(scatter(tables[0], spec))
         assert [title.text for title in dots.iter("title")] == [
-            f"plain: {measure.write(29.5 if measure.name == 'psnr' else 0.5)}, 1000 ms",
-            f"<b>&: {measure.write(30.5 if measure.name == 'psnr' else 0.6)}, 3000 ms",
+            f"plain: {spec.write(29.5 if spec.name == 'psnr' else 0.5)}, 1000 ms",
+            f"<b>&: {spec.write(30.5 if spec.name == 'psnr' else 0.6)}, 3000 ms",
         ]
-        fields = ElementTree.fromstring(heat_map(tables[0], measure))
+        fields = ElementTree.fromstring(heat_map(tables[0], spec))
         assert len(list(fields.iter("rect"))) == 4
         # The better of two is the darkest, the worse the palest.
         assert [field.get("fill") for field in fields.iter("rect")] == [
@@ -120,15 +120,15 @@ def test_a_name_that_had_to_move_is_led_to_its_dot(tables: list[Table]) -> None:
     }
     table.rows.clear()
     table.rows["bicubic"] = close
-    dots = ElementTree.fromstring(scatter(table, MEASURES[1]))
+    dots = ElementTree.fromstring(scatter(table, METRIC_SPECS[1]))
     tops = {text.text: float(text.get("y", "nan")) for text in dots.iter("text")}
     assert abs(tops["plain"] - tops["<b>&"]) >= 13
     leaders = [line for line in dots.iter("line") if line.get("class") == "leader"]
     assert leaders and all(float(line.get("y2", "nan")) + 4 in tops.values() for line in leaders)
 
 
-def test_rows_of_contestants_and_back_from_json(results: list[Result], cells: list[Cell]) -> None:
-    tables = tables_of(results, cells, MEASURES, {"plain": 250_000_000, "absent": 1})
+def test_rows_of_methods_and_back_from_json(results: list[Result], cells: list[Cell]) -> None:
+    tables = tables_of(results, cells, METRIC_SPECS, {"plain": 250_000_000, "absent": 1})
     assert as_standings(tables[0]).splitlines()[2:] == [
         "| | bicubic | noise=5 | mean | ms / MP | peak MB |",
         "|---|---|---|---|---|---|",
@@ -141,9 +141,9 @@ def test_rows_of_contestants_and_back_from_json(results: list[Result], cells: li
         read_tables({"format": "something else"}, "results.json")
 
 
-def test_nothing_is_plotted_of_one_contestant(results: list[Result], cells: list[Cell]) -> None:
-    (table,) = tables_of([r for r in results if r.contestant == "plain"], cells, MEASURES)
-    assert scatter(table, MEASURES[0]) == heat_map(table, MEASURES[0]) == ""
+def test_nothing_is_plotted_of_one_method(results: list[Result], cells: list[Cell]) -> None:
+    (table,) = tables_of([r for r in results if r.method == "plain"], cells, METRIC_SPECS)
+    assert scatter(table, METRIC_SPECS[0]) == heat_map(table, METRIC_SPECS[0]) == ""
 
 
 @pytest.mark.parametrize("values", [[28.4, 31.9], [0.81, 0.8102], [0.0, 0.0], [-3.0, 5e4], [7.0]])
@@ -154,10 +154,10 @@ def test_an_axis_is_round_and_holds_its_values(values: list[float]) -> None:
 
 
 def test_page_holds_all_and_loads_nothing(tables: list[Table], tmp_path: Path) -> None:
-    gallery = Gallery(tmp_path)
-    group = gallery.begin("set", "bicubic", "<p>")
+    crop_folder = CropFolder(tmp_path)
+    group = crop_folder.begin("set", "bicubic", "<p>")
     group.crops["plain"] = save(tmp_path / "crop.png", 8, 8)
-    page = page_of(tables, gallery)
+    page = page_of(tables, crop_folder)
     assert "&lt;b&gt;&amp;" in page and "&lt;p&gt;" in page and "<b>&" not in page
     assert page.count("<svg") == 4 and page.count('src="data:image/png;base64,') == 1
     assert "http" not in page.replace("http-equiv", "") and str(tmp_path) not in page

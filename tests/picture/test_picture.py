@@ -49,7 +49,10 @@ def test_lossless_round_trip(
     pixels = (rng.integers(0, top + 1, (9, 13, channels)) / top).astype(np.float32)
     alpha = (rng.integers(0, top + 1, (9, 13)) / top).astype(np.float32) if with_alpha else None
     path = tmp_path / f"a{suffix}"
-    write(Picture(pixels, alpha, bit_depth, icc=ICC if channels == 3 else None, dpi=(300, 150)), path)
+    write(
+        Picture(pixels, alpha=alpha, bit_depth=bit_depth, icc=ICC if channels == 3 else None, dpi=(300, 150)),
+        path,
+    )
     again = read(path)
     assert again.bit_depth == bit_depth and again.gray == (channels == 1)
     assert (again.height, again.width) == (9, 13)
@@ -138,7 +141,7 @@ def test_transparent_palette_has_alpha(tmp_path: Path) -> None:
 def test_jpeg_has_no_alpha(tmp_path: Path) -> None:
     alpha = np.zeros((16, 16), np.float32)
     alpha[:, 8:] = 1
-    write(Picture(np.zeros((16, 16, 3), np.float32), alpha), tmp_path / "a.jpg")
+    write(Picture(np.zeros((16, 16, 3), np.float32), alpha=alpha), tmp_path / "a.jpg")
     pixels = read(tmp_path / "a.jpg").pixels
     assert pixels[:, :7].min() > 0.9 and pixels[:, 9:].max() < 0.1
 
@@ -196,8 +199,8 @@ def test_a_damaged_file_is_told_from_another_kind_in_plain_words(tmp_path: Path)
 def test_too_large_is_refused_before_decoding(tmp_path: Path) -> None:
     write(Picture(np.zeros((20, 30, 1), np.float32)), tmp_path / "a.png")
     with pytest.raises(InputError, match=r"30x20 is more than the 0\.000599 million pixels allowed"):
-        read(tmp_path / "a.png", Limits(pixels=599))
-    assert read(tmp_path / "a.png", Limits(pixels=600)).width == 30
+        read(tmp_path / "a.png", limits=Limits(pixels=599))
+    assert read(tmp_path / "a.png", limits=Limits(pixels=600)).width == 30
 
 
 def test_write_says_what_is_wrong(tmp_path: Path) -> None:
@@ -248,7 +251,7 @@ def test_avif_keeps_its_bit_depth(tmp_path: Path) -> None:
     photo = made_photo(32, 48).astype(np.float32) / 255
     photo[:16] = 1
     for bits, expected in ((8, 8), (10, 10), (12, 12), (16, 12)):
-        write(Picture(photo, alpha=photo[:, :, 0], bit_depth=bits, icc=ICC), tmp_path / "a.avif", 100)
+        write(Picture(photo, alpha=photo[:, :, 0], bit_depth=bits, icc=ICC), tmp_path / "a.avif", quality=100)
         again = read(tmp_path / "a.avif")
         assert again.bit_depth == expected and again.icc == ICC
         assert again.alpha is not None and np.abs(again.alpha - photo[:, :, 0]).mean() < 0.02
@@ -416,14 +419,14 @@ def test_quality(tmp_path: Path) -> None:
     for suffix in (".jpg", ".webp", ".avif"):
         sizes = []
         for quality in (10, 60, 100):
-            write(picture, tmp_path / f"a{suffix}", quality)
+            write(picture, tmp_path / f"a{suffix}", quality=quality)
             sizes.append((tmp_path / f"a{suffix}").stat().st_size)
         assert sizes == sorted(set(sizes))
         with pytest.raises(InputError, match="give 1 to 100"):
-            write(picture, tmp_path / f"a{suffix}", 101)
+            write(picture, tmp_path / f"a{suffix}", quality=101)
     for suffix in (".png", ".tif", ".bmp"):
         with pytest.raises(InputError, match="take no quality"):
-            write(picture, tmp_path / f"a{suffix}", 90)
+            write(picture, tmp_path / f"a{suffix}", quality=90)
 
 
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"

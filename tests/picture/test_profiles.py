@@ -60,7 +60,7 @@ def test_wide_colours_by_their_matrix(primaries: int) -> None:
 
 
 def test_white_of_high_dynamic_range() -> None:
-    """203 candelas are code 0.5807 in PQ, 0.75 in HLG (ITU-R BT.2408), and white to a screen that goes by the curve."""
+    """203 candelas are code 0.5807 in PQ, 0.75 in HLG (ITU-R BT.2408), and white by the curve."""
     for transfer, code in ((16, 0.5807), (18, 0.75)):
         ramp = np.arange(256, dtype=np.uint8)[None].repeat(2, axis=0)
         gray = to_srgb(np.stack([ramp] * 3, axis=-1), from_code_points(9, transfer))[0, :, 1]

@@ -49,7 +49,7 @@ def test_margins_are_what_is_seen_in_whole_groups(length: int, halo: int, multip
 def test_colours_go_on_beyond_the_rim(gray: bool, alpha: bool) -> None:
     photo = made_photo(21, 30).astype(np.float32) / 255
     opacity = (photo[:, :, 1] > 0.4).astype(np.float32) if alpha else None
-    colours = Colours(Picture(photo[:, :, : 1 if gray else 3], opacity))
+    colours = Colours(Picture(photo[:, :, : 1 if gray else 3], alpha=opacity))
     inside = colours.window(slice(0, 21), slice(0, 30))
     extended = np.pad(inside, ((9, 9), (9, 9), (0, 0)), mode="symmetric")
     for top, bottom, left, right in ((-9, 30, -9, 39), (-3, 10, 5, 39), (4, 9, -2, 3), (3, 8, 6, 9)):

@@ -39,7 +39,7 @@ def test_read_and_written_by_way_of_the_disk(tmp_path: Path, suffix: str, kind: 
         writer.save()
     assert (tmp_path / f"disk{suffix}").read_bytes() == (tmp_path / f"memory{suffix}").read_bytes()
     assert {entry.name for entry in tmp_path.iterdir()} == {f"disk{suffix}", f"memory{suffix}"}
-    one, two = read(tmp_path / f"memory{suffix}"), read(tmp_path / f"memory{suffix}", ON_DISK)
+    one, two = read(tmp_path / f"memory{suffix}"), read(tmp_path / f"memory{suffix}", limits=ON_DISK)
     np.testing.assert_array_equal(one.pixels, two.pixels)
     assert (one.alpha is None) == (two.alpha is None)
     assert replace(one, pixels=two.pixels, alpha=None) and (one.icc, one.dpi) == (two.icc, two.dpi)
@@ -79,12 +79,12 @@ def test_codecs_that_need_the_whole_picture_are_refused_in_time(tmp_path: Path) 
             PictureWriter(target, picture, 40, 60, limits=limits).close()
         if name in ("webp", "avif", "bmp"):
             with pytest.raises(InputError, match=r"a\.\w+: this format needs the whole picture"):
-                read(target, limits)
+                read(target, limits=limits)
         else:
-            assert read(target, limits).width == 60
+            assert read(target, limits=limits).width == 60
     Image.fromarray(made_photo(40, 60)).save(tmp_path / "progressive.jpg", progressive=True)
     with pytest.raises(InputError, match=r"progressive\.jpg: this format needs the whole picture"):
-        read(tmp_path / "progressive.jpg", limits)
+        read(tmp_path / "progressive.jpg", limits=limits)
 
 
 def test_sides_that_a_format_cannot_hold(tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ def test_killed_while_one_model_replaces_another(
     program = (
         "import os, sys\n"
         "from pathlib import Path\n"
-        "from blindsr import pulling\n"
+        "from blindsr.pulling import pull as pulling\n"
         "left = [int(sys.argv[3])]\n"
         "def then_killed(move):\n"
         "    def moved(*names):\n"
@@ -173,5 +173,5 @@ def test_two_folders_are_exchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert (tmp_path / "a" / "b").exists() and (tmp_path / "b" / "a").exists()
     with pytest.raises(OSError):
         exchange(tmp_path / "a", tmp_path / "absent")
-    monkeypatch.setattr(files.sys, "platform", "other")
+    monkeypatch.setattr(files.sys, "platform", "other")  # type: ignore[attr-defined]
     assert not exchange(tmp_path / "a", tmp_path / "b")

@@ -656,7 +656,7 @@ def try_one(seed: int, number: int, folder: Path, upscaler: Upscaler | None) -> 
     try:
         try:
             with _watched():
-                picture = read(path, LIMITS)
+                picture = read(path, limits=LIMITS)
         except BlindSRError as error:
             _check_message(error, path)
             if number < len(originals()) and not case.story.endswith("animated"):
@@ -732,7 +732,7 @@ def _check_reading(picture: Picture) -> None:
 
 def _check_again(picture: Picture, path: Path) -> None:
     """A second reading gives the same."""
-    again = read(path, LIMITS)
+    again = read(path, limits=LIMITS)
     same = [(again.pixels == picture.pixels).all(), again.icc == picture.icc, again.exif == picture.exif]
     if picture.alpha is not None:
         same.append((again.alpha == picture.alpha).all())

@@ -253,7 +253,7 @@ def archives(folder: Path) -> Kind:
         else:
             kind.sound.append((content, mutate_tar, reading(".tar")))
             kind.sound.append(
-                (zlib.compress(content, wbits=31), lambda _, rng, c=content: pack(c, rng), reading(".tgz"))
+                (zlib.compress(content, wbits=31), lambda _, rng, c=content: pack(c, rng), reading(".tgz"))  # type: ignore[misc]
             )
     return kind
 
@@ -296,11 +296,12 @@ def profiles(folder: Path) -> Kind:
 
     kind, model = Kind(folder), load_model(_model(folder))
     rng = np.random.default_rng(0)
-    vectors = (
+    condition, modulation = (
         rng.normal(size=(1, size)).astype(np.float32)
         for size in (model.condition_size, model.modulation_size)
     )
-    write_profile(Adaptation(*vectors, model.name, 3), model, folder / "a.profile", ["a.jpg"])
+    camera = Adaptation(condition, modulation, model.name, photos=3)
+    write_profile(camera, model, folder / "a.profile", names=["a.jpg"])
     write_niqe(NIQEParameters(np.zeros(FEATURES), np.eye(FEATURES)), folder / "niqe.npz")
     kernels = np.full((2, 5, 5), 1 / 25, np.float32)
     noise = rng.normal(size=(3, 4, 4, 3)).astype(np.float16)
@@ -318,7 +319,7 @@ def profiles(folder: Path) -> Kind:
             (
                 (folder / name).read_bytes(),
                 change,
-                lambda content, path=path, read=read: read(kind(path, content)),
+                lambda content, path=path, read=read: read(kind(path, content)),  # type: ignore[misc]
             )
         )
     return kind
@@ -327,7 +328,7 @@ def profiles(folder: Path) -> Kind:
 def journal(folder: Path) -> Kind:
     """Journals of batches, and records of evaluations: what is no line of theirs is passed over."""
     from blindsr.batch.journal import JOURNAL, Journal, signature
-    from blindsr.evaluation.records import Measured, RecordFile
+    from blindsr.evaluation.result_cache import Measured, ResultCache
 
     kind, settings = Kind(folder), {"model": "tiny", "tile": "auto"}
     for name in "abc":
@@ -336,9 +337,9 @@ def journal(folder: Path) -> Kind:
     for name in "abc":
         whole.record(folder / name, folder / name, signature(folder / name))
     whole.close(remove=False)
-    records = RecordFile(folder / "records.jsonl")
+    cache = ResultCache(folder / "records.jsonl")
     for name in "abc":
-        records.add(name, Measured(1.0, 2, 3, {"psnr": 4.0}))
+        cache.add(name, Measured(1.0, 2, 3, {"psnr": 4.0}))
 
     def read(content: bytes) -> object:
         kind(folder / JOURNAL, content)
@@ -351,11 +352,11 @@ def journal(folder: Path) -> Kind:
         return known
 
     def read_records(content: bytes) -> object:
-        records = RecordFile(kind(folder / "records.jsonl", content))
-        records.add("new", Measured(1.0, 2, 3, {}))
-        if RecordFile(folder / "records.jsonl").find("new") is None:
+        cache = ResultCache(kind(folder / "records.jsonl", content))
+        cache.add("new", Measured(1.0, 2, 3, {}))
+        if ResultCache(folder / "records.jsonl").find("new") is None:
             raise AssertionError("what was added just now is not known")
-        return records.find("a")
+        return cache.find("a")
 
     def lines(content: bytes, rng: random.Random) -> bytes:
         if rng.random() < 0.3:
@@ -430,7 +431,7 @@ def checkpoints(folder: Path) -> Kind:
     ):
         path = folder / f"a{suffix}"
         kind.sound.append(
-            (sound, change, lambda mutated, path=path: read_weights(kind(path, mutated), shapes, "weights"))
+            (sound, change, lambda mutated, path=path: read_weights(kind(path, mutated), shapes, "weights"))  # type: ignore[misc]
         )
     return kind
 

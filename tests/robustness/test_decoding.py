@@ -81,7 +81,7 @@ def test_what_must_not_happen_is_found(
     rng = np.random.default_rng(0)
 
     def broken(path: Path, limits: picture.Limits | None = None) -> picture.Picture:
-        read = picture.read(path, limits)
+        read = picture.read(path, limits=limits)
         if fault == "error":
             raise ValueError("a codec's own")
         if fault == "unnamed":

@@ -13,8 +13,8 @@ from PIL import Image
 from blindsr.batch.journal import JOURNAL, Journal
 from blindsr.degradation import Degradation, degrade_folder
 from blindsr.errors import InputError
-from blindsr.evaluation.gallery import Gallery
-from blindsr.evaluation.records import Measured, RecordFile
+from blindsr.evaluation.crops import CropFolder
+from blindsr.evaluation.result_cache import Measured, ResultCache
 from blindsr.system import files
 from blindsr.system.files import atomic_path, link_below, make_folder, open_in_place
 
@@ -212,10 +212,10 @@ def test_records_and_crops_of_an_evaluation(tmp_path: Path, precious: Path) -> N
     out.mkdir()
     (out / "records.jsonl").symlink_to(precious)
     with pytest.raises(InputError, match=r"records\.jsonl: cannot be written \(a link"):
-        RecordFile(out / "records.jsonl").add("key", Measured(1.0, 2, 3, {}))
+        ResultCache(out / "records.jsonl").add("key", Measured(1.0, 2, 3, {}))
     (out / "crops").symlink_to(precious.parent, target_is_directory=True)
     with pytest.raises(InputError, match=r"crops: cannot make this folder \(a link"):
-        Gallery(out / "crops").keep("key", lambda: made_photo(4, 4) / 255)
+        CropFolder(out / "crops").keep("key", lambda: made_photo(4, 4) / 255)
     assert untouched(precious)
 
 
@@ -225,9 +225,9 @@ def test_photos_that_are_degraded(tmp_path: Path, precious: Path, caplog: pytest
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "sub").symlink_to(precious.parent, target_is_directory=True)
     with caplog.at_level(logging.WARNING):
-        records = degrade_folder(tmp_path / "in", tmp_path / "out", Degradation.parse("", scale=2), 0)
-    assert [bool(record.error) for record in records] == [False, True]
-    assert "a link" in records[1].error and untouched(precious)
+        cache = degrade_folder(tmp_path / "in", tmp_path / "out", Degradation.parse("", scale=2), 0)
+    assert [bool(record.error) for record in cache] == [False, True]
+    assert "a link" in cache[1].error and untouched(precious)
 
 
 def test_tensorboards_folder(tmp_path: Path, precious: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from ..conftest import write_config
 
@@ -65,7 +67,22 @@ def unified_config_file(tmp_path: Path, photo_folder: Path) -> Path:
     )  # fmt: skip
 
 
-@pytest.fixture(params=["config_file", "cria_config_file", "unified_config_file"])
+@pytest.fixture
+def pooled_unified_config_file(unified_config_file: Path) -> Path:
+    """The same on a pool of tasks of three kinds, degraded all at once."""
+    content: dict[str, Any] = yaml.safe_load(unified_config_file.read_text())
+    content["data"] |= {
+        "degradations": ["real", "camera", "real-esrgan"], "degrade": "batched", "pool": 8, "group": 2,
+        "reuse": 1.5,
+    }  # fmt: skip
+    path = unified_config_file.with_name("pooled-unified.yaml")
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.fixture(
+    params=["config_file", "cria_config_file", "unified_config_file", "pooled_unified_config_file"]
+)
 def any_config_file(request: pytest.FixtureRequest) -> Path:
     """A tiny run of every recipe."""
     path: Path = request.getfixturevalue(request.param)

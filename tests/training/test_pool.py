@@ -60,8 +60,8 @@ def test_pairs_are_what_degrade_makes(photos: PhotoCache, batched: bool) -> None
             pairs = zip(hr.split(1), crops.tasks, crops.seeds, strict=True)
             lr = torch.cat([degrade(image, task, seed) for image, task, seed in pairs])
             place = slice(number % 4 * 4, number % 4 * 4 + 4)
-            assert torch.equal(pool._hr[place], (hr * 255).round().to(torch.uint8))
-            difference = (pool._lr[place].float() - lr * 255).abs()
+            assert torch.equal(pool._hr[place, 0], (hr * 255).round().to(torch.uint8))
+            difference = (pool._lr[place, 0].float() - lr * 255).abs()
             different, total = different + int((difference > 0.5).sum()), total + difference.numel()
     assert different <= (5e-3 if batched else 0) * total  # blocks of JPEG may fall to either side
 
@@ -71,16 +71,16 @@ def test_patches_are_cut_and_turned_alike(photos: PhotoCache) -> None:
     pool = PairPool(cutter, GroupDegradation(None, CPU), slots=4, group=4, scale=2, device=CPU)
     batch = dataset[5]
     pool.fill(batch, dataset)
-    pool._lr = torch.nn.functional.max_pool2d(pool._hr.float(), 2).to(
-        torch.uint8
-    )  # LR that tells where it was
-    lr, hr = pool.draw(*(torch.from_numpy(a) for a in (batch.picks, batch.offset, batch.poses)), 12)
+    # LR that tells where it was.
+    pool._lr = torch.nn.functional.max_pool2d(pool._hr[:, 0].float(), 2).to(torch.uint8)[:, None]
+    drawn = pool.draw(*(torch.from_numpy(a) for a in (batch.picks, batch.offset, batch.poses)), 12)  # type: ignore[call-arg]
+    lr, hr = (patches[:, 0] for patches in drawn)
     assert lr.shape == (6, 3, 12, 12) and hr.shape == (6, 3, 24, 24)
     torch.testing.assert_close(lr, torch.nn.functional.max_pool2d(hr, 2))
     for i, (pick, (top, left), (mirrored, flipped, transposed)) in enumerate(
         zip(batch.picks, batch.offset, batch.poses, strict=True)
     ):
-        patch = pool._lr[pick].numpy()[:, top : top + 12, left : left + 12]
+        patch = pool._lr[pick, 0].numpy()[:, top : top + 12, left : left + 12]
         patch = patch[:, :, ::-1] if mirrored else patch
         patch = patch[:, ::-1] if flipped else patch
         patch = patch.transpose(0, 2, 1) if transposed else patch
@@ -108,7 +108,16 @@ def test_a_run_on_a_pool_resumes_to_the_last_bit(pool_file: Path, tmp_path: Path
     assert all(torch.equal(tensor, states[1][name]) for name, tensor in states[0].items())
 
 
-@pytest.mark.parametrize("wrong", ["data.pool=7", "data.pool=1", "data.reuse=0.5"])
-def test_a_pool_holds_whole_groups_and_a_batch(pool_file: Path, wrong: str) -> None:
-    with pytest.raises(ConfigError, match=r"a pool is of|data\.reuse"):
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("data.pool=7", "a pool of 7 is not of whole groups of 2, or holds no batch of 2"),
+        ("data.batch=10", "a pool of 8 .* holds no batch of 10"),
+        ("data.reuse=0.5", r"data\.reuse"),
+        ("data.pool=0", "batched needs a pool"),
+        ("data={pairs: City100, pool: 4, group: 2, batch: 2}", "not of pairs"),
+    ],
+)
+def test_a_pool_holds_whole_groups_and_a_batch(pool_file: Path, wrong: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         load_config(pool_file, [wrong])

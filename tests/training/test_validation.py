@@ -15,7 +15,7 @@ from torch import Tensor
 from blindsr.checkpoint.reading import FORMAT
 from blindsr.dataset import PhotoCache
 from blindsr.degradation.resize import resize
-from blindsr.evaluation.contestants.own import load_checkpoint
+from blindsr.evaluation.methods import ModelRestorer, find_method
 from blindsr.metrics import psnr, ssim
 from blindsr.network import build_network
 from blindsr.training import load_config, train
@@ -114,12 +114,13 @@ def test_what_is_measured_is_what_users_get(tmp_path: Path, side: int) -> None:
     }
     network = build_network(spec)
     torch.save({"format": FORMAT, "network": spec, "state": network.state_dict()}, tmp_path / "a.ckpt")
-    contestant = load_checkpoint(tmp_path / "a.ckpt", "a", "cpu", 1)
-    spec_of_support = contestant.model.support
+    restorer = find_method(str(tmp_path / "a.ckpt"), "cpu", 1).load()
+    assert isinstance(restorer, ModelRestorer)
+    spec_of_support = restorer.upscaler.model.support
     assert spec_of_support is not None
     lr = torch.rand(1, 3, side, 7, generator=torch.Generator().manual_seed(0))
     measured = restore_photo(network, spec_of_support.count, spec_of_support.patch, lr)
-    given = contestant.restore(lr[0].permute(1, 2, 0).numpy(), 2)
+    given = restorer.restore(lr[0].permute(1, 2, 0).numpy(), 2)
     np.testing.assert_allclose(measured[0].permute(1, 2, 0).numpy(), given, atol=1e-5)
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from blindsr.errors import InputError
 from blindsr.models.catalogue import load_model
 from blindsr.picture.rim import margins
-from blindsr.upscaling.tiling import AUTO_PIXELS, Box, plan_tiles, whole
+from blindsr.upscaling.tiling import AUTO_PIXELS, Box, plan_tiles, plan_windows, whole
 from blindsr.upscaling.upscaler import Upscaler
 
 from ..conftest import MakeModel, made_photo
@@ -157,3 +157,28 @@ def test_a_halo_too_small_would_be_seen(make_model: MakeModel, tmp_path: Path) -
     whole = Upscaler(make_model("right")).upscale(photo)
     narrow = Upscaler(make_model("wrong", halo=2), tile=16).upscale(photo)
     assert np.abs(narrow - whole).max() > 1e-3
+
+
+@pytest.mark.parametrize("multiple", [1, 4])
+@pytest.mark.parametrize(("window", "halo"), [(64, 0), (64, 7), (64, 16), (40, 3)])
+@pytest.mark.parametrize("length", [1, 5, 40, 48, 49, 63, 64, 65, 100, 257])
+def test_windows_of_one_size_cover_all_and_keep_their_halo(
+    length: int, window: int, halo: int, multiple: int
+) -> None:
+    tiles = plan_windows(length, length, (window, window), halo, multiple)
+    end = 0
+    for tile in (one for one in tiles if one.core.left == 0):
+        rows, core = (tile.window.top, tile.window.bottom), (tile.core.top, tile.core.bottom)
+        assert rows[1] - rows[0] == window and rows[0] % multiple == 0
+        assert core[0] == end and core[1] > core[0]
+        assert core[0] == 0 or core[0] - rows[0] >= halo
+        assert core[1] == length or rows[1] - core[1] >= halo
+        # Beyond the photo there is what every photo has there.
+        assert core[0] > 0 or -rows[0] >= min(halo, 8) or length + 2 * min(halo, 8) > window
+        end = core[1]
+    assert end == length
+
+
+def test_windows_without_room_for_their_halo() -> None:
+    with pytest.raises(ValueError, match="no room"):
+        plan_windows(100, 100, (32, 32), 16)

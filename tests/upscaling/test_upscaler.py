@@ -113,7 +113,7 @@ def test_sixteen_bit_file_with_alpha_end_to_end(
 ) -> None:
     pixels = photo[:, :, :1] if gray else photo
     alpha = np.linspace(0, 1, 40, dtype=np.float32)[:, None].repeat(56, axis=1)
-    write(Picture(pixels.astype(np.float32) / 255, alpha, bit_depth=16), tmp_path / "in.png")
+    write(Picture(pixels.astype(np.float32) / 255, alpha=alpha, bit_depth=16), tmp_path / "in.png")
     write(upscaler.upscale(tmp_path / "in.png"), tmp_path / "out.png")
     result = read(tmp_path / "out.png")
     assert (result.height, result.width, result.gray, result.bit_depth) == (160, 224, gray, 16)
@@ -299,7 +299,7 @@ class TestTexture:
         results = [upscaler.upscale(photo) for upscaler in upscalers]
         assert [upscaler.texture for upscaler in upscalers] == [0.5, 0.5, 0.8]
         assert (results[0] == results[1]).all() and (results[0] != results[2]).any()
-        assert (blindsr.upscale(photo, folder, device="cpu", texture=0.8) == results[2]).all()
+        assert (blindsr.upscale(photo, model=folder, device="cpu", texture=0.8) == results[2]).all()
 
     def test_a_model_that_has_none(self, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
         folder = make_model("plain")
@@ -377,7 +377,8 @@ class TestIdentity:
 
     def test_it_is_json(self, folder: Path) -> None:
         upscaler = Upscaler(folder, device="cpu")
-        identity = upscaler.identity(upscaler.adapt([made_photo(20, 20)]), OutputSize(fit=(30, 40)), 80)
+        camera = upscaler.adapt([made_photo(20, 20)])
+        identity = upscaler.identity(support=camera, size=OutputSize(fit=(30, 40)), quality=80)
         assert json.loads(json.dumps(identity)).keys() == identity.keys()
 
     def test_what_counts(self, folder: Path, make_model: MakeModel) -> None:
@@ -388,7 +389,7 @@ class TestIdentity:
             upscaler.identity(),
             Upscaler(folder, device="cpu", texture=0.5).identity(),
             Upscaler(make_model("other", texture=1.0, seed=1), device="cpu").identity(),
-            *(upscaler.identity(adaptation) for adaptation in adaptations),
+            *(upscaler.identity(support=adaptation) for adaptation in adaptations),
             *(upscaler.identity(quality=quality) for quality in (80, 90)),
             *(upscaler.identity(size=OutputSize(scale=scale)) for scale in (2.5, 2.50000001)),
             upscaler.identity(size=OutputSize(width=70)),

@@ -9,15 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from blindsr.batch.stages import Task
 from blindsr.errors import InputError
 from blindsr.picture import FORMATS, READABLE, WRITABLE
 from blindsr.system.files import identity, is_folder, list_folder, walk_files
-
-if TYPE_CHECKING:
-    pass
+from blindsr.system.untrusted import shorten
 
 __all__ = ["Plan", "find_photos", "plan_batch"]
 
@@ -26,22 +23,37 @@ log = logging.getLogger(__name__)
 _LONGEST_NAME = 255  # bytes; what the usual file systems allow
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """What a batch is to do.
+
+    `blindsr.plan_batch` makes it. Nothing in it changes, so threads may share one.
 
     Args:
         tasks: In the order in which they are done.
         root: The folder that holds all results, where the journal belongs; None where no folder does.
+
+    Example:
+        >>> plan = blindsr.plan_batch(["photo.jpg"], "restored", label="x4")
+        >>> plan
+        <Plan for 1 photo, into 'restored'>
+        >>> plan.tasks[0].target.name
+        'photo_x4.jpg'
     """
 
     tasks: Sequence[Task]
     root: Path | None
 
+    def __repr__(self) -> str:
+        count = len(self.tasks)
+        where = "" if self.root is None else f", into {shorten(str(self.root))}"
+        return f"<Plan for {count} photo{'s' * (count != 1)}{where}>"
+
 
 def plan_batch(
-    inputs: Sequence[Path],
-    out: Path | None,
+    inputs: str | Path | Sequence[str | Path],
+    out: str | Path | None = None,
+    *,
     label: str,
     format_: str | None = None,
     quality: int | None = None,
@@ -52,8 +64,8 @@ def plan_batch(
     A result beside its photo or in a folder is named after the photo and, by the label, its size.
 
     Args:
-        inputs: Photos, folders, or patterns such as "scans/**/*.tif", which are taken as patterns where no
-            file of that name is there. A photo that is given twice is done once.
+        inputs: One or more photos, folders, or patterns such as "scans/**/*.tif", which are taken as patterns
+            where no file of that name is there. A photo that is given twice is done once.
         out: A file (for one photo) or a folder, which gets the structure below the folders given and below
             the fixed part of the patterns. None puts each result beside its photo.
         label: What a result's name gets, such as "x4".
@@ -62,11 +74,20 @@ def plan_batch(
         recursive: Whether folders are walked with all that is below them.
 
     Raises:
-        InputError: Nothing was found in a folder or by a pattern, or one file is to take several results.
+        InputError: Nothing was found in a folder or by a pattern, one file is to take several results, or
+            there is no such format.
+
+    Example:
+        >>> plan = blindsr.plan_batch("*.jpg", "restored", label="x4", format_="png")
+        >>> [task.target.name for task in plan.tasks]
+        ['other_x4.png', 'photo_x4.png']
     """
+    if format_ is not None and format_ not in FORMATS:
+        raise InputError(f"format {shorten(format_)}: give one of {', '.join(FORMATS)}")
+    out = None if out is None else Path(out)
     found: list[_Found] = []
     bases = []
-    for entry in dict.fromkeys(inputs):
+    for entry in dict.fromkeys(_paths(inputs)):
         base, photos = _look_up(entry, out, recursive)
         bases.append(base)
         found += photos
@@ -120,6 +141,11 @@ def find_photos(inputs: Sequence[Path], recursive: bool = True, results: Sequenc
             raise InputError(f"{entry}: its only photos are results of this command")
         found += kept
     return found
+
+
+def _paths(inputs: str | Path | Sequence[str | Path]) -> list[Path]:
+    """The inputs as paths; one that is not in a list is one."""
+    return [Path(entry) for entry in ([inputs] if isinstance(inputs, (str, Path)) else inputs)]
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 def run_batch(
     plan: Plan,
     upscaler: Upscaler,
+    *,
     adaptation: Adaptation | None = None,
     size: OutputSize | None = None,
     quality: int | None = None,
@@ -50,7 +51,7 @@ def run_batch(
         upscaler: The model that does it.
         adaptation: One for all photos; None adapts the model to each.
         size: Size of the results, as in `Upscaler.upscale`.
-        quality: Of the results, as in `picture.write`.
+        quality: Of the results, as in `blindsr.write`.
         existing: What becomes of results that are there already.
         on_photo: Called for each photo as it ends, in order.
         on_tile: Called after each tile.
@@ -61,6 +62,12 @@ def run_batch(
 
     Raises:
         InputError: Another batch is writing to the same folder.
+
+    Example:
+        >>> plan = blindsr.plan_batch(["photo.jpg", "other.jpg"], "restored", label="x4")
+        >>> outcomes = blindsr.run_batch(plan, blindsr.Upscaler(), on_photo=lambda one: print(one.status))
+        done
+        done
     """
     for folder, above in dict.fromkeys((task.target.parent, task.root) for task in plan.tasks):
         if above is None or link_below(folder, above) is None:

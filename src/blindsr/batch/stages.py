@@ -19,6 +19,7 @@ from blindsr.batch.journal import Journal, Signature, signature
 from blindsr.errors import BlindSRError, InputError
 from blindsr.picture.metadata.report import Report
 from blindsr.system.files import is_folder, link_below, make_folder
+from blindsr.system.untrusted import shorten
 
 __all__ = ["Existing", "OnPhoto", "OnTaskTile", "Outcome", "Stages", "Task", "run_stages"]
 
@@ -49,9 +50,11 @@ class Task:
     root: Path | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Outcome:
     """How a photo ended.
+
+    Nothing in it changes, so threads may share one.
 
     Args:
         task: What was to be done.
@@ -61,6 +64,11 @@ class Outcome:
         output_size: (width, height) of the result, pixels; None where there is none.
         seconds: Time by stage: "decode", "restore", "encode"; without those not reached.
         report: What became of what the photo carried besides its pixels; None where there is no result.
+
+    Example:
+        >>> plan = blindsr.plan_batch("photo.jpg", label="x4")
+        >>> blindsr.run_batch(plan, blindsr.Upscaler())
+        [<Outcome 'photo.jpg', done: 56x40 to 224x160>]
     """
 
     task: Task
@@ -70,6 +78,12 @@ class Outcome:
     output_size: tuple[int, int] | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     report: Report | None = None
+
+    def __repr__(self) -> str:
+        more = "" if self.error is None else f": {shorten(str(self.error))}"
+        if self.input_size is not None and self.output_size is not None:
+            more = ": {}x{} to {}x{}".format(*self.input_size, *self.output_size)
+        return f"<Outcome {shorten(str(self.task.source))}, {self.status}{more}>"
 
 
 OnTile = Callable[[int, int], None]

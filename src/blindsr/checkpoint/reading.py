@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,7 +30,18 @@ _UNFIT = (
     TypeError, ValueError, LookupError, ArithmeticError, AttributeError, RuntimeError, AssertionError,
 )  # fmt: skip
 """What networks raise of hyper-parameters that are none of theirs."""
-_WRAPPERS = ("params_ema", "params", "state_dict")  # under which others put their weights
+_WRAPPERS = (
+    "params_ema", "state_dict_ema", "model_ema", "net_g_ema", "g_ema", "ema", "params", "state_dict",
+    "model_state_dict", "model_state", "model", "net", "network", "net_g", "netG", "generator", "G",
+    "weights",
+)  # fmt: skip
+"""Under which others put their weights; of several the averaged ones are taken."""
+_PREFIXES = (
+    "module.", "_orig_mod.", "model.", "net.", "network.", "net_g.", "netG.", "generator_ema.", "generator.",
+    "G.",
+)  # fmt: skip
+"""That wrappers of networks put before the names of weights."""
+_NESTING = 5  # of wrappers and prefixes in one another
 
 
 def read_tensors(path: Path) -> dict[str, Any]:
@@ -83,7 +94,7 @@ def read_weights(path: Path, wanted: Mapping[str, tuple[int, ...]], what: str) -
     Raises:
         ModelError: The file is missing or damaged, or a tensor is missing or of another shape.
     """
-    return _pick(_read_any(path), wanted, what, str(path))
+    return _pick(read_content(path), wanted, what, str(path))
 
 
 def load_features(
@@ -104,7 +115,7 @@ def load_features(
     """
     if kind not in ("vgg19", "squeezenet"):
         raise ConfigError(f'features.network: "vgg19" or "squeezenet", not {kind!r}')
-    content = _torchvision_weights(kind) if weights is None else _read_any(weights)
+    content = _torchvision_weights(kind) if weights is None else read_content(weights)
     chosen = {} if layers is None else {"layers": layers}
     network: FeatureNetwork
     prefix = ""  # which our names have and the file's have not
@@ -143,8 +154,12 @@ def _torchvision_weights(kind: str) -> Mapping[str, object]:
     return state
 
 
-def _read_any(path: Path) -> Mapping[str, object]:
-    """What a file of weights holds, whatever its kind."""
+def read_content(path: Path) -> Mapping[str, Any]:
+    """What a file of weights holds, whatever its kind: of PyTorch, .safetensors, or an .npz of arrays.
+
+    Raises:
+        ModelError: The file is missing or damaged, or holds pickled code.
+    """
     if path.suffix.lower() == ".safetensors":
         return read_safetensors(path)
     if path.suffix.lower() != ".npz":
@@ -197,7 +212,7 @@ def load_network(path: Path) -> tuple[CMDSR | Cria, dict[str, Any]]:
     """Load a network from one of our checkpoints, or an official file of CMDSR, Cria-CL or ESRGAN.
 
     Args:
-        path: The file.
+        path: The file, of PyTorch or .safetensors.
 
     Returns:
         The network in evaluation mode (with the averaged weights, if the checkpoint is one of training), and
@@ -206,7 +221,7 @@ def load_network(path: Path) -> tuple[CMDSR | Cria, dict[str, Any]]:
     Raises:
         ModelError: The file is not such a checkpoint; the message says what is wrong with it.
     """
-    return network_of(read_tensors(path), path)
+    return network_of(read_content(path), path)
 
 
 def is_known(content: Mapping[str, Any]) -> bool:
@@ -214,7 +229,8 @@ def is_known(content: Mapping[str, Any]) -> bool:
 
     ESRGAN's is left out: its layout is that of many networks, of which `network_of` takes some.
     """
-    return is_ours(content) or OFFICIAL_KEY in content or is_cria(_unwrapped(content))
+    state = find_weights(content)
+    return is_ours(content) or (state is not None and (OFFICIAL_KEY in state or is_cria(state)))
 
 
 def network_of(
@@ -235,14 +251,14 @@ def network_of(
         if not (isinstance(state, Mapping) and state):
             state = content.get("state")
     else:
-        content = _unwrapped(content)
-        state = {k: v for k, v in content.items() if isinstance(k, str) and isinstance(v, Tensor)}
+        found = find_weights(content) or content
+        state = {k: v for k, v in found.items() if isinstance(k, str) and isinstance(v, Tensor)}
         if OFFICIAL_KEY in state:
             what, convert = "CMDSR", convert_official
         elif is_esrgan(state):
             what, convert = "Cria-CL or ESRGAN", convert_esrgan
         else:
-            begin = ", ".join(sorted(key for key in content if isinstance(key, str))[:3]) or "nothing"
+            begin = ", ".join(sorted(key for key in found if isinstance(key, str))[:3]) or "nothing"
             raise ModelError(
                 f"{path}: neither a blindsr checkpoint nor an official one of CMDSR, Cria-CL or ESRGAN "
                 f"(its keys begin with {begin[:200]})"
@@ -318,9 +334,43 @@ def is_ours(content: Mapping[str, Any]) -> bool:
     return isinstance(kind, str) and kind == FORMAT
 
 
-def _unwrapped(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The weights themselves, which others put under a name of their own."""
-    return next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), content)
+def find_weights(content: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The weights of an official network, whatever others have wrapped them in.
+
+    Programs save a network under a name of theirs (``{"state_dict": ...}``, ``{"params_ema": ...}``), and
+    what trains it on several machines, compiles it or holds it beside a discriminator puts its own name
+    before those of the weights (``module.``, ``generator.``).
+
+    Args:
+        content: What a checkpoint holds.
+
+    Returns:
+        The weights under their official names; None where there is no network of CMDSR, Cria-CL or ESRGAN.
+
+    Example:
+        >>> find_weights({"state_dict": {"module.sr_net.input_conv.weight": 0}})
+        {'sr_net.input_conv.weight': 0}
+    """
+    waiting, seen = [content], {id(content)}
+    for _ in range(_NESTING):
+        for state in waiting:
+            if OFFICIAL_KEY in state or is_esrgan(state):
+                return state
+        wrapped = [state[name] for state in waiting for name in _WRAPPERS if name in state]
+        # One dictionary may stand in many places.
+        inner = [one for one in wrapped if isinstance(one, Mapping) and id(one) not in seen]
+        inner = list({id(one): one for one in inner}.values())
+        seen.update(map(id, inner))
+        waiting = [*inner, *(named for state in waiting for named in _without_prefixes(state))]
+    return None
+
+
+def _without_prefixes(state: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Of each known prefix what is named with it, without it."""
+    for prefix in _PREFIXES:
+        names = [name for name in state if isinstance(name, str) and name.startswith(prefix)]
+        if names:
+            yield {name.removeprefix(prefix): state[name] for name in names}
 
 
 def convert_official(state: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:

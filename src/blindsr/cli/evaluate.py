@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from blindsr.cli.options import MEASURES, MODEL, RESULT, TEST_SETS, Device, Threads
 from blindsr.cli.screen import (
     EXIT_SOME_FAILED,
     ended_by_closed_pipe,
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from blindsr.evaluation.benchmarks import Benchmark
-    from blindsr.evaluation.measures import Measure
+    from blindsr.evaluation.metric_specs import MetricSpec
     from blindsr.evaluation.runner import Result
     from blindsr.evaluation.summary import Table
 
@@ -33,7 +34,9 @@ def evaluate(
         typer.Option(
             "--model",
             metavar="[TITLE=]NAME|PATH",
-            help="bicubic, input, a model, or a file: .param, .onnx, .pth, .safetensors; repeatable.",
+            help="bicubic, input, a model, or a file: .param, .onnx, .pth, .safetensors; with @int8, "
+            "@scale=1 and the like after it; repeatable.",
+            rich_help_panel=MODEL,
         ),
     ] = None,
     data: Annotated[
@@ -42,6 +45,7 @@ def evaluate(
             "--data",
             metavar="NAME[=PATH]",
             help="A benchmark below --root, or a folder: HR/ and LR/, HR:LR, or photos; repeatable.",
+            rich_help_panel=TEST_SETS,
         ),
     ] = None,
     degradation: Annotated[
@@ -51,27 +55,47 @@ def evaluate(
             metavar="TEXT",
             help='Make the LR photos, such as "blur=2.6,noise=15", or as a paper does: cmdsr, dasr-iso, '
             'dasr-aniso, gaussian8, real-esrgan; "" is bicubic, "given" the LR there are. Repeatable.',
+            rich_help_panel=TEST_SETS,
         ),
     ] = None,
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for records, tables and the page.")] = Path(
-        "evaluation"
-    ),
+    out: Annotated[
+        Path,
+        typer.Option("-o", "--out", help="Folder for cache, tables and the page.", rich_help_panel=RESULT),
+    ] = Path("evaluation"),
     root: Annotated[
-        Path, typer.Option(envvar="BLINDSR_DATA", help="Folder that the named benchmarks lie below.")
+        Path,
+        typer.Option(
+            envvar="BLINDSR_DATA",
+            help="Folder that the named benchmarks lie below.",
+            rich_help_panel=TEST_SETS,
+        ),
     ] = Path("data"),
     scale: Annotated[
-        int | None, typer.Option(min=1, max=16, help="Of the test sets; else what each usually has, or 4.")
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=16,
+            help="Of the test sets; else what each usually has, or 4.",
+            rich_help_panel=TEST_SETS,
+        ),
     ] = None,
     metric: Annotated[
         list[str] | None,
         typer.Option(
+            metavar="NAME",
             help="What to measure: psnr, ssim, niqe, lpips, lpips-no-grid, lpips-alex, pyiqa:NAME; "
-            "repeatable. Default: psnr, ssim, and what files are given for."
+            "repeatable. Default: psnr, ssim, and what files are given for.",
+            rich_help_panel=MEASURES,
         ),
     ] = None,
     niqe: Annotated[
         Path | None,
-        typer.Option(envvar="BLINDSR_NIQE", help="Parameters of NIQE, which needs no ground truth."),
+        typer.Option(
+            envvar="BLINDSR_NIQE",
+            help="Parameters of NIQE, which needs no ground truth.",
+            rich_help_panel=MEASURES,
+        ),
     ] = None,
     lpips: Annotated[
         str | None,
@@ -79,19 +103,45 @@ def evaluate(
             metavar="FEATURES:HEADS",
             envvar="BLINDSR_LPIPS",
             help="Files of LPIPS: weights of SqueezeNet, and the linear ones.",
+            rich_help_panel=MEASURES,
         ),
     ] = None,
-    channel: Annotated[str | None, typer.Option(help="y or rgb, whatever the benchmark's papers do.")] = None,
-    border: Annotated[int | None, typer.Option(min=0, help="Pixels left out along every edge.")] = None,
+    channel: Annotated[
+        str | None,
+        typer.Option(
+            metavar="y|rgb", help="y or rgb, whatever the benchmark's papers do.", rich_help_panel=MEASURES
+        ),
+    ] = None,
+    border: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=0, help="Pixels left out along every edge.", rich_help_panel=MEASURES),
+    ] = None,
     luma: Annotated[
-        bool, typer.Option("--luma", help="Luma alone, as the published rows of bicubic were made.")
+        bool,
+        typer.Option(
+            "--luma", help="Luma alone, as the published rows of bicubic were made.", rich_help_panel=MEASURES
+        ),
     ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, max=1024, help="CPU threads.")] = None,
+    device: Device = "auto",
+    threads: Threads = None,
     memory: Annotated[
-        bool, typer.Option("--memory/--no-memory", help="Also measure each model's peak memory.")
+        bool,
+        typer.Option(
+            "--peak-memory/--no-peak-memory",
+            help="Also measure each model's peak memory.",
+            rich_help_panel=MEASURES,
+        ),
     ] = True,
-    crops: Annotated[int, typer.Option(min=0, help="Pictures of each set that the page shows.")] = 2,
+    crops: Annotated[
+        int,
+        typer.Option(
+            "--shown",
+            metavar="N",
+            min=0,
+            help="Pictures of each set that the page shows.",
+            rich_help_panel=RESULT,
+        ),
+    ] = 2,
 ) -> None:
     """Measure models on test sets: a table, and table.md, pictures.csv, results.json, index.html in --out.
 
@@ -102,41 +152,43 @@ def evaluate(
         for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
             os.environ.setdefault(name, str(threads))
     from blindsr.errors import InputError
-    from blindsr.evaluation.contestants import find_contestant
-    from blindsr.evaluation.footprint import footprint
-    from blindsr.evaluation.gallery import Gallery
-    from blindsr.evaluation.measures import find_measures, measures_from
+    from blindsr.evaluation.crops import CropFolder
+    from blindsr.evaluation.methods import find_method
+    from blindsr.evaluation.metric_specs import find_metric_specs, metric_specs_from
     from blindsr.evaluation.page import page_of
-    from blindsr.evaluation.records import RecordFile
+    from blindsr.evaluation.peak_memory import peak_memory
+    from blindsr.evaluation.result_cache import ResultCache
     from blindsr.evaluation.runner import cells_of, evaluate
     from blindsr.evaluation.summary import as_csv, as_json, as_markdown, tables_of, write_text
     from blindsr.system.files import refuse_overwriting
 
     if not model:
-        raise InputError("evaluate whom? give one --model or more, such as --model bicubic --model cmdsr-x4")
+        raise InputError("no model given: name one --model or more, such as --model bicubic --model cmdsr-x4")
     if not data:
-        raise InputError("evaluate on what? give one --data or more, such as --data Set5 or --data NAME=PATH")
+        raise InputError(
+            "no test set given: name one --data or more, such as --data Set5 or --data NAME=PATH"
+        )
     files = None if lpips is None else _files_of_lpips(lpips)
-    known = measures_from(niqe, files, device if device in ("cuda", "mps") else "cpu")
-    measures = find_measures(metric or list(known), known)
-    contestants = [find_contestant(text, device, threads) for text in model]
+    known = metric_specs_from(niqe, files, device if device in ("cuda", "mps") else "cpu")
+    specs = find_metric_specs(metric or list(known), known)
+    methods = [find_method(text, device, threads) for text in model]
     benchmarks = [_benchmark(text, root, scale, degradation is not None) for text in data]
     names = [benchmark.name for benchmark in benchmarks]
     for name in names:
         if names.count(name) > 1:
-            raise InputError(f"two test sets are called {name}; call one otherwise: NAME=PATH")
+            raise InputError(f"two test sets are called {name}; rename one: NAME=PATH")
     benchmarks = [_under(benchmark, channel, border, luma) for benchmark in benchmarks]
     for benchmark, text in zip(benchmarks, data, strict=True):
-        _say_what_is_missing(benchmark, text, measures)
+        _say_what_is_missing(benchmark, text, specs)
     cells = [cell for benchmark in benchmarks for cell in cells_of(benchmark, degradation or [])]
     writes = [
         out / name for name in ("records.jsonl", "table.md", "pictures.csv", "results.json", "index.html")
     ]
     refuse_overwriting(writes, _read_by(benchmarks, model, niqe, files))
-    records = RecordFile(writes[0])
-    gallery = Gallery(out / "crops", crops) if crops else None
+    cache = ResultCache(writes[0])
+    crop_folder = CropFolder(out / "crops", crops) if crops else None
     errors: list[Result] = []
-    total = len(contestants) * sum(len(cell.benchmark.samples) for cell in cells)
+    total = len(methods) * sum(len(cell.benchmark.samples) for cell in cells)
     with (
         ended_by_closed_pipe(),
         ended_by_signals(lambda: "interrupted: give the command again to go on") as end,
@@ -150,28 +202,28 @@ def evaluate(
                     errors.append(result)
 
             stop = end.graceful_stop()
-            results = evaluate(contestants, cells, measures, records, gallery, show, stop)
+            results = evaluate(methods, cells, specs, cache, crop_folder, show, stop)
             taken: dict[str, int] = {}
-            able = {result.contestant for result in results if not result.error}
-            for text, contestant in zip(model, contestants, strict=True):
-                if stop.is_set() or not memory or contestant.title not in able:
+            able = {result.method for result in results if not result.error}
+            for text, method in zip(model, methods, strict=True):
+                if stop.is_set() or not memory or method.title not in able:
                     continue
-                progress.update(bar, description=escape(f"memory of {contestant.title}"))
-                found = footprint(text, contestant, device, threads, records)
+                progress.update(bar, description=escape(f"memory of {method.title}"))
+                found = peak_memory(text, method, device, threads, cache)
                 if found is not None:
-                    taken[contestant.title] = found
+                    taken[method.title] = found
         if stop.is_set():
             return
-        tables = tables_of(results, cells, measures, taken)
+        tables = tables_of(results, cells, specs, taken)
         texts = (
-            as_markdown(tables) + "\n", as_csv(results, measures), as_json(results, tables),
-            page_of(tables, gallery),
+            as_markdown(tables) + "\n", as_csv(results, specs), as_json(results, tables),
+            page_of(tables, crop_folder),
         )  # fmt: skip
         for path, text in zip(writes[1:], texts, strict=True):
             write_text(path, text)
         for table in tables:
             _print(table)
-    if not any(table.contestants for table in tables):
+    if not any(table.methods for table in tables):
         raise InputError("no model has the scale of any test set")
     if errors:
         raise typer.Exit(EXIT_SOME_FAILED)
@@ -194,8 +246,11 @@ def _read_by(
     lpips: tuple[Path, Path] | None,
 ) -> list[Path]:
     """The files that an evaluation reads."""
+    from blindsr.engine.opening import read_request
+    from blindsr.evaluation.methods import split_title
+
     pictures = [side for one in benchmarks for sample in one.samples for side in (sample.hr, sample.lr)]
-    named = [Path(text.rpartition("=")[2]).expanduser() for text in models]
+    named = [Path(read_request(split_title(text)[1]).model).expanduser() for text in models]
     return [path for path in (*pictures, *named, niqe, *(lpips or ())) if path is not None]
 
 
@@ -209,18 +264,18 @@ def _files_of_lpips(text: str) -> tuple[Path, Path]:
     return Path(features).expanduser(), Path(heads).expanduser()
 
 
-def _say_what_is_missing(benchmark: Benchmark, text: str, measures: Sequence[Measure]) -> None:
-    """Say in one line why a test set without ground truth will have no values of some measures."""
+def _say_what_is_missing(benchmark: Benchmark, text: str, specs: Sequence[MetricSpec]) -> None:
+    """Say in one line why a test set without ground truth will have no values of some metrics."""
     from blindsr.evaluation.benchmarks import pairs_below
 
-    lost = [measure.name for measure in measures if measure.needs_truth]
+    lost = [spec.name for spec in specs if spec.needs_truth]
     if benchmark.has_truth or not lost:
         return
     _, equals, place = text.partition("=")
     below = pairs_below(Path(place).expanduser()) if equals and os.pathsep not in place else None
     if below is not None:
         advice = f"there are pairs in {below}: give that folder"
-    elif len(lost) < len(measures):
+    elif len(lost) < len(specs):
         advice = "they are left out"
     else:
         advice = (
@@ -254,14 +309,14 @@ def _print(table: Table) -> None:
     from blindsr.evaluation.summary import costs, written
 
     console = Console()
-    names = " / ".join(measure.title for measure in table.measures)
+    names = " / ".join(spec.title for spec in table.specs)
     say(console, f"[bold]{markup(table.benchmark)} x{table.scale}[/]: {names} ({table.convention})")
-    grid = Grid("degradation", *map(markup, table.contestants), box=None, pad_edge=False)
+    grid = Grid("degradation", *map(markup, table.methods), box=None, pad_edge=False)
     rows = dict(table.rows)
     if len(rows) > 1:
         rows["mean"] = table.total()
     for title, row in rows.items():
-        cells = [written(table, row, name, ("[bold]", "[/]")) for name in table.contestants]
+        cells = [written(table, row, name, ("[bold]", "[/]")) for name in table.methods]
         grid.add_row(markup(title), *cells)
     for title, values in costs(table).items():
         grid.add_row(title, *values, style="dim")

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from blindsr.cli.options import MANY, MODEL, RESULT, SIZE, SPEED, Device, Json, ModelName, Threads
 from blindsr.cli.screen import (
     EXIT_SOME_FAILED,
     as_unicode,
@@ -23,7 +24,7 @@ from blindsr.cli.screen import (
     name,
     named_path,
     print_error,
-    print_line,
+    print_object,
     print_warning,
     progress_bars,
     say,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from blindsr.batch.plan import Plan
     from blindsr.batch.stages import Existing, Outcome, Task
     from blindsr.comparison import ComparisonPage
+    from blindsr.engine.opening import Request
     from blindsr.picture.metadata.report import Report
     from blindsr.picture.sizing import OutputSize
 
@@ -57,36 +59,61 @@ def upscale(
             metavar="PATH",
             parser=named_path,
             help="A file (for one photo) or a folder; else beside the photo.",
+            rich_help_panel=RESULT,
         ),
     ] = None,
-    model: Annotated[
-        str | None, typer.Option(metavar="NAME|PATH", help='A model; "blindsr models" lists them.')
+    model: ModelName = None,
+    model_scale: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=16,
+            help="What the model enlarges by, where its file does not tell.",
+            rich_help_panel=MODEL,
+        ),
     ] = None,
     scale: Annotated[
         float | None,
-        typer.Option(metavar="X", help="Times as large, such as 2.5; else as the model makes it."),
+        typer.Option(
+            metavar="X", help="Times as large, such as 2.5; else as the model makes it.", rich_help_panel=SIZE
+        ),
     ] = None,
     width: Annotated[
-        int | None, typer.Option(help="Width of the result in pixels; the height follows.")
+        int | None,
+        typer.Option(
+            metavar="N", help="Width of the result in pixels; the height follows.", rich_help_panel=SIZE
+        ),
     ] = None,
     height: Annotated[
-        int | None, typer.Option(help="Height of the result in pixels; the width follows.")
+        int | None,
+        typer.Option(
+            metavar="N", help="Height of the result in pixels; the width follows.", rich_help_panel=SIZE
+        ),
     ] = None,
     fit: Annotated[
-        str | None, typer.Option(metavar="WxH", help="Box that the result must fit, such as 3840x2160.")
+        str | None,
+        typer.Option(
+            metavar="WxH", help="Box that the result must fit, such as 3840x2160.", rich_help_panel=SIZE
+        ),
     ] = None,
     support: Annotated[
         Path | None,
         typer.Option(
+            metavar="PATH",
             readable=False,
             help="Photos of the same degradation to adapt to, instead of to each photo itself; the default "
             "model is then the one that adapts.",
+            rich_help_panel=MODEL,
         ),
     ] = None,
     profile: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", readable=False, help='A camera\'s profile, as "blindsr adapt" makes it.'
+            metavar="FILE",
+            readable=False,
+            help='A camera\'s profile, as "blindsr adapt" makes it.',
+            rich_help_panel=MODEL,
         ),
     ] = None,
     texture: Annotated[
@@ -94,51 +121,84 @@ def upscale(
         typer.Option(
             metavar="0..1",
             help="Texture that the model adds: from 0, what is certain, to 1, the sharpest; else its own.",
+            rich_help_panel=MODEL,
         ),
     ] = None,
     format_: Annotated[
         str | None,
         typer.Option(
-            "-f", "--format", metavar="NAME", help="png, jpeg, webp, tiff, avif or bmp; else the photo's own."
+            "-f",
+            "--format",
+            metavar="NAME",
+            help="png, jpeg, webp, tiff, avif or bmp; else the photo's own.",
+            rich_help_panel=RESULT,
         ),
     ] = None,
     quality: Annotated[
-        int | None, typer.Option(min=1, max=100, help="Quality of a JPEG, WebP or AVIF result.")
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=100,
+            help="Quality of a JPEG, WebP or AVIF result.",
+            rich_help_panel=RESULT,
+        ),
     ] = None,
     tile: Annotated[
-        str, typer.Option(metavar="auto|N", help="Side of a tile in pixels; less takes less memory.")
+        str,
+        typer.Option(
+            metavar="auto|N", help="Side of a tile in pixels; less takes less memory.", rich_help_panel=SPEED
+        ),
     ] = "auto",
     memory: Annotated[
         str | None,
-        typer.Option(metavar="SIZE", help="Most memory to take, such as 1.5G; else a share of what is free."),
+        typer.Option(
+            metavar="SIZE",
+            help="Most memory to take, such as 1.5G; else a share of what is free.",
+            rich_help_panel=SPEED,
+        ),
     ] = None,
     max_pixels: Annotated[
         str | None,
-        typer.Option(metavar="N", help="Largest photo to read, such as 500M pixels; else 134M."),
+        typer.Option(
+            metavar="N", help="Largest photo to read, such as 500M pixels; else 134M.", rich_help_panel=SPEED
+        ),
     ] = None,
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to run.")] = "auto",
+    device: Device = "auto",
     precision: Annotated[
         str,
-        typer.Option(metavar="auto|fp32|int8", help="8 bit on CPUs where that is faster, or as you say."),
+        typer.Option(
+            metavar="auto|fp32|int8",
+            help="8 bit on CPUs where that is faster, or as you say.",
+            rich_help_panel=MODEL,
+        ),
     ] = "auto",
     recursive: Annotated[
-        bool, typer.Option("--recursive/--no-recursive", "-r", help="Walk the folders below as well.")
+        bool,
+        typer.Option(
+            "--recursive/--no-recursive", "-r", help="Walk the folders below as well.", rich_help_panel=MANY
+        ),
     ] = True,
     skip_existing: Annotated[
-        bool, typer.Option("--skip-existing", help="Leave every result that is there already.")
+        bool,
+        typer.Option(
+            "--skip-existing", help="Leave every result that is there already.", rich_help_panel=MANY
+        ),
     ] = False,
     overwrite: Annotated[
         bool,
-        typer.Option("--overwrite", help="Make all anew, also what an interrupted run has finished."),
+        typer.Option("--overwrite", help="Redo every photo, including finished ones.", rich_help_panel=MANY),
     ] = False,
     compare: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.html", help="Write a page with before and after of every photo."),
+        typer.Option(
+            metavar="FILE.html",
+            help="Write a page with before and after of every photo.",
+            rich_help_panel=RESULT,
+        ),
     ] = None,
-    json_lines: Annotated[
-        bool, typer.Option("--json", help="Print a JSON object a line for each photo, and one for the whole.")
-    ] = False,
-    threads: Annotated[int | None, typer.Option(min=1, max=1024, help="CPU threads; else all.")] = None,
+    as_json: Json = False,
+    threads: Threads = None,
 ) -> None:
     """Restore and enlarge photos.
 
@@ -151,6 +211,7 @@ def upscale(
     ):
         from blindsr.batch.plan import find_photos, plan_batch
         from blindsr.batch.run import run_batch
+        from blindsr.engine.opening import load_model, read_request
         from blindsr.models.catalogue import ADAPTING_MODEL, DEFAULT_MODEL
         from blindsr.picture import MAX_PIXELS
         from blindsr.system.files import refuse_overwriting
@@ -163,18 +224,19 @@ def upscale(
             raise InputError("--support and --profile: give only one of them")
         if model is None:
             model = DEFAULT_MODEL if support is None and profile is None else ADAPTING_MODEL
+        request = _asked(read_request(model), model_scale, texture, precision)
         upscaler = Upscaler(
-            model,
+            load_model(request.model, request.scale),
             device=device,
             tile=int(tile) if re.fullmatch(r"[0-9]{1,9}", tile) else tile[:40],
             threads=threads,
             memory=memory,
             max_pixels=MAX_PIXELS if max_pixels is None else _pixels(max_pixels),
-            texture=texture,
-            precision=precision,
+            texture=request.texture,
+            precision=request.precision,
         )
         label = f"x{upscaler.model.scale}" if size is None else size.label
-        plan = plan_batch(inputs, out, label, format_, quality, recursive)
+        plan = plan_batch(inputs, out, label=label, format_=format_, quality=quality, recursive=recursive)
         results = [task.target for task in plan.tasks if not task.fault]
         earlier = [] if out in results else results  # -o may name a photo, made-up names are of earlier runs
         alike = [] if support is None else find_photos([support], results=earlier)
@@ -192,20 +254,46 @@ def upscale(
             adaptation = read_profile(profile, upscaler.model)
         with (
             _comparison(compare) as page,
-            progress_bars(shown=not (json_lines and sys.stdout.isatty())) as progress,
+            progress_bars(shown=not (as_json and sys.stdout.isatty())) as progress,
         ):
-            report = _Report(progress, plan, json_lines, page)
-            callbacks = report.show_photo, report.show_tile
+            report = _Report(progress, plan, as_json, page)
             run_batch(
-                plan, upscaler, adaptation, size, quality, existing, *callbacks, signals.graceful_stop()
+                plan,
+                upscaler,
+                adaptation=adaptation,
+                size=size,
+                quality=quality,
+                existing=existing,
+                on_photo=report.show_photo,
+                on_tile=report.show_tile,
+                stop=signals.graceful_stop(),
             )
         report.sum_up(interrupted=bool(signals.caught))
     failed, skipped = report.counts["failed"], report.counts["skipped"]
-    if (failed or skipped) and not json_lines:
+    if (failed or skipped) and not as_json:
         tail = _resumption(plan, overwrite, "tries only those again") if failed else ""
         typer.echo(f"{report.counts['done']} done, {skipped} skipped, {failed} failed{tail}", err=True)
     if failed:
         raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _asked(request: Request, scale: int | None, texture: float | None, precision: str) -> Request:
+    """What is asked for after the model's name, and by options; both of one thing contradict each other."""
+    chosen = None if precision == "auto" else precision
+    written = None if request.precision == "auto" else request.precision
+    for option, one, other in (
+        ("--model-scale", scale, request.scale),
+        ("--texture", texture, request.texture),
+        ("--precision", chosen, written),
+    ):
+        if one is not None and other is not None:
+            raise InputError(f"{option} and @{request.settings}: give only one of them")
+    return replace(
+        request,
+        scale=request.scale if scale is None else scale,
+        texture=request.texture if texture is None else texture,
+        precision=chosen or request.precision,
+    )
 
 
 class _Report:
@@ -214,18 +302,18 @@ class _Report:
     Args:
         progress: Where the bars are.
         plan: What is to be done.
-        json_lines: Whether to print JSON instead of lines for people.
+        as_json: Whether to print JSON instead of lines for people.
         page: Gets every photo that is done, or was before.
     """
 
     def __init__(
-        self, progress: Progress, plan: Plan, json_lines: bool, page: ComparisonPage | None = None
+        self, progress: Progress, plan: Plan, as_json: bool, page: ComparisonPage | None = None
     ) -> None:
         self._page = page
         self.counts: Counter[str] = Counter()
         self._start = time.perf_counter()
         self._progress = progress
-        self._json_lines = json_lines
+        self._as_json = as_json
         self._planned = self._total = len(plan.tasks)
         self._restored = 0  # photos that the network is through with, or will never see
         self._being_written: set[Task] = set()
@@ -255,8 +343,8 @@ class _Report:
             self._restored += 1
         self._progress.update(self._photos, completed=self._restored, total=self._total)
         self._show_on_page(outcome)
-        if self._json_lines:
-            print_line(json.dumps(_entry(outcome)))
+        if self._as_json:
+            print_object(_entry(outcome))
         elif outcome.error is not None:
             print_error(outcome.error)
         elif outcome.status == "done":
@@ -279,12 +367,12 @@ class _Report:
 
     def sum_up(self, interrupted: bool) -> None:
         """The last JSON object."""
-        if self._json_lines:
+        if self._as_json:
             counts = {status: self.counts[status] for status in ("done", "skipped", "failed")}
             left = self._planned - sum(counts.values())
             seconds = round(time.perf_counter() - self._start, 3)
             summary = {**counts, "left": left, "interrupted": interrupted, "seconds": seconds}
-            print_line(json.dumps({"summary": summary}))
+            print_object({"summary": summary})
 
 
 def _entry(outcome: Outcome) -> dict[str, object]:
@@ -359,7 +447,7 @@ def _size(scale: float | None, width: int | None, height: int | None, fit: str |
         raise InputError(f"{' and '.join(names)}: give only one of {', '.join(given)}")
     from blindsr.picture.sizing import OutputSize
 
-    return OutputSize(scale, width, height) if fit is None else OutputSize.parse_fit(fit)
+    return OutputSize(scale=scale, width=width, height=height) if fit is None else OutputSize.parse_fit(fit)
 
 
 def _format(name: str | None, quality: int | None, out: Path | None) -> str | None:

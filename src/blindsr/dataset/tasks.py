@@ -112,21 +112,50 @@ class TaskDataset(Dataset[TaskBatch]):
         else:
             degradations = tuple(self.space.sample(rng) for _ in range(self.tasks))
         size = (self.patch + self.margin) * self.space.scale
-        places: list[tuple[int, ...]] = []
-        for _ in range(2 * self.tasks):  # a task's two halves, one after the other
-            one = rng.random() < self.single_photo
-            chosen = np.resize(rng.integers(len(self.photos), size=1 if one else self.support), self.support)
-            places += draw_places(self.photos, chosen.tolist(), size, rng, self.shrink)
-        where = np.array(places).reshape(self.tasks, 2 * self.support, -1)
+        sets = draw_sets(self.photos, 2 * self.tasks, self.support, size, rng, self.single_photo, self.shrink)
+        where = sets.reshape(self.tasks, 2 * self.support, -1)  # a task's two sets, one after the other
         seeds = tuple(int(s) for s in rng.integers(2**31, size=self.tasks))
         offset = rng.integers(self.margin + 1, size=(self.tasks, 2))
-        if paired:
-            negatives = np.arange(self.tasks) ^ 1
-        else:  # a cyclic shift is a derangement for every shift but 0
-            negatives = (np.arange(self.tasks) + rng.integers(1, max(self.tasks, 2))) % self.tasks
+        negatives = np.arange(self.tasks) ^ 1 if paired else draw_negatives(self.tasks, rng)
         columns: dict[str, NDArray[Any]] = {}
         if self.limits is not None:
             items = list(range(2 * self.support))
             images = [(d, s, item) for d, s in zip(degradations, seeds, strict=True) for item in items]
             columns = self.limits.columns(*zip(*images, strict=True))
         return TaskBatch(step, where, degradations, seeds, offset, negatives, columns)
+
+
+def draw_sets(
+    photos: PhotoCache,
+    sets: int,
+    support: int,
+    size: int,
+    rng: np.random.Generator,
+    single_photo: float = 0.5,
+    shrink: float = 1.0,
+) -> NDArray[np.int64]:
+    """Draw where the patches of support sets are, each set in one photo or in many.
+
+    Args:
+        photos: The photos.
+        sets: So many sets ...
+        support: ... of so many patches.
+        size: Side of a patch, HR pixels.
+        rng: Source of all randomness.
+        single_photo: Share of sets that are cut from one photo.
+        shrink: See `draw_places`.
+
+    Returns:
+        Rows of `draw_places`, (sets, support, 6).
+    """
+    places: list[tuple[int, ...]] = []
+    for _ in range(sets):
+        one = rng.random() < single_photo
+        chosen = np.resize(rng.integers(len(photos), size=1 if one else support), support)
+        places += draw_places(photos, chosen.tolist(), size, rng, shrink)
+    return np.array(places).reshape(sets, support, -1)
+
+
+def draw_negatives(tasks: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Draw a derangement of tasks, (T,): a cyclic shift, which is one for every shift but 0."""
+    return np.asarray((np.arange(tasks) + rng.integers(1, max(tasks, 2))) % tasks)

@@ -1,4 +1,4 @@
-"""How a model runs on hardware: OpenVINO on the CPU (the default), PyTorch on CUDA, MPS and the CPU."""
+"""How a model runs on hardware: OpenVINO on the CPU (the default), PyTorch on CUDA, MPS and the CPU; ncnn."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import sys
 from collections.abc import Mapping
 from ctypes import CDLL
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from blindsr.engine.identity import openvino_identity, torch_identity
+from blindsr.engine.identity import foreign_identity, openvino_identity, torch_identity
 from blindsr.engine.instructions import int8_is_faster
 from blindsr.errors import InputError, MissingExtraError
 
@@ -16,12 +17,17 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from blindsr.engine.foreign import ForeignNetwork
     from blindsr.models.card import Model
 
-__all__ = ["DEVICES", "PRECISIONS", "Engine", "choose_engine", "identity_of_choice"]
+__all__ = ["DEVICES", "PRECISIONS", "Engine", "choose_engine", "identity_of_choice", "load_network"]
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "int8")
+
+_LIBRARIES = {"onnx": "openvino", "ncnn": "ncnn", "spandrel": "spandrel"}
+"""What runs another program's network, by the role of its file."""
+_BY_TORCH = {"weights", "checkpoint", "spandrel"}
 
 
 class Engine(Protocol):
@@ -99,7 +105,10 @@ def choose_engine(
             are not shipped are tried once, see `blindsr.engine.trial`.
     """
     device, precision = _resolve(model, device, precision)
-    if device == "cpu":
+    runner = _runner_of(model)
+    if runner is not None:
+        return _start_foreign(model, runner, device, threads)
+    if device == "cpu" and "checkpoint" not in model.files:
         from blindsr.engine.openvino import OpenVINOEngine
         from blindsr.engine.trial import ensure_tried
 
@@ -124,7 +133,53 @@ def identity_of_choice(model: Model, device: str = "auto", precision: str = "aut
         InputError: As there.
     """
     device, precision = _resolve(model, device, precision)
+    runner = _runner_of(model)
+    if runner is not None:
+        return foreign_identity(model, _LIBRARIES[runner], device)
+    if "checkpoint" in model.files:
+        return torch_identity(model, device)
     return openvino_identity(model, precision) if device == "cpu" else torch_identity(model, device)
+
+
+def _runner_of(model: Model) -> str | None:
+    """The role of the file that a network of another program is run from; None for a model of ours."""
+    return next((role for role in _LIBRARIES if role in model.files), None)
+
+
+def _start_foreign(model: Model, runner: str, device: str, threads: int | None) -> Engine:
+    """Load another program's network as its kind of file wants it."""
+    from blindsr.engine.foreign import ForeignEngine
+
+    network = load_network(runner, model.files, device, threads)
+    return ForeignEngine(model, network, foreign_identity(model, _LIBRARIES[runner], device))
+
+
+def load_network(
+    runner: str, files: Mapping[str, Path], device: str = "cpu", threads: int | None = None
+) -> ForeignNetwork:
+    """Make a network of another program ready to run.
+
+    Args:
+        runner: Role of its file: "onnx", "ncnn" or "spandrel".
+        files: Its files by role.
+        device: As in `choose_engine`, decided.
+        threads: As in `choose_engine`.
+
+    Raises:
+        ModelError: A file cannot be used.
+        MissingExtraError: What runs it is not installed.
+    """
+    if runner == "onnx":
+        from blindsr.engine.onnx import load_onnx
+
+        return load_onnx(files["onnx"], threads)
+    if runner == "ncnn":
+        from blindsr.engine.ncnn import load_ncnn
+
+        return load_ncnn(files, threads)
+    from blindsr.engine.spandrel import load_spandrel
+
+    return load_spandrel(files["spandrel"], device, threads)
 
 
 def _resolve(model: Model, device: str, precision: str) -> tuple[str, str]:
@@ -135,9 +190,14 @@ def _resolve(model: Model, device: str, precision: str) -> tuple[str, str]:
         raise InputError(f"precision {precision!r} is not one of {', '.join(PRECISIONS)}")
     if precision == "int8" and "int8" not in model.files:
         raise InputError(f"model {model.name} does not come in int8; leave --precision out")
-    # PyTorch runs from the model's weights, so without them only OpenVINO can serve it.
+    # PyTorch runs from weights, so without them only the CPU's engines can serve it.
+    by_torch = not _BY_TORCH.isdisjoint(model.files)
     if device == "auto":
-        device = "cuda" if "weights" in model.files and _cuda_available() else "cpu"
+        device = "cuda" if by_torch and _cuda_available() else "cpu"
+    if device != "cpu" and not by_torch and _runner_of(model) is not None:
+        raise InputError(
+            f"model {model.name} runs on the CPU alone; leave --device out, or take --device cpu"
+        )
     if device != "cpu":
         if precision == "int8":
             raise InputError(

@@ -62,7 +62,7 @@ class GraphCache:
         start = len(_HEADER) + _DIGEST
         blob = content[start:]
         if content[:start] != _HEADER + _digest(key, blob):
-            log.warning("%s: damaged, so the graph is compiled anew", path)
+            log.warning("%s: damaged, so it is made anew", path)
             return None
         return blob
 
@@ -101,12 +101,16 @@ class GraphCache:
                             yield Path(entry.path), status
 
 
-def user_cache() -> GraphCache | None:
-    """The user's own cache; None where there is no place for one that nobody else can write to."""
+def user_cache(kind: str = "openvino") -> GraphCache | None:
+    """The user's own cache; None where there is no place for one that nobody else can write to.
+
+    Args:
+        kind: What is kept in it: "openvino" compiled graphs, "probed" what was found out of networks.
+    """
     base = user_folder("cache")
     if base is None:
         return None
-    folder = base / "openvino"
+    folder = base / kind
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = folder.stat()
@@ -123,7 +127,7 @@ def user_cache() -> GraphCache | None:
 def _warn_of_folder(folder: Path) -> None:
     """Once: every graph asks for the cache."""
     log.warning(
-        "%s: others own this folder or may write to it, so compiled graphs are not kept there; remove it",
+        "%s: others own this folder or may write to it, so nothing is kept there; remove it",
         folder,
     )
 

@@ -10,7 +10,7 @@ from blindsr.engine.instructions import instruction_set
 from blindsr.models.card import Model
 from blindsr.system.files import sha256
 
-__all__ = ["openvino_identity", "package_version", "torch_identity"]
+__all__ = ["foreign_identity", "openvino_identity", "package_version", "torch_identity"]
 
 
 def openvino_identity(model: Model, precision: str, fold: bool = False) -> dict[str, Any]:
@@ -40,7 +40,23 @@ def torch_identity(model: Model, device: str) -> dict[str, Any]:
     kind = device.partition(":")[0]
     processor = instruction_set().name if kind == "cpu" else _accelerator(device)
     network = {"precision": "fp32", "network": dict(model.network)}
-    return _identity(model, "torch", kind, processor, ("weights",)) | network
+    role = "checkpoint" if "checkpoint" in model.files else "weights"
+    return _identity(model, "torch", kind, processor, (role,)) | network
+
+
+def foreign_identity(model: Model, library: str, device: str = "cpu") -> dict[str, Any]:
+    """Identity of `ForeignEngine`.
+
+    Args:
+        model: The model it runs.
+        library: The package that runs it.
+        device: As in `torch_identity`.
+    """
+    kind = device.partition(":")[0]
+    processor = instruction_set().name if kind == "cpu" else _accelerator(device)
+    found = {"tiled": model.tiled, "window": model.window, "network": dict(model.network)}
+    other = {"torch": package_version("torch")} if library == "spandrel" else {}
+    return _identity(model, library, kind, processor, tuple(model.files)) | {"found": found} | other
 
 
 def package_version(package: str) -> str | None:

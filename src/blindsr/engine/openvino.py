@@ -65,6 +65,12 @@ class CompiledGraph:
         self.inputs = [frozenset(end.get_names()) for end in compiled.inputs]
         self.outputs = [frozenset(end.get_names()) for end in compiled.outputs]
 
+    @property
+    def input_shapes(self) -> list[tuple[int | None, ...]]:
+        """Of each input the sides that it takes; None for any."""
+        shapes = (end.get_partial_shape() for end in self._compiled.inputs)
+        return [tuple(None if side.is_dynamic else side.get_length() for side in shape) for shape in shapes]
+
     def __call__(self, feed: Mapping[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
         """Run the graph.
 
@@ -235,6 +241,7 @@ def compile_graph(
     cache: bool = True,
     constants: Mapping[str, NDArray[np.float32]] | None = None,
     interleaved: Sequence[str] = (),
+    any_numbers: bool = False,
 ) -> CompiledGraph:
     """Read a graph and compile it for the CPU.
 
@@ -245,6 +252,7 @@ def compile_graph(
         constants: Inputs to replace by these values; such a graph is never kept.
         interleaved: Outputs (N, C, H, W) that are to come as (N, H, W, C): the engine turns them on all its
             threads, NumPy on one.
+        any_numbers: Inputs and outputs that are not of float32 are taken and given as if they were.
 
     Raises:
         ModelError: The file is no graph that OpenVINO can read and compile.
@@ -259,7 +267,7 @@ def compile_graph(
         key = ""
         if kept is not None:
             assert contents is not None
-            key = _cache_key(contents, options, interleaved)
+            key = _cache_key(contents, options, [*interleaved, *(["f32"] if any_numbers else [])])
             blob = kept.load(key)
             if blob is not None:
                 try:
@@ -269,7 +277,9 @@ def compile_graph(
         # An ONNX graph is read by its path: from bytes OpenVINO leaves out inputs that have no use.
         by_bytes = contents is not None and path.suffix == ".xml"
         graph = core.read_model(*(contents or ())) if by_bytes else core.read_model(path)
-        compiled = core.compile_model(_adjusted(graph, constants or {}, interleaved), "CPU", options)
+        compiled = core.compile_model(
+            _adjusted(graph, constants or {}, interleaved, any_numbers), "CPU", options
+        )
         # If somebody has replaced the file meanwhile, nobody knows which one was compiled.
         if kept is not None and (by_bytes or _read_files(path) == contents):
             kept.store(key, compiled.export_model().getvalue())
@@ -300,7 +310,12 @@ def _cache_key(contents: Sequence[bytes], options: Mapping[str, str], interleave
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode("ascii")).hexdigest()
 
 
-def _adjusted(graph: Any, constants: Mapping[str, NDArray[np.float32]], interleaved: Sequence[str]) -> Any:  # noqa: ANN401
+def _adjusted(
+    graph: Any,  # noqa: ANN401
+    constants: Mapping[str, NDArray[np.float32]],
+    interleaved: Sequence[str],
+    any_numbers: bool,
+) -> Any:  # noqa: ANN401
     """The graph with inputs replaced by constants and outputs turned, as `compile_graph` has them."""
     openvino = import_openvino()
     for name, value in constants.items():
@@ -310,12 +325,17 @@ def _adjusted(graph: Any, constants: Mapping[str, NDArray[np.float32]], interlea
             target.replace_source_output(constant.output(0))
         graph.remove_parameter(parameter)
         graph.validate_nodes_and_infer_types()
-    if not interleaved:
+    if not interleaved and not any_numbers:
         return graph
     steps = openvino.preprocess.PrePostProcessor(graph)
     for name in interleaved:
         steps.output(name).model().set_layout(openvino.Layout("NCHW"))
         steps.output(name).tensor().set_layout(openvino.Layout("NHWC"))
+    if any_numbers:
+        for number in range(len(graph.inputs)):
+            steps.input(number).tensor().set_element_type(openvino.Type.f32)
+        for number in range(len(graph.outputs)):
+            steps.output(number).tensor().set_element_type(openvino.Type.f32)
     return steps.build()
 
 

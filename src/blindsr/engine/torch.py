@@ -7,14 +7,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from blindsr.checkpoint.reading import build_for, read_safetensors
+from blindsr.checkpoint.reading import build_for, network_of, read_content, read_safetensors
 from blindsr.engine.identity import torch_identity
 from blindsr.engine.inputs import check_condition, check_result, fill_inputs
 from blindsr.errors import ConfigError, InputError, ModelError
 from blindsr.models.card import Model
 from blindsr.network import CMDSR, Cria, Restorer
 
-__all__ = ["TorchEngine", "load_weights"]
+__all__ = ["TorchEngine", "load_weights", "raise_memory_error"]
 
 
 class TorchEngine:
@@ -23,7 +23,8 @@ class TorchEngine:
     Threads may share it: what one call gives is what it would give alone.
 
     Args:
-        model: The model to run; it must carry its weights as safetensors and its network's hyper-parameters.
+        model: The model to run; it must carry its weights as safetensors and its network's hyper-parameters,
+            or be a checkpoint.
         device: "cuda" (or "cuda:1", ...), "mps" or "cpu".
         threads: CPU threads; None leaves PyTorch's own setting. It holds for the whole process.
 
@@ -66,11 +67,7 @@ class TorchEngine:
             knobs = {name: torch.from_numpy(value).to(self._device) for name, value in inputs.items()}
             sr = _to_numpy(self._network(self._to_device(pixels), **knobs) / self._model.pixel_range)
         except RuntimeError as error:
-            # A device has an error of its own for it; the CPU's allocator only says so.
-            if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
-                if self._device.type == "cuda":
-                    torch.cuda.empty_cache()  # what is kept in pieces may do for smaller tiles
-                raise MemoryError(str(error).splitlines()[0]) from error
+            raise_memory_error(error)
             raise
         check_result(self._model, lr, sr)
         return sr
@@ -94,8 +91,23 @@ def _find_device(name: str) -> torch.device:
     return device
 
 
+def raise_memory_error(error: RuntimeError) -> None:
+    """Raise MemoryError if that is what PyTorch's error means.
+
+    A device has an error of its own for it; the CPU's allocator only says so.
+    """
+    if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()  # what is kept in pieces may do for smaller tiles
+        raise MemoryError(str(error).splitlines()[0]) from error
+
+
 def load_weights(model: Model) -> CMDSR | Cria:
-    """Build the network that the card describes and load its weights."""
+    """Build the network that the card describes and load its weights; or that of a checkpoint."""
+    if "checkpoint" in model.files:
+        path = model.file("checkpoint")
+        checkpoint, _ = network_of(read_content(path), path, model.scale)
+        return checkpoint.requires_grad_(False)
     path = model.file("weights")
     try:
         network = build_for(model.network, read_safetensors(path))

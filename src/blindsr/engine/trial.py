@@ -14,18 +14,19 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
-from blindsr.errors import ModelError
+from blindsr.errors import BlindSRError, ModelError
 from blindsr.models.card import Model
 from blindsr.models.catalogue import SHIPPED, load_model
 from blindsr.system.files import atomic_path, open_file
 from blindsr.system.folders import user_folder
 from blindsr.system.untrusted import brief
 
-__all__ = ["ensure_tried", "try_model"]
+__all__ = ["apart", "ensure_tried", "is_switched_off", "refuse_other_files", "run_apart", "try_model"]
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ def ensure_tried(model: Model) -> None:
     Raises:
         ModelError: As `try_model`.
     """
-    if model.card is None or SHIPPED in model.card.parents or os.environ.get(SWITCH) == "0":
+    if model.card is None or SHIPPED in model.card.parents or is_switched_off():
         return
     known = [version("openvino"), model.scale, model.multiple, sorted(model.digests.items())]
     mark = hashlib.sha256(json.dumps(known).encode()).hexdigest()
@@ -65,6 +66,11 @@ def ensure_tried(model: Model) -> None:
                 temporary.write_text(model.name, encoding="utf-8")
 
 
+def is_switched_off() -> bool:
+    """Whether the user has said that graphs need no trial."""
+    return os.environ.get(SWITCH) == "0"
+
+
 def try_model(model: Model) -> None:
     """Compile a model's graphs and run them once, in a process of their own.
 
@@ -74,41 +80,102 @@ def try_model(model: Model) -> None:
     Raises:
         ModelError: A graph crashes the engine, or takes too much memory or time; or is none.
     """
-    graphs = [path for role, path in model.files.items() if role in ("base", "condition", "int8")]
-    for path in graphs:
+    for role in ("base", "condition", "int8"):
+        if role in model.files:
+            refuse_other_files(model.files[role])
+    if model.card is not None:
+        run_apart(
+            __name__, str(model.card.absolute()), [*model.files.values()], f"model {model.name}", SECONDS
+        )
+
+
+def refuse_other_files(path: Path) -> None:
+    """Refuse an ONNX graph that keeps weights in another file: nobody knows what it would lead to.
+
+    Raises:
+        ModelError: It does, or cannot be read.
+    """
+    try:
         with open_file(path) as file:
-            if _ELSEWHERE in file.read():
-                raise ModelError(
-                    f"{path}: keeps weights in another file, which is not read; put them into it"
-                )
-    if model.card is None or not sys.executable:  # as where Python is part of another program
-        log.debug("model %s: not tried, there is no Python to start", model.name)
-        return
-    taken = sum(path.stat().st_size for path in model.files.values())
-    command = [sys.executable, "-m", __name__, str(model.card.absolute()), str(MEMORY + 8 * taken)]
+            elsewhere = _ELSEWHERE in file.read()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror or error})") from None
+    if elsewhere:
+        raise ModelError(f"{path}: keeps weights in another file, which is not read; put them into it")
+
+
+def run_apart(
+    module: str, argument: str, files: Sequence[Path], what: str, seconds: float = SECONDS
+) -> str | None:
+    """Run graphs in a process of their own, under bounds on memory and time.
+
+    Args:
+        module: What is run, whose `__main__` part calls `apart`.
+        argument: For it.
+        files: What the graphs are read from: their size decides how much memory they get.
+        what: For messages, "model tiny".
+        seconds: Most time.
+
+    Returns:
+        What the process said; None where there is no Python to start.
+
+    Raises:
+        ModelError: The graphs crash the process, or take too much memory or time; or the process refused
+            them.
+    """
+    if not sys.executable:  # as where Python is part of another program
+        log.debug("%s: not tried, there is no Python to start", what)
+        return None
+    taken = sum(path.stat().st_size for path in files)
+    command = [sys.executable, "-m", module, argument, str(MEMORY + 8 * taken)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     try:
         done = subprocess.run(
             command,
             env=environment,
             capture_output=True,
-            timeout=SECONDS,
+            timeout=seconds,
             check=False,
             stdin=subprocess.DEVNULL,
         )
     except subprocess.TimeoutExpired:
-        raise ModelError(f"model {model.name}: its graphs do not come to an end; they are not run") from None
+        raise ModelError(f"{what}: its graphs do not come to an end; they are not run") from None
     except OSError as error:
-        log.debug("model %s: not tried (%s)", model.name, error)
-        return
+        log.debug("%s: not tried (%s)", what, error)
+        return None
+    said = done.stdout.decode(errors="replace").strip()
     if done.returncode == _FAULT:
-        raise ModelError(done.stdout.decode(errors="replace").strip())
+        raise ModelError(said)
     if done.returncode:
-        end = _end_of(done.returncode)
         raise ModelError(
-            f"model {model.name}: its graphs end the process that runs them ({end}), so they are damaged, or"
-            " made to do so; they are not run"
+            f"{what}: its graphs end the process that runs them ({_end_of(done.returncode)}), so they are"
+            " damaged, or made to do so; they are not run"
         )
+    return said
+
+
+def apart(task: Callable[[str], str]) -> None:
+    """The part of the process that `run_apart` starts: do a task within bounds, say what came of it, and end.
+
+    Args:
+        task: From the argument to what is said.
+    """
+    argument, memory = sys.argv[1:]
+    if sys.platform != "win32":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (int(memory), int(memory)))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    status = 0
+    try:
+        said = task(argument)
+    except BlindSRError as error:
+        said, status = str(error), _FAULT
+    except (RuntimeError, ValueError, MemoryError) as error:
+        said, status = f"{argument}: its graphs do not run ({brief(error)})", _FAULT
+    sys.stdout.write(said)
+    sys.stdout.flush()
+    os._exit(status)  # at once: what was compiled may not be fit to be taken down
 
 
 def _end_of(status: int) -> str:
@@ -118,13 +185,8 @@ def _end_of(status: int) -> str:
     return f"exit status {status}"
 
 
-def _run(card: Path, memory: int) -> None:
+def _run(card: str) -> str:
     """The process's own part: every graph of a model, once."""
-    if sys.platform != "win32":
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     import numpy as np
 
     from blindsr.engine.openvino import OpenVINOEngine
@@ -142,22 +204,8 @@ def _run(card: Path, memory: int) -> None:
             support = model.support
             count = support.count if support.fixed_count else 1
             engine.condition(np.full((count, 3, support.patch, support.patch), 0.5, np.float32))
-
-
-def _main() -> int:
-    card, memory = sys.argv[1:]
-    try:
-        _run(Path(card), int(memory))
-    except (ModelError, RuntimeError, ValueError, MemoryError) as error:
-        said = (
-            str(error) if isinstance(error, ModelError) else f"{card}: its graphs do not run ({brief(error)})"
-        )
-        sys.stdout.write(said)
-        return _FAULT
-    return 0
+    return ""
 
 
 if __name__ == "__main__":
-    status = _main()
-    sys.stdout.flush()
-    os._exit(status)  # at once: what was compiled may not be fit to be taken down
+    apart(_run)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from blindsr.dataset.layouts import LAYOUTS, Sample, find_samples, pair, sides_in
 from blindsr.errors import InputError
-from blindsr.evaluation.measures import Convention
+from blindsr.evaluation.metric_specs import Convention
 from blindsr.picture import find_pictures
 
 _RGB = Convention("rgb", border=4)  # of the repositories that measure on City100, RealSR and NTIRE 2020
@@ -46,7 +46,7 @@ class Benchmark:
 
 
 @dataclass(frozen=True)
-class Practice:
+class ReportingProtocol:
     """How papers measure on the test split of a data set.
 
     Args:
@@ -60,23 +60,23 @@ class Practice:
     shrink: int = 1
 
 
-BENCHMARKS: dict[str, Practice] = {
-    "Set5": Practice("Set5"),
-    "Set14": Practice("Set14"),
-    "BSD100": Practice("BSD100"),
-    "Urban100": Practice("Urban100"),
+BENCHMARKS: dict[str, ReportingProtocol] = {
+    "Set5": ReportingProtocol("Set5"),
+    "Set14": ReportingProtocol("Set14"),
+    "BSD100": ReportingProtocol("BSD100"),
+    "Urban100": ReportingProtocol("Urban100"),
     # Lim et al. 2017 (EDSR): RGB, and 6 pixels more than the scale left out.
-    "DIV2K-val": Practice("DIV2K", Convention("rgb", beyond=6)),
-    "RealSR-Canon": Practice("RealSR-Canon", _RGB),
-    "RealSR-Nikon": Practice("RealSR-Nikon", _RGB),
-    "DRealSR": Practice("DRealSR"),
-    "City100": Practice("City100", _RGB),
-    "City100-x4": Practice("City100", _RGB, shrink=4),
-    "City100-Nikon": Practice("City100-Nikon", _RGB),
-    "NTIRE2020": Practice("NTIRE2020", _RGB),
-    "NTIRE2020-track2": Practice("NTIRE2020-track2"),
-    "RealSRSet": Practice("RealSRSet"),
-    "RealSR-Zero": Practice("RealSR-Zero"),
+    "DIV2K-val": ReportingProtocol("DIV2K", Convention("rgb", beyond=6)),
+    "RealSR-Canon": ReportingProtocol("RealSR-Canon", _RGB),
+    "RealSR-Nikon": ReportingProtocol("RealSR-Nikon", _RGB),
+    "DRealSR": ReportingProtocol("DRealSR"),
+    "City100": ReportingProtocol("City100", _RGB),
+    "City100-x4": ReportingProtocol("City100", _RGB, shrink=4),
+    "City100-Nikon": ReportingProtocol("City100-Nikon", _RGB),
+    "NTIRE2020": ReportingProtocol("NTIRE2020", _RGB),
+    "NTIRE2020-track2": ReportingProtocol("NTIRE2020-track2"),
+    "RealSRSet": ReportingProtocol("RealSRSet"),
+    "RealSR-Zero": ReportingProtocol("RealSR-Zero"),
 }
 """Benchmarks that `--data` can name."""
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from blindsr.comparison.slider import shown
-from blindsr.evaluation.measures import Measure
+from blindsr.evaluation.metric_specs import MetricSpec
 from blindsr.evaluation.summary import Mean, Table
 
 _WIDTH, _HEIGHT = 520, 320
@@ -16,15 +16,15 @@ _CELL_WIDTH, _CELL_HEIGHT = 92, 26
 _SIGN = 7.2  # width of a letter, pixels; a little more than most have
 
 
-def scatter(table: Table, measure: Measure) -> str:
-    """Quality against time: a dot for each contestant, time on a logarithmic axis.
+def scatter(table: Table, spec: MetricSpec) -> str:
+    """Quality against time: a dot for each method, time on a logarithmic axis.
 
-    Empty where fewer than two contestants have both.
+    Empty where fewer than two methods have both.
     """
     dots = [
-        (title, mean.ms_per_megapixel, mean.scores[measure.name])
+        (title, mean.ms_per_megapixel, mean.scores[spec.name])
         for title, mean in table.total().items()
-        if mean.ms_per_megapixel > 0 and math.isfinite(mean.scores.get(measure.name, math.inf))
+        if mean.ms_per_megapixel > 0 and math.isfinite(mean.scores.get(spec.name, math.inf))
     ]
     if len(dots) < 2:
         return ""
@@ -53,39 +53,39 @@ def scatter(table: Table, measure: Measure) -> str:
     taken = [(across(time) - 6, up(value) + 4, 12.0) for _, time, value in dots]
     for i, (title, time, value) in enumerate(dots):
         x, y, colour = across(time), up(value), _COLOURS[i % len(_COLOURS)]
-        name = f"{title}: {measure.write(value)}, {time:.0f} ms"
+        name = f"{title}: {spec.write(value)}, {time:.0f} ms"
         parts.append(
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{colour}"><title>{shown(name)}</title></circle>'
         )
         parts.append(_label(title, x, y, taken))
-    return _svg(_WIDTH, _HEIGHT, f"{measure.title} against time on {table.benchmark}", parts)
+    return _svg(_WIDTH, _HEIGHT, f"{spec.title} against time on {table.benchmark}", parts)
 
 
-def heat_map(table: Table, measure: Measure) -> str:
-    """Quality by degradation: a row each, a column for each contestant, the better the darker in its row.
+def heat_map(table: Table, spec: MetricSpec) -> str:
+    """Quality by degradation: a row each, a column for each method, the better the darker in its row.
 
-    Empty where there are not two contestants to compare.
+    Empty where there are not two methods to compare.
     """
     rows = {
-        title: {name: mean for name, mean in row.items() if measure.name in mean.scores}
+        title: {name: mean for name, mean in row.items() if spec.name in mean.scores}
         for title, row in table.rows.items()
     }
-    if len(table.contestants) < 2 or not any(rows.values()):
+    if len(table.methods) < 2 or not any(rows.values()):
         return ""
     left = max(60.0, 12 + _SIGN * max(map(len, rows)))
-    slant = 18 + 0.62 * _SIGN * max(map(len, table.contestants))
+    slant = 18 + 0.62 * _SIGN * max(map(len, table.methods))
     parts = []
-    for column, title in enumerate(table.contestants):
+    for column, title in enumerate(table.methods):
         x = left + (column + 0.5) * _CELL_WIDTH
         place = f"translate({x - 18:.1f} {slant - 6:.1f}) rotate(-38)"
         parts.append(f'<g transform="{place}">{_text(0, 0, title, "start")}</g>')
     for index, (title, row) in enumerate(rows.items()):
         y = slant + index * _CELL_HEIGHT
         parts.append(_text(left - 8, y + 17, title, "end"))
-        for column, name in enumerate(table.contestants):
-            parts += _cell(row, name, measure, left + column * _CELL_WIDTH, y)
-    width = left + _CELL_WIDTH * len(table.contestants) + 0.8 * slant
-    title = f"{measure.title} by degradation on {table.benchmark}"
+        for column, name in enumerate(table.methods):
+            parts += _cell(row, name, spec, left + column * _CELL_WIDTH, y)
+    width = left + _CELL_WIDTH * len(table.methods) + 0.8 * slant
+    title = f"{spec.title} by degradation on {table.benchmark}"
     return _svg(width, slant + _CELL_HEIGHT * len(rows) + 4, title, parts)
 
 
@@ -104,16 +104,16 @@ def round_axis(values: Sequence[float]) -> tuple[float, float, float]:
     return math.floor(low / step) * step, step, math.ceil(high / step) * step
 
 
-def _cell(row: dict[str, Mean], name: str, measure: Measure, x: float, y: float) -> list[str]:
+def _cell(row: dict[str, Mean], name: str, spec: MetricSpec, x: float, y: float) -> list[str]:
     """One field of a heat map: how far from the worst to the best of its row."""
     if name not in row:
         return [_text(x + _CELL_WIDTH / 2, y + 17, "-", "middle")]
-    values = [mean.scores[measure.name] for mean in row.values()]
+    values = [mean.scores[spec.name] for mean in row.values()]
     finite = [value for value in values if math.isfinite(value)]
-    value = row[name].scores[measure.name]
+    value = row[name].scores[spec.name]
     spread = max(finite) - min(finite) if finite else 0.0
     part = (value - min(finite)) / spread if spread > 0 and math.isfinite(value) else 1.0
-    part = part if measure.higher_is_better else 1 - part
+    part = part if spec.higher_is_better else 1 - part
     # From a pale to a deep blue; the text turns white where black could no longer be read.
     light, dark = (240, 246, 252), (8, 81, 156)
     colour = ",".join(f"{a + (b - a) * part:.0f}" for a, b in zip(light, dark, strict=True))
@@ -121,7 +121,7 @@ def _cell(row: dict[str, Mean], name: str, measure: Measure, x: float, y: float)
     return [
         f'<rect x="{x + 1:.1f}" y="{y + 1:.1f}" width="{_CELL_WIDTH - 2}" height="{_CELL_HEIGHT - 2}" '
         f'fill="rgb({colour})"/>',
-        _text(x + _CELL_WIDTH / 2, y + 17, measure.write(value), "middle", kind),
+        _text(x + _CELL_WIDTH / 2, y + 17, spec.write(value), "middle", kind),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Contestants on benchmarks under degradations: every picture restored and measured, once."""
+"""Methods on benchmarks under degradations: every picture restored and measured, once."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from blindsr.degradation.protocols import title_of
 from blindsr.degradation.validation import check_keys
 from blindsr.errors import BlindSRError, InputError, MissingExtraError, ModelError
 from blindsr.evaluation.benchmarks import Benchmark
-from blindsr.evaluation.contestants import Contestant
-from blindsr.evaluation.contestants.runtime import runtime
-from blindsr.evaluation.gallery import Cut, Gallery, Group
-from blindsr.evaluation.measures import Convention, Measure, Pixels
-from blindsr.evaluation.records import Measured, RecordFile, code_digest, digest
+from blindsr.evaluation.crops import CropFolder, Cut, Group
+from blindsr.evaluation.methods import Method
+from blindsr.evaluation.methods.runtime import runtime
+from blindsr.evaluation.metric_specs import Convention, MetricSpec, Pixels
+from blindsr.evaluation.result_cache import Measured, ResultCache, code_digest, digest
 from blindsr.metrics.color import rgb_to_y
 from blindsr.picture import read
 from blindsr.system.files import sha256
@@ -35,24 +35,24 @@ GIVEN = "given"
 
 @dataclass(frozen=True)
 class Result:
-    """What one contestant made of one picture.
+    """What one method made of one picture.
 
     Args:
         benchmark: The set.
         degradation: How the LR picture came to be, as tables call it.
         sample: The picture.
-        contestant: Whose result.
+        method: Whose result.
         seconds: What restoring took.
         width: Columns of the restored picture.
         height: Its rows.
-        scores: Values by the name of the measure.
+        scores: Values by the name of the spec.
         error: Why there is no result; empty where there is one.
     """
 
     benchmark: str
     degradation: str
     sample: str
-    contestant: str
+    method: str
     seconds: float = 0.0
     width: int = 0
     height: int = 0
@@ -84,7 +84,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Specimen:
+class EvaluationSample:
     """A picture of a cell: what is restored, and what it should be.
 
     Args:
@@ -118,7 +118,7 @@ class Specimen:
 
     @cached_property
     def lr(self) -> Pixels:
-        """What contestants are given: RGB in [0, 1], (h, w, 3)."""
+        """What methods are given: RGB in [0, 1], (h, w, 3)."""
         scale, luma = self.cell.benchmark.scale, self.cell.convention.luma
         if self.cell.degradation is None:
             assert self.sample.lr is not None
@@ -222,51 +222,52 @@ def cells_of(benchmark: Benchmark, degradations: Sequence[str]) -> list[Cell]:
 
 
 def evaluate(
-    contestants: Sequence[Contestant],
+    methods: Sequence[Method],
     cells: Sequence[Cell],
-    measures: Sequence[Measure],
-    records: RecordFile,
-    gallery: Gallery | None = None,
+    specs: Sequence[MetricSpec],
+    cache: ResultCache,
+    crop_folder: CropFolder | None = None,
     on_result: Callable[[Result], None] | None = None,
     stop: Event | None = None,
 ) -> list[Result]:
-    """Restore and measure every picture of every cell by every contestant, whatever is known left out.
+    """Restore and measure every picture of every cell by every method, what is known left out.
 
     Image i of a benchmark gets its noise from seed i. A picture that cannot be read, restored or measured is
-    a result with an `error`, and so is every picture of a contestant that cannot be loaded. A contestant of
-    another scale takes no part in a cell.
+    a result with an `error`, and so is every picture of a method that cannot be loaded. A method of
+    another scale takes no part in a cell; that is logged once for each benchmark.
 
     Args:
-        contestants: With titles of their own each.
+        methods: With titles of their own each.
         cells: Where they meet.
-        measures: What is measured; those that need ground truth are left out where there is none.
-        records: What is known, and where what is found is kept.
-        gallery: Keeps crops of some pictures; None for none.
+        specs: What is measured; those that need ground truth are left out where there is none.
+        cache: What is known, and where what is found is kept.
+        crop_folder: Keeps crops of some pictures; None for none.
         on_result: Called with each result.
         stop: Once set, no further picture is begun.
 
     Returns:
-        The results, by cell, picture and contestant.
+        The results, by cell, picture and method.
 
     Raises:
-        InputError: Two contestants have one title, or the records cannot be written.
+        InputError: Two methods have one title, or the cache cannot be written.
     """
-    titles = [contestant.title for contestant in contestants]
+    titles = [method.title for method in methods]
     for title in titles:
         if titles.count(title) > 1:
-            raise InputError(f"two contestants are called {title}; call one otherwise: OTHER={title}")
+            raise InputError(f"two methods are called {title}; rename one: OTHER={title}")
     results: list[Result] = []
     unusable: dict[str, str] = {}
+    said: set[str] = set()
     for cell in cells:
         for seed, sample in enumerate(cell.benchmark.samples):
-            specimen = Specimen(cell, sample, seed)
+            item = EvaluationSample(cell, sample, seed)
             group = None
-            if gallery is not None and seed < gallery.samples:
-                group = gallery.begin(cell.benchmark.name, cell.title, sample.name)
-            for contestant in contestants:
+            if crop_folder is not None and seed < crop_folder.samples:
+                group = crop_folder.begin(cell.benchmark.name, cell.title, sample.name)
+            for method in methods:
                 if stop is not None and stop.is_set():
                     return results
-                result = _measure(specimen, contestant, measures, records, gallery, group, unusable)
+                result = _measure(item, method, specs, cache, crop_folder, group, unusable, said)
                 if result is not None:
                     results.append(result)
                     if on_result is not None:
@@ -275,52 +276,56 @@ def evaluate(
 
 
 def _measure(
-    specimen: Specimen,
-    contestant: Contestant,
-    measures: Sequence[Measure],
-    records: RecordFile,
-    gallery: Gallery | None,
+    item: EvaluationSample,
+    method: Method,
+    specs: Sequence[MetricSpec],
+    cache: ResultCache,
+    crop_folder: CropFolder | None,
     group: Group | None,
     unusable: dict[str, str],
+    said: set[str],
 ) -> Result | None:
-    """One picture by one contestant; None where their scales differ."""
-    cell = specimen.cell
-    where = (cell.benchmark.name, cell.title, specimen.sample.name, contestant.title)
-    if contestant.title in unusable:
-        return Result(*where, error=unusable[contestant.title])
-    wanted = [m for m in measures if specimen.sample.hr is not None or not m.needs_truth]
+    """One picture by one method; None where their scales differ, which is said once."""
+    cell = item.cell
+    where = (cell.benchmark.name, cell.title, item.sample.name, method.title)
+    if method.title in unusable:
+        return Result(*where, error=unusable[method.title])
+    wanted = [m for m in specs if item.sample.hr is not None or not m.needs_truth]
     try:
-        known = digest(specimen.key, contestant.identity)
-        measured = records.find(known)
-        keys = {measure.name: measure.key(cell.convention) for measure in wanted}
+        known = digest(item.key, method.identity)
+        measured = cache.find(known)
+        keys = {spec.name: spec.key(cell.convention) for spec in wanted}
         missing = [m for m in wanted if measured is None or keys[m.name] not in measured.scores]
-        cropped = gallery is None or group is None or _has_crops(gallery, specimen, known)
+        cropped = crop_folder is None or group is None or _has_crops(crop_folder, item, known)
         if measured is None or missing or not cropped:
             try:
-                restorer = contestant.restorer
+                restorer = method.restorer
             except (ModelError, MissingExtraError) as error:
-                log.warning("%s takes no part: %s", contestant.title, error)
-                unusable[contestant.title] = str(error)
+                log.warning("%s takes no part: %s", method.title, error)
+                unusable[method.title] = str(error)
                 return Result(*where, error=str(error))
             scale = cell.benchmark.scale
             if restorer.scale not in (None, scale):
+                _say_once(
+                    f"{method.title} is x{restorer.scale}: no part in {cell.benchmark.name}, x{scale}", said
+                )
                 return None
-            if specimen.fault:
-                return Result(*where, error=specimen.fault)
+            if item.fault:
+                return Result(*where, error=item.fault)
             start = time.perf_counter()
-            restored = restorer.restore(specimen.lr, scale)
+            restored = restorer.restore(item.lr, scale)
             seconds = time.perf_counter() - start
-            if specimen.gray:
+            if item.gray:
                 restored = restored.mean(axis=2, keepdims=True)
-            scores = {keys[m.name]: m.of(restored, specimen.truth, cell.convention) for m in missing}
+            scores = {keys[m.name]: m.of(restored, item.truth, cell.convention) for m in missing}
             height, width = restored.shape[:2]
-            if gallery is not None and group is not None:
-                cut = gallery.cut(specimen.lr, scale)
-                gallery.keep(known, lambda: cut.of_restored(restored))
-                _keep_sides(gallery, specimen, cut)
-            measured = records.add(known, Measured(seconds, width, height, scores))
-        if gallery is not None and group is not None:
-            _list_crops(gallery, group, specimen, contestant.title, known)
+            if crop_folder is not None and group is not None:
+                cut = crop_folder.cut(item.lr, scale)
+                crop_folder.keep(known, lambda: cut.of_restored(restored))
+                _keep_sides(crop_folder, item, cut)
+            measured = cache.add(known, Measured(seconds, width, height, scores))
+        if crop_folder is not None and group is not None:
+            _list_crops(crop_folder, group, item, method.title, known)
     except (BlindSRError, MemoryError) as error:
         text = str(error) or "not enough memory"
         log.warning("%s, %s, %s, %s: %s", *where, text)
@@ -329,35 +334,44 @@ def _measure(
     return Result(*where, measured.seconds, measured.width, measured.height, scores)
 
 
-def _sides(specimen: Specimen) -> dict[str, str]:
-    """Keys of the crops that are no contestant's, by title."""
-    sides = {"LR": digest(specimen.key, "lr")}
-    if specimen.sample.hr is not None:
-        sides["ground truth"] = digest(specimen.key, "truth")
+def _say_once(text: str, said: set[str]) -> None:
+    """A line of the log that was not there before."""
+    if text not in said:
+        said.add(text)
+        log.warning("%s", text)
+
+
+def _sides(item: EvaluationSample) -> dict[str, str]:
+    """Keys of the crops that are no method's, by title."""
+    sides = {"LR": digest(item.key, "lr")}
+    if item.sample.hr is not None:
+        sides["ground truth"] = digest(item.key, "truth")
     return sides
 
 
-def _has_crops(gallery: Gallery, specimen: Specimen, known: str) -> bool:
-    return all(gallery.file(key).is_file() for key in (known, *_sides(specimen).values()))
+def _has_crops(crop_folder: CropFolder, item: EvaluationSample, known: str) -> bool:
+    return all(crop_folder.file(key).is_file() for key in (known, *_sides(item).values()))
 
 
-def _keep_sides(gallery: Gallery, specimen: Specimen, cut: Cut) -> None:
+def _keep_sides(crop_folder: CropFolder, item: EvaluationSample, cut: Cut) -> None:
     """Keep the crops of the LR picture and the ground truth."""
-    sides = _sides(specimen)
-    gallery.keep(sides["LR"], lambda: cut.of_lr(specimen.lr))
-    if specimen.truth is not None:
-        truth = specimen.truth
-        gallery.keep(sides["ground truth"], lambda: cut.of_restored(truth))
+    sides = _sides(item)
+    crop_folder.keep(sides["LR"], lambda: cut.of_lr(item.lr))
+    if item.truth is not None:
+        truth = item.truth
+        crop_folder.keep(sides["ground truth"], lambda: cut.of_restored(truth))
 
 
-def _list_crops(gallery: Gallery, group: Group, specimen: Specimen, title: str, known: str) -> None:
+def _list_crops(
+    crop_folder: CropFolder, group: Group, item: EvaluationSample, title: str, known: str
+) -> None:
     """Note which crops there are: the LR picture first, the ground truth last."""
-    sides = _sides(specimen)
+    sides = _sides(item)
     last = group.crops.pop("ground truth", None)
-    group.crops.setdefault("LR", gallery.file(sides["LR"]))
-    group.crops[title] = gallery.file(known)
+    group.crops.setdefault("LR", crop_folder.file(sides["LR"]))
+    group.crops[title] = crop_folder.file(known)
     if last is not None or "ground truth" in sides:
-        group.crops["ground truth"] = gallery.file(sides["ground truth"])
+        group.crops["ground truth"] = crop_folder.file(sides["ground truth"])
 
 
 def _colours(pixels: Pixels) -> Pixels:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from blindsr.errors import InputError
-from blindsr.evaluation.measures import Convention, Measure, Pixels
+from blindsr.evaluation.metric_specs import Convention, MetricSpec, Pixels
 from blindsr.evaluation.runner import Cell, Result
 from blindsr.system.files import atomic_path
 from blindsr.version import __version__
@@ -20,10 +20,10 @@ from blindsr.version import __version__
 
 @dataclass(frozen=True)
 class Mean:
-    """One contestant in one cell.
+    """One method in one cell.
 
     Args:
-        scores: Mean of each measure over the pictures that have a value.
+        scores: Mean of each metric over the pictures that have a value.
         ms_per_megapixel: Milliseconds for each megapixel of output, over all pictures together.
         count: Pictures that were measured.
         failed: Pictures that were not.
@@ -43,38 +43,36 @@ class Table:
         benchmark: Its name.
         scale: Its scale.
         convention: What its values were measured under, in words.
-        contestants: Titles of those who took part, in order.
-        measures: The columns that have values.
-        rows: Means by degradation and contestant.
-        memory: Peak memory by contestant, bytes, of those of whom it is known (see `footprint`).
+        methods: Titles of those who took part, in order.
+        specs: The columns that have values.
+        rows: Means by degradation and method.
+        memory: Peak memory by method, bytes, of those of whom it is known (see `peak_memory`).
     """
 
     benchmark: str
     scale: int
     convention: str
-    contestants: list[str]
-    measures: list[Measure]
+    methods: list[str]
+    specs: list[MetricSpec]
     rows: dict[str, dict[str, Mean]] = field(default_factory=dict)
     memory: dict[str, int] = field(default_factory=dict)
 
-    def best(self, row: dict[str, Mean], measure: Measure) -> float | None:
+    def best(self, row: dict[str, Mean], spec: MetricSpec) -> float | None:
         """The best value of a row as it is written, among those who have all pictures."""
         values = [
-            mean.scores[measure.name]
-            for mean in row.values()
-            if measure.name in mean.scores and not mean.failed
+            mean.scores[spec.name] for mean in row.values() if spec.name in mean.scores and not mean.failed
         ]
         if not values:
             return None
-        return round(max(values) if measure.higher_is_better else min(values), measure.digits)
+        return round(max(values) if spec.higher_is_better else min(values), spec.digits)
 
     def total(self) -> dict[str, Mean]:
         """Means over the degradations, of those who took part in all of them."""
         found: dict[str, Mean] = {}
-        for title in self.contestants:
+        for title in self.methods:
             means = [row[title] for row in self.rows.values() if title in row]
             if len(means) == len(self.rows):
-                names = [m.name for m in self.measures if all(m.name in mean.scores for mean in means)]
+                names = [m.name for m in self.specs if all(m.name in mean.scores for mean in means)]
                 scores = {name: _mean([mean.scores[name] for mean in means]) for name in names}
                 speeds = _mean([mean.ms_per_megapixel for mean in means])
                 count, failed = (sum(getattr(mean, key) for mean in means) for key in ("count", "failed"))
@@ -85,7 +83,7 @@ class Table:
 def tables_of(
     results: Sequence[Result],
     cells: Sequence[Cell],
-    measures: Sequence[Measure],
+    specs: Sequence[MetricSpec],
     memory: Mapping[str, int] | None = None,
 ) -> list[Table]:
     """Means of all cells, a table for each benchmark.
@@ -93,8 +91,8 @@ def tables_of(
     Args:
         results: Of all cells.
         cells: In the order of the rows.
-        measures: In the order of the values.
-        memory: Peak memory by contestant, bytes.
+        specs: In the order of the values.
+        memory: Peak memory by method, bytes.
     """
     tables: dict[str, Table] = {}
     for cell in cells:
@@ -106,30 +104,30 @@ def tables_of(
                 name,
                 cell.benchmark.scale,
                 str(cell.convention),
-                list(dict.fromkeys(r.contestant for r in own)),
-                [m for m in measures if any(m.name in r.scores for r in own)],
+                list(dict.fromkeys(r.method for r in own)),
+                [m for m in specs if any(m.name in r.scores for r in own)],
             )
-            taking_part = tables[name].contestants
+            taking_part = tables[name].methods
             tables[name].memory.update({k: v for k, v in (memory or {}).items() if k in taking_part})
         table = tables[name]
         row = table.rows.setdefault(cell.title, {})
-        for title in table.contestants:
-            row[title] = _summarise([r for r in inside if r.contestant == title])
+        for title in table.methods:
+            row[title] = _summarise([r for r in inside if r.method == title])
     return list(tables.values())
 
 
-def as_csv(results: Sequence[Result], measures: Sequence[Measure]) -> str:
-    """One line for each picture and contestant."""
+def as_csv(results: Sequence[Result], specs: Sequence[MetricSpec]) -> str:
+    """One line for each picture and method."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    names = [measure.name for measure in measures]
+    names = [spec.name for spec in specs]
     writer.writerow(
-        ["benchmark", "degradation", "picture", "contestant", *names, "seconds", "width", "height", "error"]
+        ["benchmark", "degradation", "picture", "method", *names, "seconds", "width", "height", "error"]
     )
     for r in results:
         values = [repr(r.scores[name]) if name in r.scores else "" for name in names]
         sizes = ["", "", ""] if r.error else [repr(r.seconds), str(r.width), str(r.height)]
-        writer.writerow([r.benchmark, r.degradation, r.sample, r.contestant, *values, *sizes, r.error])
+        writer.writerow([r.benchmark, r.degradation, r.sample, r.method, *values, *sizes, r.error])
     return text.getvalue()
 
 
@@ -137,7 +135,7 @@ def as_json(results: Sequence[Result], tables: Sequence[Table]) -> str:
     """Everything: the means and every picture; infinity is written "inf", because JSON has no word for it."""
     content = {
         "format": "blindsr evaluation",
-        "version": 1,
+        "version": 2,
         "blindsr": __version__,
         "benchmarks": [
             {
@@ -145,17 +143,17 @@ def as_json(results: Sequence[Result], tables: Sequence[Table]) -> str:
                 "scale": table.scale,
                 "convention": table.convention,
                 "peak_memory": table.memory,
-                "measures": [
+                "metrics": [
                     {
                         "name": m.name,
                         "title": m.title,
                         "digits": m.digits,
                         "higher_is_better": m.higher_is_better,
                     }
-                    for m in table.measures
+                    for m in table.specs
                 ],
                 "rows": [
-                    {"degradation": title, "contestants": {name: asdict(mean) for name, mean in row.items()}}
+                    {"degradation": title, "methods": {name: asdict(mean) for name, mean in row.items()}}
                     for title, row in table.rows.items()
                 ],
             }
@@ -175,15 +173,15 @@ def as_markdown(tables: Sequence[Table], speed: bool = True) -> str:
     """
     blocks = []
     for table in tables:
-        names = " / ".join(measure.title for measure in table.measures)
+        names = " / ".join(spec.title for spec in table.specs)
         lines = [f"**{table.benchmark} x{table.scale}**, {names}; {table.convention}", ""]
-        lines += ["| degradation | " + " | ".join(table.contestants) + " |"]
-        lines += ["|---|" + "---|" * len(table.contestants)]
+        lines += ["| degradation | " + " | ".join(table.methods) + " |"]
+        lines += ["|---|" + "---|" * len(table.methods)]
         rows = dict(table.rows)
         if len(rows) > 1:
             rows["mean"] = table.total()
         for title, row in rows.items():
-            cells = [written(table, row, name) for name in table.contestants]
+            cells = [written(table, row, name) for name in table.methods]
             lines.append(f"| {title} | " + " | ".join(cells) + " |")
         if speed:
             lines += [f"| {title} | " + " | ".join(cells) + " |" for title, cells in costs(table).items()]
@@ -192,17 +190,17 @@ def as_markdown(tables: Sequence[Table], speed: bool = True) -> str:
 
 
 def as_standings(table: Table) -> str:
-    """A table in Markdown with a row for each contestant and a column for each degradation."""
-    measures = " / ".join(measure.title for measure in table.measures)
+    """A table in Markdown with a row for each method and a column for each degradation."""
+    specs = " / ".join(spec.title for spec in table.specs)
     rows = dict(table.rows)
     if len(rows) > 1:
         rows["mean"] = table.total()
     columns = {
-        title: [written(table, row, name) for name in table.contestants] for title, row in rows.items()
+        title: [written(table, row, name) for name in table.methods] for title, row in rows.items()
     } | costs(table)
-    lines = [f"**{table.benchmark} x{table.scale}**, {measures}; {table.convention}", ""]
+    lines = [f"**{table.benchmark} x{table.scale}**, {specs}; {table.convention}", ""]
     lines += ["| | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
-    for i, name in enumerate(table.contestants):
+    for i, name in enumerate(table.methods):
         lines.append(f"| {name} | " + " | ".join(column[i] for column in columns.values()) + " |")
     return "\n".join(lines)
 
@@ -222,25 +220,27 @@ def read_tables(content: Mapping[str, Any], where: str) -> list[Table]:
         if content["format"] != "blindsr evaluation":
             raise ValueError(content["format"])
         for benchmark in content["benchmarks"]:
-            measures = [
-                Measure(m["name"], m["title"], m["digits"], m["higher_is_better"], True, _measured_elsewhere)
-                for m in benchmark["measures"]
+            specs = [
+                MetricSpec(
+                    m["name"], m["title"], m["digits"], m["higher_is_better"], True, _measured_elsewhere
+                )
+                for m in benchmark["metrics"]
             ]
             rows = {
                 row["degradation"]: {
                     name: Mean(**{**mean, "scores": {k: float(v) for k, v in mean["scores"].items()}})
-                    for name, mean in row["contestants"].items()
+                    for name, mean in row["methods"].items()
                 }
                 for row in benchmark["rows"]
             }
-            contestants = list(dict.fromkeys(name for row in rows.values() for name in row))
+            methods = list(dict.fromkeys(name for row in rows.values() for name in row))
             tables.append(
                 Table(
                     benchmark["name"],
                     benchmark["scale"],
                     benchmark["convention"],
-                    contestants,
-                    measures,
+                    methods,
+                    specs,
                     rows,
                     dict(benchmark["peak_memory"]),
                 )
@@ -251,48 +251,48 @@ def read_tables(content: Mapping[str, Any], where: str) -> list[Table]:
 
 
 def _measured_elsewhere(restored: Pixels, truth: Pixels | None, convention: Convention) -> float:
-    """What stands for a measure of which only the values are known."""
+    """What stands for a metric of which only the values are known."""
     raise InputError("these values were read from a file; measure anew with blindsr evaluate")
 
 
-def written(table: Table, row: dict[str, Mean], contestant: str, bold: tuple[str, str] = ("**", "**")) -> str:
-    """One contestant's values in a row, and how many pictures failed.
+def written(table: Table, row: dict[str, Mean], method: str, bold: tuple[str, str] = ("**", "**")) -> str:
+    """One method's values in a row, and how many pictures failed.
 
     Args:
         table: Where it is.
         row: Of it.
-        contestant: Whose.
+        method: Whose.
         bold: What is put around the best value of the row.
     """
-    mean = row.get(contestant)
+    mean = row.get(method)
     if mean is None or (not mean.scores and not mean.failed):
         return "-"
     texts = []
-    for measure in table.measures:
-        value = mean.scores.get(measure.name)
+    for spec in table.specs:
+        value = mean.scores.get(spec.name)
         if value is None:
             texts.append("-")
             continue
-        best = not mean.failed and round(value, measure.digits) == table.best(row, measure)
-        text = measure.write(value)
-        texts.append(f"{bold[0]}{text}{bold[1]}" if best and len(table.contestants) > 1 else text)
+        best = not mean.failed and round(value, spec.digits) == table.best(row, spec)
+        text = spec.write(value)
+        texts.append(f"{bold[0]}{text}{bold[1]}" if best and len(table.methods) > 1 else text)
     failed = f" ({mean.failed} failed)" if mean.failed else ""
     return " / ".join(texts) + failed
 
 
 def costs(table: Table) -> dict[str, list[str]]:
-    """What every contestant costs, as it is shown: rows by their title.
+    """What every method costs, as it is shown: rows by their title.
 
     Milliseconds for each megapixel of output; and peak memory in millions of bytes, if it is known of any.
     """
-    means = [table.total().get(name) for name in table.contestants]
+    means = [table.total().get(name) for name in table.methods]
     rows = {
         "ms / MP": [
             "-" if mean is None or not mean.count else f"{mean.ms_per_megapixel:.0f}" for mean in means
         ]
     }
     if table.memory:
-        known = (table.memory.get(name) for name in table.contestants)
+        known = (table.memory.get(name) for name in table.methods)
         rows["peak MB"] = ["-" if taken is None else f"{taken / 1e6:.0f}" for taken in known]
     return rows
 

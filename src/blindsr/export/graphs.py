@@ -20,10 +20,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from blindsr.checkpoint.reading import network_of, read_tensors
+from blindsr.checkpoint.description import describe, support_patch
+from blindsr.checkpoint.reading import network_of, read_content
 from blindsr.engine.openvino import OpenVINOEngine
 from blindsr.errors import InputError, MissingExtraError, ModelError
-from blindsr.models.card import CARD, MOST_PATCH, SupportSpec, write_card
+from blindsr.models.card import CARD, UNKNOWN_LICENCE, SupportSpec, write_card
 from blindsr.models.catalogue import load_model
 from blindsr.network import CMDSR, Restorer
 from blindsr.system.files import atomic_path, read_whole, refuse_overwriting, sha256
@@ -31,8 +32,6 @@ from blindsr.system.untrusted import parse_json
 
 log = logging.getLogger(__name__)
 
-PAPER_PATCH = 32  # side of a support patch at test time, LR pixels (arXiv 2104.03926, section IV)
-SUPPORT_COUNT = 20  # patches in a support set at test time
 WRITTEN = ("base.onnx", "condition.onnx", "weights.safetensors", CARD)
 """Files of the folder that is made."""
 WRITTEN_BY_HAND = ("description", "licence", "provenance", "metrics", "texture")
@@ -73,7 +72,7 @@ def export_checkpoint(
         out: Folder to write; made if absent.
         name: The model's name; default the folder's.
         card: More entries of the card (description, licence, provenance, metrics, and texture: how much of a
-            texture view is usual).
+            texture view is usual). A licence that nobody gives is unknown.
         scale: For official Cria-CL and ESRGAN files, whose layout does not tell it; None: 4.
 
     Returns:
@@ -91,7 +90,7 @@ def export_checkpoint(
     except ImportError as error:
         raise MissingExtraError("export", "train", str(error.name)) from None
     refuse_overwriting([out / name for name in WRITTEN], [checkpoint])
-    content = read_tensors(checkpoint)
+    content = read_content(checkpoint)
     network, spec = network_of(content, checkpoint, scale)
     capabilities = describe(network, support_patch(content))
     out.mkdir(parents=True, exist_ok=True)
@@ -112,7 +111,7 @@ def export_checkpoint(
         "support": None if capabilities["support"] is None else asdict(capabilities["support"]),
         "files": {key: {"path": file.name, "sha256": sha256(file)} for key, file in files.items()},
         "network": spec,
-        "licence": "MIT",
+        "licence": UNKNOWN_LICENCE,
         "metrics": {},
     }
     if card and "texture" in card and not network.texture:
@@ -129,30 +128,6 @@ def export_checkpoint(
     if tile_memory is not None:
         write_card(out, entries | {"tile_memory": tile_memory})
     return out
-
-
-def describe(network: Restorer, patch: int) -> dict[str, Any]:
-    """What a network tells of itself, under the names that `Model` has for it.
-
-    Args:
-        network: The network.
-        patch: Side of the support patches that it wants, if it adapts; LR pixels.
-    """
-    capabilities: dict[str, Any] = {
-        "scale": network.scale,
-        "halo": network.halo,
-        "pixel_range": network.pixel_range,
-        "adaptive": network.adaptive,
-        "support": None,
-        "texture": 1.0 if network.texture else None,
-        "multiple": network.multiple,
-    }
-    if isinstance(network, CMDSR) and network.condition_net is not None:
-        fixed = network.condition_net.support
-        capabilities["support"] = SupportSpec(patch, fixed or SUPPORT_COUNT, fixed is not None)
-        capabilities["modulation_size"] = sum(network.basenet.modulated)
-        capabilities["condition_size"] = network.condition_net.size
-    return capabilities
 
 
 def measure_tile_memory(folder: Path) -> int | None:
@@ -188,18 +163,6 @@ def measure_tile_memory(folder: Path) -> int | None:
         return None
     taken = int(after) - int(before)
     return max(1, -(-taken // (200 * (large**2 - small**2)))) * 200
-
-
-def support_patch(checkpoint: Mapping[str, Any]) -> int:
-    """Side of the support patches that a checkpoint's ConditionNet wants, LR pixels.
-
-    That of its training, where the checkpoint tells: the zeros around a patch enter its features, and a patch
-    of another size has another share of them (docs/results.md has what a mismatch costs).
-    """
-    section = checkpoint.get("config")
-    for key in ("data", "patch"):
-        section = section.get(key) if isinstance(section, Mapping) else None
-    return section if isinstance(section, int) and 1 <= section <= MOST_PATCH else PAPER_PATCH
 
 
 def read_entries(path: Path) -> dict[str, Any]:
@@ -338,7 +301,9 @@ def _provenance(checkpoint: Path, content: Mapping[str, Any]) -> dict[str, Any]:
     if "config" not in content:
         return {"source": checkpoint.name}
     try:
-        config = json.loads(json.dumps([content["step"], content["config"]], allow_nan=False))
+        told = [content["step"], content["config"], content.get("teachers", [])]
+        steps, config, teachers = json.loads(json.dumps(told, allow_nan=False))
     except (KeyError, TypeError, ValueError, RecursionError):
         raise ModelError(f"{checkpoint}: damaged: it does not say how it was trained") from None
-    return {"trained_with": "blindsr", "steps": config[0], "config": config[1]}
+    known = {"trained_with": "blindsr", "steps": steps, "config": config}
+    return known | ({"teachers": teachers} if teachers else {})

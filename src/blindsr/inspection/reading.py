@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from blindsr.errors import InputError, ModelError
 from blindsr.models.card import Model
 from blindsr.system.files import read_whole
-from blindsr.system.untrusted import brief, parse_json
+from blindsr.system.untrusted import brief, parse_json, shorten
 
 __all__ = ["Estimate", "Inspector", "Reading", "advice", "decode", "saved_quality"]
 
@@ -62,6 +62,8 @@ class Estimate:
 class Reading:
     """What a condition says of its photo.
 
+    Nothing in it changes, so threads may share one.
+
     Args:
         blur: Standard deviation of the blur before the photo was shrunk to its size, in HR pixels, of which
             the model's scale tells how many make one of the photo's.
@@ -69,6 +71,12 @@ class Reading:
         jpeg_seen: Whether it looks as if it had been through a JPEG of a quality below 90.
         jpeg_right: How often such a verdict was right: mean of the shares among photos with and without.
         quality: Quality of that JPEG; means something only where one was seen.
+
+    Example:
+        >>> upscaler = blindsr.Upscaler("cmdsr-x4")
+        >>> reading = blindsr.Inspector(upscaler.model).read(upscaler.adapt("photo.jpg").condition)
+        >>> reading.noise.error  # levels of 255
+        2.0
     """
 
     blur: Estimate
@@ -104,12 +112,22 @@ class Reading:
 class Inspector:
     """Reads conditions of one model: a small network of one hidden layer, run by NumPy.
 
+    Nothing in it changes, so threads may share one.
+
     Args:
         model: A model with an `inspect` file, which "blindsr fit-inspect" makes.
 
     Raises:
         InputError: The model does not adapt.
         ModelError: The model has no such file, or the file is damaged or was made for other weights.
+
+    Example:
+        >>> inspector = blindsr.Inspector(blindsr.load_model("cmdsr-x4"))
+        >>> inspector
+        <Inspector of 'cmdsr-x4'>
+        >>> camera = blindsr.Upscaler("cmdsr-x4").adapt(["photo.jpg", "other.jpg"])
+        >>> sorted(inspector.read(camera.condition).as_dict())
+        ['blur', 'jpeg', 'noise']
     """
 
     def __init__(self, model: Model) -> None:
@@ -119,7 +137,7 @@ class Inspector:
             raise ModelError(
                 f'model {model.name}: nobody has fitted what its conditions tell; "blindsr fit-inspect" does'
             )
-        self._path = model.files["inspect"]
+        self._name, self._path = model.name, model.files["inspect"]
         content = _read(self._path, model)
         size = model.condition_size
         try:
@@ -135,6 +153,9 @@ class Inspector:
             self._read(np.zeros(size, np.float32))  # every estimate must find its error
         except _FAULTS as error:
             raise self._damaged(error) from error
+
+    def __repr__(self) -> str:
+        return f"<Inspector of {shorten(self._name)}>"
 
     def read(self, condition: NDArray[np.float32]) -> Reading:
         """Tell what a condition stands for.

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 VIEWS = ("structure", "output")
-TRUTH, REGRESSION = "truth", "regression"
+TRUTH, REGRESSION, TAUGHT = "truth", "regression", "taught"
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What a teacher makes of the same photos.
+
+    Args:
+        image: (N, 3, H, W), RGB in [0, 1]; no gradient flows into it.
+        share: How far it is to be followed, (N,) in [0, 1]: the more, the more damaged a photo is.
+    """
+
+    image: Tensor
+    share: Tensor
 
 
 class Restored:
@@ -24,6 +38,7 @@ class Restored:
         features: phi, from images to a list of features; None if no criterion asks for them.
         logits: What the discriminator says of images, its own weights held fast; None without one.
         real_logits: What it says of the ground truth.
+        taught: What a teacher makes of the same photos; None without one.
     """
 
     def __init__(
@@ -35,16 +50,19 @@ class Restored:
         features: Callable[[Tensor], Sequence[Tensor]] | None = None,
         logits: Callable[[Tensor], Tensor] | None = None,
         real_logits: Tensor | None = None,
+        taught: Taught | None = None,
     ) -> None:
-        self.mask, self.logits, self.real_logits = mask, logits, real_logits
+        self.mask, self.logits, self.real_logits, self.taught = mask, logits, real_logits, taught
         self._features = features
         self._images: dict[str, Tensor] = {**views, TRUTH: truth}
         if regression is not None:
             self._images[REGRESSION] = regression
+        if taught is not None:
+            self._images[TAUGHT] = taught.image
         self._phi: dict[str, list[Tensor]] = {}
 
     def image(self, name: str) -> Tensor:
-        """A view, the truth or the regression."""
+        """A view, the truth, the regression or what a teacher made."""
         return self._images[name]
 
     def phi(self, name: str) -> list[Tensor]:
@@ -90,11 +108,27 @@ class Distance(Criterion):
     polarities = ("attract", "repel")
 
     @abstractmethod
-    def distance(self, made: Restored, view: str, other: str) -> Tensor:
-        """Distance of two images of the batch, a scalar >= 0."""
+    def distances(self, made: Restored, view: str, other: str) -> Tensor:
+        """Distance of each two images of the batch, (N,) >= 0."""
 
     def forward(self, made: Restored, view: str, polarity: str) -> Tensor:
         """See `Criterion.forward`; repelling, log(1 + exp(-d)), which is bounded."""
         if polarity == "attract":
-            return self.distance(made, view, TRUTH)
-        return softplus(-self.distance(made, view, REGRESSION))
+            return self.distances(made, view, TRUTH).mean()
+        return softplus(-self.distances(made, view, REGRESSION).mean())
+
+    def with_teacher(self, made: Restored, view: str, most: float) -> Tensor:
+        """Judge a batch by what a teacher made of it too: of photo i by ``most * share[i]``, by truth else.
+
+        Args:
+            made: The batch, with what a teacher made of it.
+            view: Name of the view to be judged.
+            most: Weight of the distance from the teacher's image where its share is 1, in [0, 1].
+
+        Returns:
+            A scalar; less is better.
+        """
+        assert made.taught is not None
+        share = most * made.taught.share
+        truth, taught = (self.distances(made, view, other) for other in (TRUTH, TAUGHT))
+        return ((1 - share) * truth + share * taught).mean()

@@ -32,14 +32,21 @@ def perceptual_distance(
     Raises:
         ValueError: The numbers of layers or the shapes differ.
     """
+    return perceptual_distances(a, b, weights).mean()
+
+
+def perceptual_distances(
+    a: Sequence[Tensor], b: Sequence[Tensor], weights: Sequence[float] | None = None
+) -> Tensor:
+    """As `perceptual_distance`, of each two images: (N,)."""
     _check(a, b)
     if weights is None:
         weights = [1.0] * len(a)
     elif len(weights) != len(a):
         raise ValueError(f"{len(weights)} weights for {len(a)} layers")
-    total = a[0].new_zeros(())
+    total = a[0].new_zeros(len(a[0]))
     for x, y, weight in zip(a, b, weights, strict=True):
-        total = total + weight * (x - y).abs().mean()
+        total = total + weight * (x - y).abs().mean((1, 2, 3))
     return total
 
 
@@ -99,9 +106,9 @@ class Perceptual(Distance):
         super().__init__()
         self.layers = layers
 
-    def distance(self, made: Restored, view: str, other: str) -> Tensor:
-        """See `Distance.distance`."""
-        return perceptual_distance(made.phi(view), made.phi(other), self.layers)
+    def distances(self, made: Restored, view: str, other: str) -> Tensor:
+        """See `Distance.distances`."""
+        return perceptual_distances(made.phi(view), made.phi(other), self.layers)
 
 
 def _check(a: Sequence[Tensor], b: Sequence[Tensor]) -> None:

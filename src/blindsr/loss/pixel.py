@@ -10,6 +10,6 @@ from blindsr.loss.criterion import Distance, Restored
 class Pixel(Distance):
     """Mean absolute difference of the pixels, for RGB in [0, 1]."""
 
-    def distance(self, made: Restored, view: str, other: str) -> Tensor:
-        """See `Distance.distance`."""
-        return (made.image(view).float() - made.image(other).float()).abs().mean()
+    def distances(self, made: Restored, view: str, other: str) -> Tensor:
+        """See `Distance.distances`."""
+        return (made.image(view).float() - made.image(other).float()).abs().mean((1, 2, 3))

@@ -27,6 +27,11 @@ def structural_dissimilarity(x: Tensor, y: Tensor) -> Tensor:
     Raises:
         ValueError: The shapes differ, or the images are smaller than the window.
     """
+    return structural_dissimilarities(x, y).mean()
+
+
+def structural_dissimilarities(x: Tensor, y: Tensor) -> Tensor:
+    """As `structural_dissimilarity`, of each two images: (N,)."""
     if x.shape != y.shape or x.ndim != 4 or x.shape[1] != 3 or min(x.shape[2:]) < WINDOW:
         raise ValueError(
             f"expected two (N, 3, H, W) tensors of at least {WINDOW}x{WINDOW}, got {tuple(x.shape)} "
@@ -37,7 +42,7 @@ def structural_dissimilarity(x: Tensor, y: Tensor) -> Tensor:
 
 
 def structural_similarity(a: Tensor, b: Tensor) -> Tensor:
-    """SSIM of planes, (N, H, W) with values in [0, 1]: the mean over all places where the window fits."""
+    """SSIM of planes, (N, H, W) with values in [0, 1]: (N,), means over all places where the window fits."""
     moments = torch.stack([a, b, a * a, b * b, a * b])  # (5, N, H, W)
     # The window is separable; a product with a banded matrix is far faster than a convolution.
     down, across = (_window(side, a) for side in a.shape[1:])
@@ -46,16 +51,16 @@ def structural_similarity(a: Tensor, b: Tensor) -> Tensor:
     luminance = (2 * mean_a * mean_b + C1) / (mean_a**2 + mean_b**2 + C1)
     variances = aa - mean_a**2 + bb - mean_b**2
     structure = (2 * (ab - mean_a * mean_b) + C2) / (variances + C2)
-    similarity: Tensor = (luminance * structure).mean()
+    similarity: Tensor = (luminance * structure).mean((1, 2))
     return similarity
 
 
 class Structural(Distance):
     """`structural_dissimilarity` as a criterion."""
 
-    def distance(self, made: Restored, view: str, other: str) -> Tensor:
-        """See `Distance.distance`."""
-        return structural_dissimilarity(made.image(view), made.image(other))
+    def distances(self, made: Restored, view: str, other: str) -> Tensor:
+        """See `Distance.distances`."""
+        return structural_dissimilarities(made.image(view), made.image(other))
 
 
 def _luma(x: Tensor) -> Tensor:

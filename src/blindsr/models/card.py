@@ -25,6 +25,9 @@ _MOST_MEMORY = 1 << 30
 _LONGEST_PATH = 1000  # characters
 _LONGEST = {"name": 200, "description": 2000, "licence": 500}  # characters
 
+UNKNOWN_LICENCE = "unknown"
+"""Of weights that nobody has said it of."""
+
 TILE_MEMORY = 12_000
 """Bytes for each LR pixel of a tile where a card does not tell: what the published CMDSR takes."""
 
@@ -76,15 +79,17 @@ class SupportSpec:
     fixed_count: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Model:
     """A model, as its card describes it.
+
+    `blindsr.load_model` reads it. Nothing in it changes, so threads may share one.
 
     Args:
         name: The name it is called by.
         description: One line on what it is for.
         scale: How many times larger the SR image is along each axis.
-        halo: Receptive radius on the LR side, pixels; exact, so tiles with this halo show no seams.
+        halo: Receptive radius on the LR side, pixels; tiles with this halo show no seams.
         pixel_range: Pixels of its graphs are RGB in [0, pixel_range].
         adaptive: Whether it reads a support set and is modulated by it.
         support: The support set it wants; None when not adaptive.
@@ -94,15 +99,27 @@ class Model:
             0 to 1; None for a model that has no such views.
         multiple: Sides of what its graph takes are multiples of this, LR pixels: photos are extended to that.
         tile_memory: Bytes that the engine takes for each LR pixel of a tile.
+        tiled: Whether photos may be cut into tiles: False for a network that looks at the whole of them.
+        measured: Whether the halo was measured, by which tiles differ from the whole by less than a level of
+            8 bit; else they are exact.
+        window: The only (height, width) that its graph takes, LR pixels; None for any.
         files: Verified paths by role: `base` and `condition` (ONNX graphs), `weights` (safetensors),
             `inspect` (what its conditions tell of a photo, see `blindsr.inspection.reading`), `int8` and
-            `int8_weights` (the base graph in 8 bit, as OpenVINO's .xml and .bin).
+            `int8_weights` (the base graph in 8 bit, as OpenVINO's .xml and .bin). Of a file without a card it
+            is `onnx`, `ncnn` and `ncnn_weights` (and `planes`), `spandrel` or `checkpoint`.
         digests: SHA-256 of each file, hexadecimal.
         network: Hyper-parameters from which the network is built for the PyTorch engine.
         licence: Licence of the weights.
         provenance: Where the weights come from.
         metrics: What was measured.
         card: The file that says all this; None for a model without one.
+
+    Example:
+        >>> model = blindsr.load_model("cmdsr-x4")
+        >>> model
+        <Model 'cmdsr-x4', x4, adapts to photos>
+        >>> model.scale, model.adaptive, model.texture
+        (4, True, None)
     """
 
     name: str
@@ -123,7 +140,16 @@ class Model:
     tile_memory: int = TILE_MEMORY
     texture: float | None = None
     multiple: int = 1
+    tiled: bool = True
+    measured: bool = False
+    window: tuple[int, int] | None = None
     card: Path | None = None
+
+    def __repr__(self) -> str:
+        able = ["adapts to photos"] * self.adaptive
+        if self.texture is not None:
+            able.append(f"texture {self.texture:g}")
+        return f"<Model {', '.join([shorten(self.name), f'x{self.scale}', *able])}>"
 
     @property
     def reads(self) -> list[Path]:

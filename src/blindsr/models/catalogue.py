@@ -38,6 +38,10 @@ def available_models() -> dict[str, Path]:
 
     Each place may be a model's folder or hold several of them; hidden ones are left out. A model is called by
     its folder's name.
+
+    Example:
+        >>> sorted(blindsr.available_models())[:2]
+        ['cmdsr-x2', 'cmdsr-x4']
     """
     found: dict[str, Path] = {}
     for _, place in model_places():
@@ -82,6 +86,10 @@ def load_model(name_or_path: str | Path) -> Model:
 
     Raises:
         ModelError: No such model, a faulty card, or a file that is missing or is not the one the card means.
+
+    Example:
+        >>> blindsr.load_model("cria-x4-compact").texture
+        0.85
     """
     known = available_models()
     if str(name_or_path) in known:

@@ -71,8 +71,8 @@ class SRResNet(BaseNet):
         carry: int = 0,
     ) -> None:
         super().__init__()
-        if scale not in (2, 3, 4):
-            raise ConfigError(f"scale must be 2, 3 or 4, not {scale}")
+        if scale not in (1, 2, 3, 4):
+            raise ConfigError(f"scale must be 2, 3 or 4, or 1 to enlarge nothing, not {scale}")
         if tail not in ("shuffle", "direct"):
             raise ConfigError(f"tail must be 'shuffle' or 'direct', not {tail!r}")
         if ends and tail != "direct":
@@ -85,7 +85,7 @@ class SRResNet(BaseNet):
         self.modulated = (channels,) * (2 * blocks) + ((3, channels) if ends else ())
         self.input_conv = ModulatedConv2d(3, channels, 3, padding=1)
         self.backbone = nn.ModuleList(ModulatedBlock(channels) for _ in range(blocks))
-        stages = {2: (2,), 3: (3,), 4: (2, 2)}[scale]
+        stages: tuple[int, ...] = {1: (), 2: (2,), 3: (3,), 4: (2, 2)}[scale]
         layers: list[nn.Module] = []
         reach = 1.0 + 2.0 * blocks  # LR pixels seen by the trunk on each side
         if tail == "shuffle":

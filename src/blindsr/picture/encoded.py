@@ -22,8 +22,8 @@ class Readable(Protocol):
 
 
 Encoded: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | Readable"
-"""A photo's file: its path, its content, or an open binary file, which is read from where it stands to its end
-and stays open. What is read so is held in memory."""
+"""A photo's file: its path, its content, or an open binary file, which is read from where it stands to its
+end and stays open. What is read so is held in memory."""
 
 
 def is_encoded(image: object) -> TypeGuard[Encoded]:

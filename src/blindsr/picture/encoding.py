@@ -52,7 +52,7 @@ class PictureWriter:
     """A picture on its way to a file: its pixels come box by box, in any order; then it is saved.
 
     What does not fit the memory that the limits allow waits on disk, as levels of the file's own depth. Close
-    it, or use it as a context manager. Threads may place boxes at once; one of them saves, at the end.
+    it, or use it as a context manager. Threads may place boxes at once; one of them saves when all are there.
 
     Args:
         path: As in `blindsr.write`.

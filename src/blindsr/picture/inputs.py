@@ -1,4 +1,4 @@
-"""Whatever a caller has of a photo (a path, bytes, an array, an image of Pillow's), as a picture; and back."""
+"""Whatever a caller has of a photo (a path, bytes, an array, a PIL image), as a picture; and back."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def as_picture(image: Photograph | NDArray[Any], limits: Limits | None = None) -
         return of_pil(image)
     if not is_encoded(image):
         raise InputError(
-            f"photo of type {type(image).__name__[:40]}: give a path, bytes, an open binary file, a NumPy array,"
-            " a PIL image or a Picture"
+            f"photo of type {type(image).__name__[:40]}: give a path, bytes, an open binary file, "
+            "a NumPy array, a PIL image or a Picture"
         )
     with open_photo(image, limits) as photo:
         return photo.picture()

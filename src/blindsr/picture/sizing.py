@@ -15,9 +15,11 @@ MAX_OUTPUT_PIXELS = 1 << 31
 _ENDLESS = 10**15
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class OutputSize:
     """The size asked for, in exactly one way; the sides keep their proportion.
+
+    Nothing in it changes, so threads may share one.
 
     Args:
         scale: Times as long as the input's sides; need not be whole.
@@ -27,6 +29,13 @@ class OutputSize:
 
     Raises:
         InputError: None or several are given, or a number is not positive.
+
+    Example:
+        >>> size = blindsr.OutputSize(fit=(3840, 2160))
+        >>> size
+        OutputSize(fit=(3840, 2160))
+        >>> size.of(height=400, width=600)
+        (2160, 3240)
     """
 
     scale: float | None = None
@@ -45,6 +54,10 @@ class OutputSize:
         # A whole number may have more digits than fit a float; what is merely too large `of` tells.
         if not all(0 < side < (_ENDLESS if isinstance(side, int) else inf) for side in sides):
             raise InputError(f"{given[0]} {shorten(value)}: a size must be above 0, and finite")
+
+    def __repr__(self) -> str:
+        given = (f"{name}={value!r}" for name, value in vars(self).items() if value is not None)
+        return f"OutputSize({', '.join(given)})"
 
     @classmethod
     def parse_fit(cls, text: str) -> OutputSize:

@@ -38,11 +38,19 @@ OnBytes = Callable[[str, int, int | None], None]
 class Pulled:
     """A model that is in its place.
 
+    Nothing in it changes, so threads may share one.
+
     Args:
         name: What it is called by, if its folder is one where models are looked for.
         folder: Where it is.
         fetched: Whether it was fetched; False: it was there already, whole.
         sha256: SHA-256 of the card, or of the archive that the model came in: what pins it.
+
+    Example:
+        >>> blindsr.pull("downloads/faces-x4", folder="shelf").fetched
+        True
+        >>> blindsr.pull("downloads/faces-x4", folder="shelf").fetched  # it is there already
+        False
     """
 
     name: str
@@ -53,8 +61,9 @@ class Pulled:
 
 def pull(
     source: str | Path,
+    *,
     name: str | None = None,
-    folder: Path | None = None,
+    folder: str | Path | None = None,
     sha256: str | None = None,
     force: bool = False,
     max_size: int = MAX_SIZE,
@@ -82,12 +91,17 @@ def pull(
     Raises:
         ModelError: The source is not there, is no sound model, or is not the one that `sha256` means.
         InputError: The name cannot be used or is taken, or the folder cannot be written to.
+
+    Example:
+        >>> pulled = blindsr.pull("downloads/faces-x4", name="faces", folder="shelf")
+        >>> blindsr.load_model(pulled.folder).scale
+        2
     """
     if name is not None:
         _check_name(name)
     if sha256 is not None and re.fullmatch("[0-9a-fA-F]{64}", sha256) is None:
         raise InputError(f"sha256 {sha256!r}: give the 64 hex digits of the card's or the archive's SHA-256")
-    place = _place_for_models() if folder is None else folder
+    place = _place_for_models() if folder is None else Path(folder)
     _recover(place)
     with _writing(place), ExitStack() as stack:
         workspace = cache(lambda: stack.enter_context(_workspace(place)))

@@ -29,11 +29,17 @@ class Memory:
     The shares are functions of the bound alone, never of what happens to be free while a photo is worked on:
     the same settings must give the same tiles, and so the same bytes.
 
+    Nothing in it changes, so threads may share one.
+
     Args:
         total: Bytes that the process may take.
 
     Raises:
         InputError: It is less than `SMALLEST`.
+
+    Example:
+        >>> blindsr.Memory.parse("1.5G")
+        Memory(total=1610612736)
     """
 
     total: int

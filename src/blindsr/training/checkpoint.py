@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,7 @@ class Checkpoints:
             "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
             **asdict(at),
             "runs": runs,
+            **with_teachers(runs),
             "config": self.config.model_dump(mode="json"),
             "rng": torch.get_rng_state(),
             "rng_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
@@ -108,7 +110,7 @@ class Checkpoints:
         self._written = time.monotonic()
         return path
 
-    def write_weights(self, at: Position) -> Path:
+    def write_weights(self, at: Position, runs: list[dict[str, Any]]) -> Path:
         """Write the averaged weights alone: what `init` and `blindsr export` take."""
         content = {
             "format": FORMAT,
@@ -116,6 +118,7 @@ class Checkpoints:
             "state": self.average.state_dict(),
             "step": at.step,
             "config": self.config.model_dump(mode="json"),  # an export looks into it
+            **with_teachers(runs),  # and into this
         }
         return self._save(WEIGHTS, content)
 
@@ -125,6 +128,13 @@ class Checkpoints:
         with atomic_path(path) as temporary:
             torch.save(content, temporary)
         return path
+
+
+def with_teachers(runs: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """The teachers of some runs, each once, as an entry of a record; no entry where there were none."""
+    found = [run["teacher"] for run in runs if "teacher" in run]
+    teachers = [one for i, one in enumerate(found) if one not in found[:i]]
+    return {"teachers": teachers} if teachers else {}
 
 
 def restore_checkpoint(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import (
@@ -95,7 +95,7 @@ class CropSection(Section):
     shrink: float = Field(1.0, gt=0, le=1)
     """Photos: see `DataSection.shrink`."""
     degrade: Literal["auto", "each", "batched"] = "auto"
-    """Photos: see `DataSection.degrade`. "batched" needs a pool, where tasks are of two stages."""
+    """Photos: see `DataSection.degrade`; "batched" needs a pool."""
     pool: int = Field(0, ge=0)
     """Photos: so many degraded patches are kept on the training device, and batches are drawn from them; the
     oldest make room for new ones. 0: every batch is degraded for itself."""
@@ -106,9 +106,18 @@ class CropSection(Section):
     def _one_source(self) -> CropSection:
         if (self.photos is None) == (self.pairs is None):
             raise ValueError("give photos (to be degraded) or pairs, one of the two")
-        if self.pool and (self.pairs is not None or self.pool % self.group or self.pool < self.batch):
-            raise ValueError("a pool is of degraded photos, of whole groups, and holds a batch at least")
+        if self.pool and self.pairs is not None:
+            raise ValueError("a pool is of degraded photos, not of pairs")
+        if self.degrade == "batched" and not self.pool:
+            raise ValueError("degrade: batched needs a pool here, say pool: 1024")
+        _check_pool(self.pool, self.group, self.batch)
         return self
+
+
+def _check_pool(pool: int, group: int, batch: int) -> None:
+    """Refuse a pool, if there is one, that is not of whole groups or smaller than a batch."""
+    if pool and (pool % group or pool < batch):
+        raise ValueError(f"a pool of {pool} is not of whole groups of {group}, or holds no batch of {batch}")
 
 
 class OptimiserSection(Section):
@@ -165,6 +174,29 @@ class ContrastSection(Section):
     regression: Literal["structure", "frozen"] = "structure"
     """What the pixel criterion alone makes of a photo: the structure view (its gradient stopped), or what the
     network of the end of the first stage makes of it."""
+
+
+class TeacherSection(Section):
+    """A larger network, trained already, whose restorations of damaged patches are a target beside the truth.
+
+    The criteria that are to follow it say how far, by a key `teacher`.
+    """
+
+    weights: Path
+    """File of its weights: one of our checkpoints, or an official one of Cria-CL or ESRGAN."""
+    clean: float = Field(0.1, ge=0, le=1)
+    """Up to this damage (see `blindsr.degradation.damage`) a patch is judged by the truth alone ..."""
+    damaged: float = Field(0.6, ge=0, le=1)
+    """... and from this one on as far by the teacher as a criterion says; in between its share rises."""
+    kept: Path | None = None
+    """Folder that keeps what it makes of patches, so that a run that is resumed or repeated need not run it
+    again. For a pool whose patches stay (a large `data.reuse`): every patch is a file's worth."""
+
+    @model_validator(mode="after")
+    def _rises(self) -> TeacherSection:
+        if self.clean >= self.damaged:
+            raise ValueError(f"clean {self.clean:g} must be less than damaged {self.damaged:g}")
+        return self
 
 
 class ValidationSection(Section):
@@ -300,14 +332,24 @@ class CriteriaConfig(TrainConfig):
     """Length of the first stage. The learning rate of each stage moves as `optimiser` and `texture_optimiser`
     say, each over the steps of its own stage."""
     criteria: tuple[dict[str, Any], ...]
-    """One mapping a criterion: `name`, `weight`, `view`, `polarity`, `stage`, and arguments of its own (see
-    `blindsr.loss`)."""
+    """One mapping a criterion: `name`, `weight`, `view`, `polarity`, `stage`, `teacher` (how far a damaged
+    patch is judged by the teacher's image, 0 to 1), and arguments of its own (see `blindsr.loss`)."""
     features: FeatureSection = FeatureSection()
     contrast: ContrastSection = ContrastSection()
+    teacher: TeacherSection | None = None
+    """Needs a pool (`data.pool`): what it makes of a patch is kept there, and used as often as the patch."""
     discriminator: dict[str, Any] | None = None
     """Hyper-parameters for `blindsr.network.build_discriminator`; for the adversarial criterion."""
     texture_optimiser: OptimiserSection = OptimiserSection()
     discriminator_optimiser: OptimiserSection = OptimiserSection()
+
+    @model_validator(mode="after")
+    def _teacher_has_a_pool(self) -> CriteriaConfig:
+        if self.teacher is not None and not getattr(self.data, "pool", 0):
+            raise ValueError(
+                "teacher: needs a pool, where what it makes of a patch is kept; say data.pool: 1024"
+            )
+        return self
 
 
 class CriaConfig(CriteriaConfig):
@@ -323,7 +365,21 @@ class UnifiedSection(DataSection):
     degradations: str | dict[str, Any] | list[str | dict[str, Any]] = "real"  # type: ignore[assignment]
     """Name of a degradation space, or its ranges; of several, in turn by chance."""
     neighbours: Literal[0] = 0
-    degrade: Literal["each"] = "each"
+    pool: int = Field(0, ge=0)
+    """So many tasks with the patches of their support sets, degraded, are kept on the training device, and
+    batches are drawn from them; the oldest make room for new ones. 0: every batch is degraded for itself,
+    which `degrade: batched` can do only where all tasks are of one stage."""
+    group: int = Field(8, ge=1)
+    """So many tasks, of one kind, are degraded together into the pool."""
+    reuse: float = Field(4.0, ge=1)
+    """How often a task of the pool is used, on average: at another place and in another pose each time."""
+
+    @model_validator(mode="after")
+    def _whole_pool(self) -> UnifiedSection:
+        _check_pool(self.pool, self.group, self.tasks)
+        if self.restored > self.support:
+            raise ValueError(f"restored: {self.restored} of {self.support} patches of a support set")
+        return self
 
 
 class UnifiedConfig(CriteriaConfig):
@@ -462,10 +518,12 @@ def _fault(fault: ErrorDetails, section: type[BaseModel]) -> str:
         return f"{key}: {fault['msg'].removeprefix('Value error, ').lower()}"
     for part in location[:-1]:
         field = section.model_fields.get(part)
-        inner = None if field is None else field.annotation
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+        annotation = None if field is None else field.annotation
+        kinds = get_args(annotation) or (annotation,)  # of a section that may be left out: itself, and None
+        inner = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        if len(inner) != 1:
             return f"{key}: unknown key; there is no such key"
-        section = inner
+        section = inner[0]
     close = nearest(location[-1], section.model_fields)
     hint = f"did you mean {'.'.join([*location[:-1], close[0]])!r}?" if close else "there is no such key"
     return f"{key}: unknown key; {hint}"

@@ -18,12 +18,14 @@ from blindsr.dataset.photos import split_holdout
 from blindsr.dataset.pool import BatchLimits, PoolBatch, PoolDataset
 from blindsr.degradation import degrade
 from blindsr.errors import ConfigError
+from blindsr.loss.criterion import Taught
 from blindsr.network import Cria, build_network
 from blindsr.training.config import CriaConfig, OptimiserSection
 from blindsr.training.criteria import ALL, Criteria
 from blindsr.training.initial import read_initial
-from blindsr.training.pool import GroupDegradation, PairPool
+from blindsr.training.pool import GroupDegradation, PairPool, drawn_from_pool
 from blindsr.training.recipe import Losses, Recipe, Stage, degradation_space, degrades_in_batches
+from blindsr.training.teacher import Teacher, teacher_of
 from blindsr.training.validation import Restore, Validation
 
 
@@ -36,6 +38,7 @@ class CriaRecipe(Recipe):
     def __init__(self, config: CriaConfig) -> None:
         self.config, self.companions, self.fixed = config, {}, []
         self.workers = config.data.workers
+        self._teacher: Teacher | None = None
         network = build_network(config.network)
         if not isinstance(network, Cria):
             raise ConfigError("recipe cria trains a network of cria alone, not of basenet and condition")
@@ -81,7 +84,14 @@ class CriaRecipe(Recipe):
             if data.pool:
                 degradation = GroupDegradation(self._limits, device)
                 slots = data.pool // data.group
-                self._pool = PairPool(self._cutter, degradation, slots, data.group, data.scale, device)
+                self._teacher = teacher_of(self.config, device)
+                self._pool = PairPool(
+                    self._cutter, degradation, slots, data.group, data.scale, device, teacher=self._teacher
+                )
+
+    def origins(self) -> dict[str, Any]:
+        """See `Recipe.origins`."""
+        return {} if self._teacher is None else {"teacher": self._teacher.record}
 
     def phase(self, place: float) -> str:
         """See `Recipe.phase`: the two stages."""
@@ -150,8 +160,7 @@ class CriaRecipe(Recipe):
         """See `Recipe.prepare`; a pool is filled here, and drawn from in the step."""
         if isinstance(batch, PoolBatch):
             self._pool.fill(batch, self._groups)
-            drawn = {"picks": batch.picks, "offset": batch.offset, "poses": batch.poses}
-            return {name: torch.from_numpy(array) for name, array in drawn.items()}
+            return drawn_from_pool(batch)
         if isinstance(batch, PairBatch):  # 8 bit: they become photos on the training device
             return {"lr": torch.from_numpy(batch.lr), "hr": torch.from_numpy(batch.hr)}
         lr, hr = self.degraded(batch)
@@ -160,12 +169,13 @@ class CriaRecipe(Recipe):
     def losses(self, network: Any, inputs: Mapping[str, Tensor], stage: Stage) -> Losses:  # noqa: ANN401
         """See `Recipe.losses`."""
         lr, hr = self._images(inputs)  # (N, 3, h, w) and (N, 3, sh, sw)
+        taught = self._taught(inputs)
         if stage.name == "discriminator":
             with torch.no_grad():
                 output = network.views(lr).output
             return self.criteria.discriminator_alone(hr, output, stage)
         frozen = partial(self._frozen, lr) if self.criteria.freezes else None
-        return self.criteria.losses(network.views(lr), hr, stage, frozen)
+        return self.criteria.losses(network.views(lr), hr, stage, frozen, taught)
 
     @torch.no_grad()
     def _frozen(self, lr: Tensor) -> Tensor:
@@ -178,8 +188,18 @@ class CriaRecipe(Recipe):
         """LR (N, 3, h, w) and HR (N, 3, sh, sw) of a batch, RGB in [0, 1]."""
         if "picks" in inputs:
             patch = self.config.data.patch
-            return self._pool.draw(inputs["picks"], inputs["offset"], inputs["poses"], patch)
+            lr, hr = self._pool.draw(inputs["picks"], inputs["offset"], inputs["poses"], patch)
+            return lr.flatten(0, 1), hr.flatten(0, 1)
         return _unit(inputs["lr"]), _unit(inputs["hr"])
+
+    @torch.no_grad()
+    def _taught(self, inputs: Mapping[str, Tensor]) -> Taught | None:
+        """What the teacher made of the batch, (N, 3, sh, sw); None without one."""
+        if self._teacher is None:
+            return None
+        drawn = (inputs["picks"], inputs["offset"], inputs["poses"])
+        taught = self._pool.draw_taught(*drawn, self.config.data.patch)
+        return None if taught is None else Taught(taught.image.flatten(0, 1), taught.share)
 
     @torch.no_grad()
     def degraded(self, batch: CropBatch[Any]) -> tuple[Tensor, Tensor]:

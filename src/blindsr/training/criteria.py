@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -14,7 +14,7 @@ from blindsr.checkpoint.reading import load_features
 from blindsr.errors import ConfigError
 from blindsr.loss import CRITERIA
 from blindsr.loss.adversarial import Adversarial
-from blindsr.loss.criterion import VIEWS, Criterion, Restored
+from blindsr.loss.criterion import VIEWS, Criterion, Distance, Restored, Taught
 from blindsr.network import Discriminator, build_discriminator, build_named
 from blindsr.network.views import Views
 from blindsr.training.config import CriteriaConfig, OptimiserSection
@@ -35,6 +35,7 @@ class Declared:
         view: What it judges in the second stage: "structure" or "output".
         polarity: See `Criterion`.
         stage: 1 for a criterion of both stages, 2 for one of the second alone.
+        teacher: How far the teacher's image is its target where a photo is damaged, 0 to 1.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Declared:
     view: str
     polarity: str
     stage: int
+    teacher: float = 0.0
 
     @classmethod
     def of(cls, spec: Mapping[str, Any]) -> Declared:
@@ -55,7 +57,8 @@ class Declared:
         name, weight = arguments.get("name"), arguments.pop("weight", 1.0)
         view, stage = arguments.pop("view", "output"), arguments.pop("stage", 2)
         polarity, label = arguments.pop("polarity", None), arguments.pop("as", name)
-        own = ("weight", "view", "stage", "polarity", "as")
+        teacher = arguments.pop("teacher", 0.0)
+        own = ("weight", "view", "stage", "polarity", "as", "teacher")
         criterion = build_named(CRITERIA, arguments, "criteria", own)
         polarity = criterion.polarities[0] if polarity is None else polarity
         for key, value, known in (
@@ -73,7 +76,19 @@ class Declared:
             raise ConfigError(
                 f"criteria: {name} has no place in the first stage, which is of regression alone"
             )
-        return cls(str(label), criterion, float(weight), view, polarity, stage)
+        if isinstance(teacher, bool) or not isinstance(teacher, (int, float)) or not 0 <= teacher <= 1:
+            raise ConfigError(f"criteria: teacher of {name} is a number of 0 to 1, not {teacher!r}")
+        if teacher and not (isinstance(criterion, Distance) and polarity == "attract"):
+            raise ConfigError(f"criteria: {name} is no distance from a target, so it can follow no teacher")
+        return cls(str(label), criterion, float(weight), view, polarity, stage, float(teacher))
+
+    def judge(self, made: Restored) -> Tensor:
+        """What it says of a batch, a scalar."""
+        if self.teacher:
+            assert isinstance(self.criterion, Distance)
+            return self.criterion.with_teacher(made, self.view, self.teacher)
+        judged: Tensor = self.criterion(made, self.view, self.polarity)
+        return judged
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -112,6 +127,10 @@ class Criteria:
         names = [declared.name for declared in self.declared]
         if len(set(names)) < len(names):
             raise ConfigError("criteria: to declare one twice, give one of them another name by the key as")
+        followed = any(declared.teacher for declared in self.declared)
+        if followed != (config.teacher is not None):
+            missing = "criteria: none follows the teacher (by a key teacher: 0.8, say)"
+            raise ConfigError("teacher: these criteria need one" if followed else missing)
         needed = {need for declared in self.declared for need in declared.needs}
         if config.pixel_steps and not any(declared.stage == 1 for declared in self.declared):
             raise ConfigError("criteria: pixel_steps needs a criterion of stage 1")
@@ -156,7 +175,12 @@ class Criteria:
         return Stage(ALL, begun, measured=(step + 1) % self.config.log_every == 0)
 
     def losses(
-        self, views: Views, hr: Tensor, stage: Stage, frozen: Callable[[], Tensor] | None = None
+        self,
+        views: Views,
+        hr: Tensor,
+        stage: Stage,
+        frozen: Callable[[], Tensor] | None = None,
+        taught: Taught | None = None,
     ) -> Losses:
         """What a batch costs the network, and the discriminator; objectives name the groups of the stage.
 
@@ -165,25 +189,28 @@ class Criteria:
             hr: The ground truth, same shape.
             stage: What kind of step it is.
             frozen: What the network of the end of the first stage makes of it, if the criteria want that.
+            taught: What a teacher makes of it, if the criteria want that.
         """
         learners = tuple(group for group in stage.groups if group != "discriminator")
         seen = {"structure": views.structure, "output": views.output}
         if stage.name == PIXEL:
-            return self._first_stage(seen, hr, learners)
+            return self._first_stage(seen, hr, learners, taught)
         regression = seen["structure"].detach() if frozen is None else frozen()
-        return self._second_stage(seen, views.mask, regression, hr, stage.measured, learners)
+        return self._second_stage(seen, views.mask, regression, hr, stage.measured, learners, taught)
 
     def discriminator_alone(self, hr: Tensor, output: Tensor, stage: Stage) -> Losses:
         """What a batch costs the discriminator, (N, 3, sh, sw) each."""
         loss, _ = self._discriminator_loss(hr, output)
         return Losses([(loss, stage.groups)], {"total": loss, "discriminator": loss})
 
-    def _first_stage(self, seen: dict[str, Tensor], hr: Tensor, learners: tuple[str, ...]) -> Losses:
-        made = Restored(seen, hr)
+    def _first_stage(
+        self, seen: dict[str, Tensor], hr: Tensor, learners: tuple[str, ...], taught: Taught | None
+    ) -> Losses:
+        made = Restored(seen, hr, taught=taught)
         terms = {}
         for declared in self.declared:
             if declared.stage == 1:
-                values = [declared.criterion(made, view, "attract") for view in VIEWS]
+                values = [replace(declared, view=view).judge(made) for view in VIEWS]
                 terms[declared.name] = torch.stack(values).mean()
         total = sum(d.weight * terms[d.name] for d in self.declared if d.name in terms)
         assert isinstance(total, Tensor)
@@ -197,6 +224,7 @@ class Criteria:
         hr: Tensor,
         measured: bool,
         learners: tuple[str, ...],
+        taught: Taught | None,
     ) -> Losses:
         texture = None if mask is None else 1 - mask.mean(1, keepdim=True)  # (N, 1, sH, sW)
         judge = self.companions.get("discriminator")
@@ -207,8 +235,8 @@ class Criteria:
             logged["discriminator"], real = self._discriminator_loss(hr, seen["output"].detach())
             objectives.append((logged["discriminator"], ("discriminator",)))
         # The network is differentiated by its own weights alone, so the discriminator judges as it is.
-        made = Restored(seen, hr, regression, texture, self._features, judge, real)
-        terms = {d.name: d.criterion(made, d.view, d.polarity) for d in self.declared}
+        made = Restored(seen, hr, regression, texture, self._features, judge, real, taught)
+        terms = {d.name: d.judge(made) for d in self.declared}
         total = sum(d.weight * terms[d.name] for d in self.declared)
         assert isinstance(total, Tensor)
         objectives.append((total, learners))

@@ -48,6 +48,7 @@ class DistilledRecipe(CMDSRRecipe):
     def dataset(self, rank: int, phase: str = "") -> TaskDataset:
         """See `Recipe.dataset`: a phase may want batches of another shape."""
         dataset, chosen = super().dataset(rank, phase), self._phases[phase or self.phase(0)]
+        assert isinstance(dataset, TaskDataset)
         dataset.tasks = chosen.tasks or dataset.tasks
         dataset.support = chosen.support or dataset.support
         return dataset

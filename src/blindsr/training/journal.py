@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from blindsr.errors import InputError
 from blindsr.system.files import make_folder
-from blindsr.training.checkpoint import Position
+from blindsr.training.checkpoint import Position, with_teachers
 from blindsr.training.validation import Scores
 
 if TYPE_CHECKING:
@@ -51,15 +51,22 @@ class RunJournal:
         report: Who else wants to know.
         active: Whether this process is the one that tells.
         at: Where the run begins, or goes on.
+        origins: What it learns from beside photos, see `Recipe.origins`.
     """
 
     def __init__(
-        self, folder: Path, report: Callable[[Progress], None] | None, active: bool, at: Position
+        self,
+        folder: Path,
+        report: Callable[[Progress], None] | None,
+        active: bool,
+        at: Position,
+        origins: Mapping[str, Any] | None = None,
     ) -> None:
         self.writer: SummaryWriter | None = _summary_writer(folder) if active else None
         self._report = report if active else None
         self._begun = time.perf_counter()
         self._from = at.step, at.patches
+        self._origins = dict(origins or {})
         self._seconds = 0.0
         self._curve: list[dict[str, Any]] = []
         self.begin(at)
@@ -112,12 +119,15 @@ class RunJournal:
             "patches": at.patches - patches,
             "seconds": round(time.perf_counter() - self._begun),
             "validation": list(self._curve),
+            **self._origins,
         }
         return [*at.runs, run]
 
     def record(self, at: Position) -> dict[str, Any]:
         """What is to be known of a state: where it is, and the runs that made it."""
-        return {"step": at.step, "patches": at.patches, "phase": at.phase, "runs": self.runs(at)}
+        runs = self.runs(at)
+        told = {"step": at.step, "patches": at.patches, "phase": at.phase, "runs": runs}
+        return told | with_teachers(runs)
 
     def close(self) -> None:
         """No more is to come."""

@@ -123,7 +123,7 @@ def train(
         log.info("goes on from %s, after %d steps", state, at.step)
     validation = recipe.validation()
     files = Checkpoints(out, config, recipe, take_step.optimisers, average)
-    journal = RunJournal(out, report, fabric.is_global_zero, at)
+    journal = RunJournal(out, report, fabric.is_global_zero, at, recipe.origins())
 
     def keep_state() -> None:
         if state is not None and fabric.is_global_zero:
@@ -158,7 +158,7 @@ def train(
                 if fabric.is_global_zero and (file or validating):  # before validation, which takes long
                     last = files.write(file or LATEST, at, journal.runs(at))
                     if ending:
-                        files.write_weights(at)
+                        files.write_weights(at, journal.runs(at))
                 scores = None
                 if validation is not None and validating:
                     with average.applied_to(recipe.network):

@@ -138,6 +138,10 @@ class Recipe(ABC):
         """Start from the weights that the configuration names as `init`."""
         load_initial(self.network, path, self.spec)
 
+    def origins(self) -> dict[str, Any]:
+        """What its weights learn from beside photos, for what is told of a run."""
+        return {}
+
     @property
     @abstractmethod
     def spec(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from blindsr.dataset import PhotoCache, TaskBatch, TaskDataset
 from blindsr.dataset.cutting import Cutter, cut_patches
@@ -71,11 +72,10 @@ class TaskRecipe(Recipe):
         self._held_out = PhotoCache(held_out, data.cache) if held_out else None
         self._cutter = Cutter(self._photos, side, data.shrink, device)
         self._tasks = self._space()
-        self._batched = None
-        if degrades_in_batches(data, device):
-            self._batched = OneStageBatch(OneStageLimits.of([self._one_stage_space()], side), device)
+        limits = self._limits(side) if degrades_in_batches(data, device) else None
+        self._batched = None if limits is None else OneStageBatch(limits, device)
 
-    def dataset(self, rank: int, phase: str = "") -> TaskDataset:
+    def dataset(self, rank: int, phase: str = "") -> Dataset[Any]:
         """See `Recipe.dataset`."""
         data = self.config.data
         return TaskDataset(
@@ -121,7 +121,7 @@ class TaskRecipe(Recipe):
         Returns:
             LR (2T, n, 3, h, w) and HR (2T, n, 3, sh, sw), RGB in [0, pixel_range].
         """
-        pair = (inputs["lr"], inputs["hr"]) if "lr" in inputs else self._degraded_at_once(inputs)
+        pair = (inputs["lr"], inputs["hr"]) if "lr" in inputs else self._made(inputs)
         lr, hr = (torch.cat(patches.chunk(2, 1)) * self.network.pixel_range for patches in pair)
         return lr, hr
 
@@ -164,7 +164,7 @@ class TaskRecipe(Recipe):
         return torch.stack(lrs), torch.stack(hrs)
 
     @torch.no_grad()
-    def _degraded_at_once(self, inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def _made(self, inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """As `degraded`, of all tasks in one go, from what `prepare` made ready."""
         assert self._batched is not None
         size, scale, tasks = self.config.data.patch, self.config.data.scale, len(inputs["offset"])
@@ -179,6 +179,10 @@ class TaskRecipe(Recipe):
     def _space(self) -> TaskSpace:
         """Where tasks are drawn from."""
         return degradation_space(self.config)
+
+    def _limits(self, side: int) -> OneStageLimits | None:
+        """What the degradation of a whole batch at once needs; None where there is none."""
+        return OneStageLimits.of([self._one_stage_space()], side)
 
     def _one_stage_space(self) -> DegradationSpace:
         space = degradation_space(self.config)

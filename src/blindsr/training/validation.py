@@ -117,7 +117,7 @@ class Validation:
                 hr, lr = (image.to(device) for image in pair)
                 sr, bicubic = restore(lr), resize(lr, (hr.shape[2], hr.shape[3]))
                 truth, made, enlarged = (self._planes(image) for image in (hr, sr, bicubic))
-                similarity = structural_similarity(made / PEAK, truth / PEAK)
+                similarity = structural_similarity(made / PEAK, truth / PEAK).mean()
                 scores.append(torch.stack([_psnr(made, truth), similarity, _psnr(enlarged, truth)]))
                 if i == number % len(pairs):
                     strip.append(torch.cat([bicubic, sr, hr], 3)[0])

@@ -36,21 +36,32 @@ _DIFFERENT = 0.5
 _FEWEST = 3  # of two photos that differ neither is the odd one
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class CameraReading:
     """What a set of photos told.
+
+    `blindsr.read_camera` makes it. Nothing in it changes, so threads may share one.
 
     Args:
         adaptation: What they share.
         photos: Those that were read, sorted.
         conditions: Each one's own condition, (P, C).
         faults: Why the others were not.
+
+    Example:
+        >>> blindsr.read_camera(blindsr.Upscaler("cmdsr-x4"), ["photo.jpg", "other.jpg", "missing.jpg"])
+        <CameraReading of 2 photos, 1 left out>
     """
 
     adaptation: Adaptation
     photos: tuple[Path, ...]
     conditions: NDArray[np.float32]
     faults: tuple[BlindSRError, ...]
+
+    def __repr__(self) -> str:
+        count, left_out = len(self.photos), len(self.faults)
+        more = f", {left_out} left out" if left_out else ""
+        return f"<CameraReading of {count} photo{'s' * (count != 1)}{more}>"
 
     @property
     def distances(self) -> NDArray[np.float64]:
@@ -61,7 +72,7 @@ class CameraReading:
 
 
 def read_camera(
-    upscaler: Upscaler, photos: Sequence[Path], on_photo: Callable[[int, int], None] | None = None
+    upscaler: Upscaler, photos: Sequence[str | Path], *, on_photo: Callable[[int, int], None] | None = None
 ) -> CameraReading:
     """Read the degradation that the photos of one camera share, one photo in memory at a time.
 
@@ -74,13 +85,20 @@ def read_camera(
 
     Raises:
         InputError: No photo is given, none can be read, or the model does not adapt.
+
+    Example:
+        >>> upscaler = blindsr.Upscaler("cmdsr-x4")
+        >>> camera = blindsr.read_camera(upscaler, ["photo.jpg", "other.jpg"])
+        >>> camera.distances.shape
+        (2,)
+        >>> blindsr.write_profile(camera.adaptation, upscaler.model, "phone.profile")
     """
     if upscaler.model.support is None:
         raise InputError(
             f"model {upscaler.model.name} does not adapt, so there is no profile to make for it; "
             f"{ADAPTING_MODEL} does"
         )
-    files = sorted({photo.resolve(): photo for photo in reversed(photos)}.items())
+    files = sorted({Path(photo).resolve(): Path(photo) for photo in reversed(photos)}.items())
     own: dict[Path, Adaptation] = {}
     faults: list[BlindSRError] = []
     for done, (_, photo) in enumerate(files, 1):

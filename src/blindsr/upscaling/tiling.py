@@ -107,6 +107,44 @@ def plan_tiles(
     return _tiles(down.spans(rows), across.spans(columns))
 
 
+def plan_windows(
+    height: int, width: int, window: tuple[int, int], halo: int, multiple: int = 1
+) -> list[Tile]:
+    """Cut an image into tiles whose windows are of one given size, for a network that takes no other.
+
+    An image that is smaller than a window is continued by reflection to its size.
+
+    Args:
+        height: Image height, LR pixels.
+        width: Image width, LR pixels.
+        window: Height and width of every window, halo included.
+        halo: As in `plan_tiles`; windows are longer than two of them.
+        multiple: As in `plan_tiles`.
+    """
+    rows, columns = (
+        _fixed_spans(length, side, halo, multiple)
+        for length, side in zip((height, width), window, strict=True)
+    )
+    return _tiles(rows, columns)
+
+
+def _fixed_spans(length: int, window: int, halo: int, multiple: int) -> list[tuple[_Span, _Span]]:
+    """(window, core) of each tile along one side."""
+    before, after = margins(length, halo, multiple)
+    free = length + before + after - window
+    if free <= 0:  # centred, as far as groups of pixels allow
+        start = -((before - free // 2) // multiple * multiple)
+        return [((start, start + window), (0, length))]
+    step = (window - 2 * halo) // multiple * multiple
+    if step < 1:
+        raise ValueError(f"windows of {window} pixels have no room for two halos of {halo}")
+    count = 1 + _ceil(free, step)
+    starts = [_ceil(i * free, (count - 1) * multiple) * multiple - before for i in range(count)]
+    inner = [(start + window + following) // 2 for start, following in pairwise(starts)]
+    cores = zip([0, *inner], [*inner, length], strict=True)
+    return [((start, start + window), core) for start, core in zip(starts, cores, strict=True)]
+
+
 def whole(height: int, width: int, halo: int, multiple: int = 1) -> Tile:
     """An image in one tile, whatever memory that takes; the arguments are those of `plan_tiles`."""
     return _tiles(_Side(height, halo, multiple).spans(1), _Side(width, halo, multiple).spans(1))[0]

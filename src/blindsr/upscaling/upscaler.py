@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from blindsr.engine import choose_engine
 from blindsr.engine.identity import package_version
+from blindsr.engine.opening import load_model
 from blindsr.errors import InputError
 from blindsr.models.card import Model
-from blindsr.models.catalogue import ADAPTING_MODEL, DEFAULT_MODEL, load_model, models_with_texture
+from blindsr.models.catalogue import ADAPTING_MODEL, DEFAULT_MODEL, models_with_texture
 from blindsr.picture import MAX_PIXELS, Limits, Photo, Picture, PictureWriter, open_photo
 from blindsr.picture.arrays import as_array
 from blindsr.picture.colours import Colours
@@ -27,11 +28,11 @@ from blindsr.picture.inputs import Photograph, as_picture, is_photo
 from blindsr.picture.metadata.report import Report
 from blindsr.picture.sizing import OutputSize
 from blindsr.system.files import is_folder, refuse_overwriting
-from blindsr.system.memory import Memory
+from blindsr.system.memory import Memory, show_bytes
 from blindsr.system.untrusted import shorten
 from blindsr.upscaling.stitching import Canvas, ResizingWriter, Sink, TileWriter
 from blindsr.upscaling.support import gather_support, spread
-from blindsr.upscaling.tiling import AUTO_PIXELS, Tile, plan_tiles
+from blindsr.upscaling.tiling import AUTO_PIXELS, Tile, plan_tiles, plan_windows, whole
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,9 @@ __all__ = ["Adaptation", "Upscaler", "upscale"]
 
 OnTile = Callable[[int, int], None]
 """Called after each tile with the number done and the number in all."""
+
+AUTO_MEMORY = 4 << 30
+"""Bytes that "auto" lets the network take for one tile, where there is no other bound."""
 
 _LEAST_PIXELS = (
     64 * 64
@@ -104,7 +108,8 @@ class Upscaler:
     engine and its memory bound, which holds for one picture at a time.
 
     Args:
-        model: Name of an available model, path of a model's folder, or a `Model`.
+        model: Name of an available model, path of a model's folder, a file of another program's model or a
+            checkpoint (see `blindsr.load_model`), or a `Model`.
         device: "auto", "cpu", "cuda" or "mps"; see `choose_engine`.
         tile: Longest side of a tile without its halo, LR pixels, or "auto"; less takes less memory. The
             result does not depend on it.
@@ -153,8 +158,9 @@ class Upscaler:
         self.tile, self.max_pixels = tile, max_pixels
         self.memory = Memory.parse(memory) if isinstance(memory, str) else memory or Memory.safe_share()
         # What works on groups of pixels takes so much less for each pixel, and has so much wider a halo.
-        self._most_pixels = AUTO_PIXELS * self.model.multiple**2
-        self._found_short = False
+        most = AUTO_PIXELS * self.model.multiple**2
+        self._most_pixels = min(most, max(_LEAST_PIXELS, AUTO_MEMORY // self.model.tile_memory))
+        self._found_short = self._said_whole = False
         self._shrinking = Lock()
         self.engine = choose_engine(self.model, device, threads, precision)
 
@@ -334,7 +340,8 @@ class Upscaler:
         """Everything that a result's bytes depend on besides the photo, as values for JSON.
 
         Tiles are exact, so neither `tile` nor `memory` is in it, but for a result of another size than the
-        model's: there the order in which the tiles' shares are summed moves the last bit. The format is not
+        model's: there the order in which the tiles' shares are summed moves the last bit; and for a model
+        whose halo was measured, whose tiles are exact but for less than a level of 8 bit. The format is not
         in it either, which a result's name tells; nor are `threads` and `max_pixels`.
 
         Args:
@@ -351,6 +358,7 @@ class Upscaler:
             **result_identity(self.engine.identity, self.texture),
             "adaptation": None if support is None else _digest(support.modulation),
             "size": None if size is None or native else [asdict(size), self.tile, self.most_pixels],
+            "tiles": [self.tile, self.most_pixels] if self.model.measured else None,
             "quality": quality,
         }
 
@@ -429,16 +437,48 @@ class Upscaler:
     def _plan(self, picture: Picture | Photo, height: int, width: int, memory: Memory | None) -> list[Tile]:
         """Tiles that the memory has room for, beside the rows of a resized result that are in hand."""
         scale, most, most_rows = self.model.scale, self._most_pixels, None
+        model, sides = self.model, (picture.height, picture.width)
+        if model.window is not None and (model.tiled or self.tile != "auto"):
+            return plan_windows(*sides, model.window, min(model.halo, min(model.window) // 4), model.multiple)
+        room = None
         if memory is not None:
             room = memory.tile
             if (height, width) != (picture.height * scale, picture.width * scale):
                 # A third for the rows in hand: float32, and a copy while they are handed over.
                 row = 2 * 4 * 3 * width * max(1.0, height / picture.height)
                 most_rows, room = max(1, int(room / 3 / row)), room * 2 // 3
-            most = min(most, room // self.model.tile_memory)
-        return plan_tiles(
-            picture.height, picture.width, self.tile, self.model.halo, most, most_rows, self.model.multiple
-        )
+            most = min(most, room // model.tile_memory)
+        if not model.tiled and self.tile == "auto":
+            return [self._whole(picture, room)]
+        return plan_tiles(*sides, self.tile, model.halo, most, most_rows, model.multiple)
+
+    def _whole(self, picture: Picture | Photo, room: int | None) -> Tile:
+        """The photo in one piece, for a network that looks at the whole of it.
+
+        Raises:
+            InputError: There is no room for that, or the network takes no piece of this size.
+        """
+        model = self.model
+        says = f"model {model.name} looks at the whole photo, so it is not cut into tiles"
+        yet = "give --tile N to cut it nevertheless, with seams"
+        if model.window is not None:
+            tiles = plan_windows(picture.height, picture.width, model.window, 0)
+            if len(tiles) == 1:
+                return tiles[0]
+            taken = f"{model.window[1]}x{model.window[0]}"
+            raise InputError(f"{says}, and takes {taken} pixels: {yet}")
+        tile = whole(picture.height, picture.width, model.halo, model.multiple)
+        needed = tile.window.area * model.tile_memory
+        if room is not None and needed > room:
+            raise InputError(
+                f"{says}: {picture.width}x{picture.height} need about {show_bytes(needed)}, and there are "
+                f"{show_bytes(room)}; raise --memory, or {yet}"
+            )
+        with self._shrinking:
+            said, self._said_whole = self._said_whole, True
+        if not said:
+            log.warning("%s", says)
+        return tile
 
     def _restore_tiles(
         self,

@@ -39,8 +39,8 @@ def packet(attributes: str = "", elements: str = "", padding: int = 0) -> bytes:
     spaces = " ".join(f'xmlns:{name}="{space}"' for name, space in SPACES.items())
     return (
         '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
-        f'<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" {spaces} '
-        f'{attributes}>{elements}</rdf:Description></rdf:RDF></x:xmpmeta>{" " * padding}<?xpacket end="w"?>'
+        '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        f'<rdf:Description rdf:about="" {spaces} {attributes}>{elements}</rdf:Description></rdf:RDF></x:xmpmeta>{" " * padding}<?xpacket end="w"?>'
     ).encode()
 
 
@@ -96,8 +96,9 @@ def test_the_subject() -> None:
 
 def test_panoramas_grow_and_cannot_be_turned() -> None:
     content = packet(
-        'GPano:FullPanoWidthPixels="120" GPano:FullPanoHeightPixels="60" GPano:CroppedAreaImageWidthPixels="60" '
-        'GPano:CroppedAreaImageHeightPixels="40" GPano:CroppedAreaLeftPixels="30" GPano:CroppedAreaTopPixels="10" '
+        'GPano:FullPanoWidthPixels="120" GPano:FullPanoHeightPixels="60" '
+        'GPano:CroppedAreaImageWidthPixels="60" GPano:CroppedAreaImageHeightPixels="40" '
+        'GPano:CroppedAreaLeftPixels="30" GPano:CroppedAreaTopPixels="10" '
         'GPano:ProjectionType="equirectangular"'
     )
     enlarged, changed, _ = follow(content, ENLARGED)
@@ -121,7 +122,8 @@ def test_regions_stay_on_what_they_name(form: str, told: int) -> None:
     iptc = {"iptc": ("relative", 0.1, 0.25, 0.2, 0.5), "iptc pixels": ("pixel", 6, 10, 12, 20)}
     content = packet(
         elements={
-            "mwg": f"<mwg-rs:Regions rdf:parseType='Resource'>{dimensions}<mwg-rs:Area {area}/></mwg-rs:Regions>",
+            "mwg": f"<mwg-rs:Regions rdf:parseType='Resource'>{dimensions}<mwg-rs:Area {area}/>"
+            "</mwg-rs:Regions>",
             "mwg nested": f"<mwg-rs:Regions rdf:parseType='Resource'>{dimensions}<mwg-rs:Area rdf:parseType="
             f"'Resource'>{nested}</mwg-rs:Area></mwg-rs:Regions>",
             "people": "<MPReg:Rectangle>0.1, 0.25, 0.2, 0.5</MPReg:Rectangle>",
@@ -170,7 +172,8 @@ def test_regions_stay_on_what_they_name(form: str, told: int) -> None:
 def test_what_lies_behind_the_photo_does_not_come_along() -> None:
     directory = (
         "<Container:Directory><rdf:Seq><rdf:li rdf:parseType='Resource'>"
-        "<Container:Item Item:Semantic='MotionPhoto' Item:Length='99'/></rdf:li></rdf:Seq></Container:Directory>"
+        "<Container:Item Item:Semantic='MotionPhoto' Item:Length='99'/></rdf:li></rdf:Seq>"
+        "</Container:Directory>"
     )
     content = packet('GCamera:MotionPhoto="1" hdrgm:Version="1.0" dc:format="image/jpeg"', directory)
     kept, _, lost = follow(content, ENLARGED)

@@ -1,4 +1,4 @@
-"""What else a contestant's results depend on: the packages that run it, and the processor."""
+"""What else a method's results depend on: the packages that run it, and the processor."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from blindsr.degradation.resize import resize
-from blindsr.evaluation.contestants.contestant import Contestant, Pixels
+from blindsr.evaluation.methods.method import Method, Pixels
 
 
 class Bicubic:
@@ -29,6 +29,6 @@ class Unchanged:
 
 
 INTERPOLATIONS = {
-    "bicubic": Contestant("bicubic", "bicubic", Bicubic),
-    "input": Contestant("input", "input", Unchanged),
+    "bicubic": Method("bicubic", "bicubic", Bicubic),
+    "input": Method("input", "input", Unchanged),
 }

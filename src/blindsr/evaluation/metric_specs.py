@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindsr.errors import InputError, ModelError
-from blindsr.evaluation.contestants.runtime import runtime
-from blindsr.evaluation.records import digest
+from blindsr.evaluation.methods.runtime import runtime
+from blindsr.evaluation.result_cache import digest
 from blindsr.metrics import (
     METRICS,
     installed_metric,
@@ -44,7 +44,7 @@ class Convention:
             ends at 235.
         luma: Turn every picture into its rounded luma before all else, and do not round between shrinking
             and enlarging it: so the scripts behind the published rows of bicubic interpolation do.
-        period: Of the grid that measures look past which are told to, pixels; None takes the scale.
+        period: Of the grid that metrics look past which are told to, pixels; None takes the scale.
     """
 
     channel: Channel = "y"
@@ -74,7 +74,7 @@ class Convention:
 
 
 @dataclass(frozen=True)
-class Measure:
+class MetricSpec:
     """One column of numbers.
 
     Args:
@@ -106,20 +106,20 @@ class Measure:
         return f"{value:.{self.digits}f}"
 
 
-def find_measures(names: list[str], table: Mapping[str, Measure] | None = None) -> list[Measure]:
-    """The measures of these names.
+def find_metric_specs(names: list[str], table: Mapping[str, MetricSpec] | None = None) -> list[MetricSpec]:
+    """The metrics of these names.
 
     Args:
         names: Of the table; or "lpips-alex", "lpips-vgg" and "lpips-squeeze", by the installed package
             `lpips`; or "pyiqa:NAME", any metric of the installed package `pyiqa`.
-        table: By name; None takes `MEASURES`.
+        table: By name; None takes `METRIC_SPECS`.
 
     Raises:
         InputError: There is none of that name, or it needs a file that was not given.
         MissingExtraError: Its package is not installed.
         ModelError: Its package does not work.
     """
-    known = MEASURES if table is None else table
+    known = METRIC_SPECS if table is None else table
     found = []
     for name in dict.fromkeys(names):
         kind, _, rest = name.partition(":")
@@ -137,10 +137,10 @@ def find_measures(names: list[str], table: Mapping[str, Measure] | None = None) 
     return found
 
 
-def measures_from(
+def metric_specs_from(
     niqe: Path | None = None, lpips: tuple[Path, Path] | None = None, device: str = "cpu"
-) -> dict[str, Measure]:
-    """`MEASURES` and what can be measured by the files that are given.
+) -> dict[str, MetricSpec]:
+    """`METRIC_SPECS` and what can be measured by the files that are given.
 
     Args:
         niqe: Parameters of NIQE (see `read_niqe`), for "niqe".
@@ -151,26 +151,26 @@ def measures_from(
     Raises:
         ModelError: A file is missing, or NIQE's is damaged; LPIPS's are read when first used.
     """
-    found = dict(MEASURES)
+    found = dict(METRIC_SPECS)
     if niqe is not None:
         found["niqe"] = _niqe(niqe)
     if lpips is not None:
-        for measure in _squeeze_lpips(*lpips, device):
-            found[measure.name] = measure
+        for spec in _squeeze_lpips(*lpips, device):
+            found[spec.name] = spec
     return found
 
 
-def _niqe(file: Path) -> Measure:
+def _niqe(file: Path) -> MetricSpec:
     parameters = read_niqe(file)
 
     def of(restored: Pixels, truth: Pixels | None, convention: Convention) -> float:
         return niqe(restored, parameters=parameters, quantise=convention.quantise)
 
     # NIQE and LPIPS are published for whole pictures, whatever border PSNR leaves out.
-    return Measure("niqe", "NIQE", 3, False, False, of, sha256(file))
+    return MetricSpec("niqe", "NIQE", 3, False, False, of, sha256(file))
 
 
-def _squeeze_lpips(features: Path, heads: Path, device: str) -> tuple[Measure, Measure]:
+def _squeeze_lpips(features: Path, heads: Path, device: str) -> tuple[MetricSpec, MetricSpec]:
     """LPIPS, and LPIPS of the restored picture without its grid."""
     for file in (features, heads):
         if not file.is_file():
@@ -191,8 +191,8 @@ def _squeeze_lpips(features: Path, heads: Path, device: str) -> tuple[Measure, M
 
     identity = digest([sha256(file) for file in (features, heads)], runtime("torch"), device)
     return (
-        Measure("lpips", "LPIPS (squeeze)", 4, False, True, of, identity),
-        Measure("lpips-no-grid", "LPIPS, no grid", 4, False, True, of_no_grid, identity),
+        MetricSpec("lpips", "LPIPS (squeeze)", 4, False, True, of, identity),
+        MetricSpec("lpips-no-grid", "LPIPS, no grid", 4, False, True, of_no_grid, identity),
     )
 
 
@@ -201,7 +201,7 @@ def _as_saved(picture: Pixels) -> Pixels:
     return quantise(picture, 8).astype(np.float32) / np.float32(255)
 
 
-def _installed_lpips(name: str) -> Measure:
+def _installed_lpips(name: str) -> MetricSpec:
     network = installed_network(_INSTALLED[name])
 
     def of(restored: Pixels, truth: Pixels | None, convention: Convention) -> float:
@@ -209,10 +209,10 @@ def _installed_lpips(name: str) -> Measure:
         return lpips(restored, truth, network=network, quantise=convention.quantise)
 
     identity = digest(runtime("lpips", "torch", "torchvision"))
-    return Measure(name, f"LPIPS ({network.name})", 4, False, True, of, identity)
+    return MetricSpec(name, f"LPIPS ({network.name})", 4, False, True, of, identity)
 
 
-def _of_pyiqa(name: str) -> Measure:
+def _of_pyiqa(name: str) -> MetricSpec:
     metric = installed_metric(name)
 
     def of(restored: Pixels, truth: Pixels | None, convention: Convention) -> float:
@@ -220,7 +220,7 @@ def _of_pyiqa(name: str) -> Measure:
         return metric(restored, compared, border=convention.border or 0, quantise=convention.quantise)
 
     title, identity = f"{name} (pyiqa)", digest(runtime("pyiqa", "torch", "torchvision"))
-    return Measure(f"pyiqa:{name}", title, 4, metric.higher_is_better, metric.compares, of, identity)
+    return MetricSpec(f"pyiqa:{name}", title, 4, metric.higher_is_better, metric.compares, of, identity)
 
 
 _NEEDS = {
@@ -244,8 +244,8 @@ def _compared(
     return metric(restored, truth, border=convention.border or 0, **arguments)
 
 
-MEASURES = {
-    "psnr": Measure("psnr", "PSNR (dB)", 2, True, True, partial(_compared, METRICS["psnr"])),
-    "ssim": Measure("ssim", "SSIM", 4, True, True, partial(_compared, METRICS["ssim"])),
+METRIC_SPECS = {
+    "psnr": MetricSpec("psnr", "PSNR (dB)", 2, True, True, partial(_compared, METRICS["psnr"])),
+    "ssim": MetricSpec("ssim", "SSIM", 4, True, True, partial(_compared, METRICS["ssim"])),
 }
 """What `--metric` can name without a file."""

@@ -34,8 +34,8 @@ class Group:
 
 
 @dataclass
-class Gallery:
-    """Cuts the same place out of every contestant's result.
+class CropFolder:
+    """Cuts the same place out of every method's result.
 
     Args:
         folder: Where the crops are kept; made if need be.

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from blindsr.errors import InputError, MissingExtraError, ModelError
-from blindsr.evaluation.measures import Convention, find_measures, measures_from
+from blindsr.evaluation.metric_specs import Convention, find_metric_specs, metric_specs_from
 from blindsr.metrics import (
     fit_niqe,
     lpips,
@@ -37,7 +37,7 @@ def test_niqe_and_lpips_see_the_whole_picture(tmp_path: Path, parameters: Path) 
     features, heads = tmp_path / "features.npz", tmp_path / "heads.pth"
     np.savez(features, **random_features())
     torch.save(random_heads(), heads)
-    known = measures_from(parameters, (features, heads))
+    known = metric_specs_from(parameters, (features, heads))
     assert list(known) == ["psnr", "ssim", "niqe", "lpips", "lpips-no-grid"]
     restored, truth = (made_photo(200, 200, seed).astype(np.float32) / 255 for seed in (0, 1))
     convention = Convention("y", border=40)
@@ -55,7 +55,7 @@ def test_lpips_without_the_grid_is_of_saved_pictures(tmp_path: Path) -> None:
     features, heads = tmp_path / "features.npz", tmp_path / "heads.pth"
     np.savez(features, **random_features())
     torch.save(random_heads(), heads)
-    looks = measures_from(lpips=(features, heads))["lpips-no-grid"]
+    looks = metric_specs_from(lpips=(features, heads))["lpips-no-grid"]
     restored, truth = (made_photo(64, 64, seed).astype(np.float32) / 255 for seed in (0, 1))
     restored[::2, ::2] += np.float32(3.3 / 255)
     network = read_squeeze(features, heads)
@@ -73,23 +73,23 @@ def test_the_period_is_the_scale_unless_told() -> None:
 
 
 def test_other_parameters_are_another_measure(tmp_path: Path, parameters: Path) -> None:
-    first = measures_from(parameters)["niqe"]
+    first = metric_specs_from(parameters)["niqe"]
     write_niqe(fit_niqe(np.random.default_rng(1).normal(size=(200, FEATURES))), tmp_path / "other.npz")
-    other = measures_from(tmp_path / "other.npz")["niqe"]
+    other = metric_specs_from(tmp_path / "other.npz")["niqe"]
     assert first.key(Convention()) != other.key(Convention())
-    assert first.key(Convention()) == measures_from(parameters)["niqe"].key(Convention())
+    assert first.key(Convention()) == metric_specs_from(parameters)["niqe"].key(Convention())
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     for name, option in (("niqe", "niqe"), ("lpips", "lpips"), ("lpips-no-grid", "lpips")):
         with pytest.raises(InputError, match=f"metric {name}: needs .*give --{option}"):
-            find_measures([name])
+            find_metric_specs([name])
     with pytest.raises(ModelError, match="no such file"):
-        measures_from(lpips=(tmp_path / "no.npz", tmp_path / "no.pth"))
+        metric_specs_from(lpips=(tmp_path / "no.npz", tmp_path / "no.pth"))
 
 
 @pytest.mark.parametrize(("name", "package"), [("lpips-alex", "lpips"), ("pyiqa:musiq", "pyiqa")])
 def test_packages_of_others_are_named(name: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, package, None)
     with pytest.raises(MissingExtraError, match=rf"blindsr\[{package}\]"):
-        find_measures([name])
+        find_metric_specs([name])

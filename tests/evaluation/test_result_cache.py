@@ -7,33 +7,33 @@ from pathlib import Path
 import pytest
 
 from blindsr.errors import InputError
-from blindsr.evaluation.records import OWN_CODE, Measured, RecordFile, code_digest, digest
+from blindsr.evaluation.result_cache import MODEL_CODE, Measured, ResultCache, code_digest, digest
 
 
 def test_what_was_added_is_found_by_the_next(tmp_path: Path) -> None:
     file = tmp_path / "new" / "records.jsonl"
     measured = Measured(0.25, 8, 6, {"psnr": 31.5, "ssim": float("inf")})
-    RecordFile(file).add("a", measured)
-    again = RecordFile(file)
+    ResultCache(file).add("a", measured)
+    again = ResultCache(file)
     assert again.find("a") == measured and again.find("b") is None
 
 
 def test_later_scores_join_and_the_first_seconds_stay(tmp_path: Path) -> None:
-    records = RecordFile(tmp_path / "records.jsonl")
-    records.add("a", Measured(0.25, 8, 6, {"psnr": 31.5}))
-    joined = records.add("a", Measured(9.0, 8, 6, {"ssim": 0.5}))
+    cache = ResultCache(tmp_path / "records.jsonl")
+    cache.add("a", Measured(0.25, 8, 6, {"psnr": 31.5}))
+    joined = cache.add("a", Measured(9.0, 8, 6, {"ssim": 0.5}))
     assert joined == Measured(0.25, 8, 6, {"psnr": 31.5, "ssim": 0.5})
-    assert RecordFile(tmp_path / "records.jsonl").find("a") == joined
+    assert ResultCache(tmp_path / "records.jsonl").find("a") == joined
 
 
 @pytest.mark.parametrize("end", [b'{"key": "b", "seco', b'{"key": "b"}\n', b"\xff\x00\n", b"[1]\n", b"3"])
 def test_a_damaged_line_is_passed_over_and_nothing_after_it_is_lost(tmp_path: Path, end: bytes) -> None:
     file = tmp_path / "records.jsonl"
-    RecordFile(file).add("a", Measured(1.0, 2, 3))
+    ResultCache(file).add("a", Measured(1.0, 2, 3))
     with file.open("ab") as stream:
         stream.write(end)
-    RecordFile(file).add("c", Measured(4.0, 5, 6))
-    again = RecordFile(file)
+    ResultCache(file).add("c", Measured(4.0, 5, 6))
+    again = ResultCache(file)
     assert (again.find("a"), again.find("b")) == (Measured(1.0, 2, 3), None)
     assert again.find("c") == Measured(4.0, 5, 6)
 
@@ -41,11 +41,11 @@ def test_a_damaged_line_is_passed_over_and_nothing_after_it_is_lost(tmp_path: Pa
 def test_an_unreadable_file_is_an_error_of_one_line(tmp_path: Path) -> None:
     (tmp_path / "records.jsonl").mkdir()
     with pytest.raises(InputError, match=r"records\.jsonl: cannot be read"):
-        RecordFile(tmp_path / "records.jsonl")
+        ResultCache(tmp_path / "records.jsonl")
 
 
 def test_digests_tell_values_and_their_order_apart() -> None:
     assert digest("a", 1) == digest("a", 1)
     assert len({digest("a", 1), digest("a", "1"), digest("a1"), digest(1, "a")}) == 4
     assert code_digest() == code_digest() and len(code_digest()) == 64
-    assert code_digest(OWN_CODE) != code_digest()
+    assert code_digest(MODEL_CODE) != code_digest()

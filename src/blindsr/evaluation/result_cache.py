@@ -17,8 +17,8 @@ from blindsr.system.untrusted import parse_json
 
 PIXEL_CODE = (
     "degradation",
-    "evaluation/contestants",
-    "evaluation/measures.py",
+    "evaluation/methods",
+    "evaluation/metric_specs.py",
     "evaluation/runner.py",
     "metrics",
     "picture",
@@ -26,8 +26,8 @@ PIXEL_CODE = (
 )
 """Parts of this package that every measured value depends on."""
 
-OWN_CODE = ("checkpoint", "engine", "network", "upscaling")
-"""Parts that only what our own networks restore depends on."""
+MODEL_CODE = ("checkpoint", "engine", "network", "upscaling")
+"""Parts that what models restore depends on."""
 
 _LARGEST = 1 << 28  # bytes; a line has some hundred
 
@@ -49,7 +49,7 @@ class Measured:
     scores: Mapping[str, float] = field(default_factory=dict)
 
 
-class RecordFile:
+class ResultCache:
     """Measured pictures on disk by the digest of all that they depend on: one JSON object a line.
 
     Every line is on the disk before the next picture is restored. Lines are only added; of several with one
