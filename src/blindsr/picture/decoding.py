@@ -7,6 +7,7 @@ import re
 import stat
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from blindsr.errors import InputError, MissingExtraError
 from blindsr.picture import exif as exif_block
+from blindsr.picture import netpbm, unusual_tiff
 from blindsr.picture.encoded import Encoded, content_of, path_of
 from blindsr.picture.loaders import (
     LOADERS,
@@ -25,6 +27,7 @@ from blindsr.picture.loaders import (
     kind_of,
     opened,
     opening_bytes,
+    other_kind,
     pixel_bytes,
     reason,
     whole_bytes,
@@ -36,7 +39,7 @@ from blindsr.picture.metadata.report import Item
 from blindsr.picture.metadata.survey import Survey, survey
 from blindsr.picture.photo import Photo
 from blindsr.picture.samples import Samples
-from blindsr.picture.tiff import read_exif
+from blindsr.picture.tiff import read_exif, size_told, told_blocks
 from blindsr.system.memory import show_bytes
 
 MAX_PIXELS = 1 << 27
@@ -79,12 +82,14 @@ class Limits:
         codec: Bytes that a decoder or encoder may take that needs the whole picture, or a decoder for the
             rows, strips and tiles that it has in hand; None for any number, and 2 GiB for the latter.
         folder: Where temporary files are made; None for the system's folder for them.
+        damaged: Whether what can be read of a damaged file is enough.
     """
 
     pixels: int = MAX_PIXELS
     samples: int | None = None
     codec: int | None = None
     folder: Path | None = None
+    damaged: bool = False
 
     def check_size(self, path: Path, width: int, height: int, pixel_bytes: int = 1) -> None:
         """Refuse what is larger than was allowed, before it is decoded.
@@ -187,12 +192,23 @@ def _damaged(path: Path, why: str) -> InputError:
     """The error of a file that no decoder could read to its end."""
     return InputError(
         f"{path}: not a readable picture ({why}); it is damaged or incomplete, "
-        "so copy it again from where it came from"
+        "so copy it again from where it came from, or restore what can be read of it with --damaged"
     )
 
 
-def _no_photo(path: Path) -> InputError:
+def _unsupported(path: Path, why: str) -> InputError:
+    """The error of a sound file that nobody here decodes."""
+    return InputError(
+        f"{path}: a kind of file that this program does not read ({why}); "
+        "save it as PNG, JPEG or TIFF with the program that made it"
+    )
+
+
+def _no_photo(path: Path, head: bytes) -> InputError:
     """The error of a file of an unknown kind."""
+    other = other_kind(head)
+    if other is not None:
+        return _unsupported(path, other)
     return InputError(
         f"{path}: not a photo format this program reads ({', '.join(LOADERS)}, bmp, ppm, heic), "
         "or its beginning is damaged"
@@ -206,25 +222,137 @@ def _decode_file(path: Path, file: IO[bytes], limits: Limits) -> Photo:
         raise InputError(f"{path}: the file is empty; copy it again from where it came from")
     kind = kind_of(head)
     if kind is None:
-        raise _no_photo(path)
-    animation = InputError(f"{path}: an animation; only still pictures are read, so save the frame you want")
+        raise _no_photo(path, head)
     if _animated(head, file):
-        raise animation
+        raise _animation(path)
+    if kind == "ppm" and (photo := _decode_netpbm(path, file, limits)) is not None:
+        return photo
     if kind in ("bmp", "ppm"):
         return _decode_by_pillow(path, file, kind, limits)
     limits.check_held(path, opening_bytes(file, kind, limits.held), "metadata")
     if kind == "heic":
         return _decode_heic(path, file, limits)
-    exif = read_exif(file, path) if kind == "tiff" else None
     found = survey(file, kind)
     try:
-        with opened(file, kind) as image:
-            if kind in ("gif", "webp") and field(image, "n-pages", 1) > 1:
-                raise animation
-            check_image(path, image, kind, file, limits)
-            return _decode(image, kind, path, exif, found, limits)
+        return _decode_by_libvips(path, file, kind, found, limits)
     except UndecodableError as error:
+        return _second_try(path, file, kind, found, limits, error)
+
+
+def _animation(path: Path) -> InputError:
+    return InputError(f"{path}: an animation; only still pictures are read, so save the frame you want")
+
+
+def _decode_by_libvips(
+    path: Path, file: IO[bytes], kind: str, found: Survey, limits: Limits, fail_on: str = "error"
+) -> Photo:
+    """What libvips makes of a file."""
+    exif = read_exif(file, path) if kind == "tiff" else None
+    with opened(file, kind, fail_on=fail_on) as image:
+        if kind in ("gif", "webp") and field(image, "n-pages", 1) > 1:
+            raise _animation(path)
+        check_image(path, image, kind, file, limits)
+        return _decode(image, kind, path, exif, found, limits)
+
+
+def _second_try(
+    path: Path, file: IO[bytes], kind: str, found: Survey, limits: Limits, error: UndecodableError
+) -> Photo:
+    """A file that was not read to its end: without its mark of the end, of a rare kind, or damaged."""
+    why = str(error)
+    if kind == "jpeg" and _NO_END.search(why):
+        found.warnings.append("the mark of its end is missing; all of its pixels are there")
+        with suppress(UndecodableError):
+            return _decode_by_libvips(path, _with_end(file, limits), kind, found, limits, fail_on="warning")
+        found.warnings.pop()
+    if kind == "tiff" and (_UNSUPPORTED.search(why) or _RARE.search(why)):
+        return _decode_unusual(path, file, found, limits, why)
+    if _UNSUPPORTED.search(why):
+        raise _unsupported(path, why) from error
+    if limits.damaged:
+        found.warnings.append(f"damaged ({why}); what could be read of it was")
+        with suppress(UndecodableError):
+            return _decode_by_libvips(path, file, kind, found, limits, fail_on="none")
+    raise _damaged(path, why) from error
+
+
+_NO_END = re.compile("premature end")
+_UNSUPPORTED = re.compile("not configured|not implemented|[Uu]nsupported|nknown compression", re.ASCII)
+"""What decoders say of sound files that they do not know."""
+
+_RARE = re.compile("samples out of range|bad labq format")
+"""What libvips says of double precision, and of CIELAB in 8 bit."""
+
+
+def _with_end(file: IO[bytes], limits: Limits) -> IO[bytes]:
+    """A JPEG file with the mark of its end, instead of zeros or half of that mark."""
+    file.seek(0)
+    content = file.read(limits.held)
+    return io.BytesIO(content.rstrip(b"\0").removesuffix(b"\xff") + b"\xff\xd9")
+
+
+def _decode_unusual(path: Path, file: IO[bytes], found: Survey, limits: Limits, why: str) -> Photo:
+    """A TIFF file that libvips does not decode."""
+    size = size_told(file)
+    if size is None:
+        raise _damaged(path, why)
+    limits.check_size(path, *size)
+    limits.check_whole(path, size[0] * size[1] * _PILLOW_BYTES)
+    try:
+        conversion, levels = unusual_tiff.decoded(file)
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(f"{path}: reading this TIFF file ({why})", "tiff", "tifffile") from error
+    except _PILLOW_ERRORS as error:
+        raise _unsupported(path, f"{why}; {reason(error)}") from error
+    if levels.dtype.kind == "f":
+        levels = levels.astype(np.float32)
+        _check_range(path, levels)
+    elif levels.dtype.kind != "u" or levels.dtype.itemsize > 4:
+        raise _unsupported(path, f"samples of type {levels.dtype}")
+    blocks = told_blocks(file, read_exif(file, path))
+    if conversion:
+        blocks["icc"], found.icc = None, False
+    turned = orientation_of(blocks["exif"], blocks["xmp"])
+    height, width = levels.shape[:2]
+    own = belongings(
+        found, blocks, _turn(height, width, turned, turned=False), path, gray=levels.ndim == 2, moved=True
+    )
+    metadata = own.metadata
+    if conversion:
+        metadata = replace(metadata, changed=(*metadata.changed, ("", conversion)))
+    return _photo(
+        _store(levels, limits),
+        1.0 if levels.dtype.kind == "f" else _white(levels.dtype, 8 * levels.dtype.itemsize),
+        bit_depth=8 if levels.dtype == np.uint8 else 16,
+        **vars(replace(own, metadata=metadata)),
+        dpi=found.dpi,
+    )
+
+
+def _decode_netpbm(path: Path, file: IO[bytes], limits: Limits) -> Photo | None:
+    """What of PPM files and their kin Pillow does not read in full; None of what it does."""
+    try:
+        told = netpbm.layout(file)
+        if told is None:
+            return None
+        limits.check_size(path, told.width, told.height)
+        limits.check_whole(path, told.width * told.height * _PILLOW_BYTES)
+        levels = netpbm.samples(file, told)
+    except netpbm.DamagedError as error:
         raise _damaged(path, str(error)) from error
+    if levels.dtype.kind == "f":
+        _check_range(path, levels)
+    none = {"icc": None, "exif": None, "xmp": None}
+    own = belongings(survey(file, "ppm"), none, Change.upright(told.height, told.width, 1), path)
+    white = 1.0 if levels.dtype.kind == "f" else _white(levels.dtype, 8 * levels.dtype.itemsize)
+    depth = 8 if levels.dtype == np.uint8 else 16
+    return _photo(_store(levels, limits), white, bit_depth=depth, metadata=own.metadata)
+
+
+def _check_range(path: Path, levels: NDArray[Any]) -> None:
+    """Refuse floating point that means other than 1 by white."""
+    if not (np.isfinite(levels).all() and levels.min() > -0.5 and levels.max() < 1.5):
+        raise InputError(f"{path}: its samples leave 0..1, 1 being white; scale them (or tone-map it) first")
 
 
 def check_image(path: Path, image: Any, kind: str, file: IO[bytes], limits: Limits) -> None:  # noqa: ANN401
@@ -432,12 +560,8 @@ def _decode(
 
     def check(levels: NDArray[Any]) -> None:
         nonlocal gray
-        if dtype.kind == "f" and not (
-            np.isfinite(levels).all() and levels.min() > -0.5 and levels.max() < 1.5
-        ):
-            raise InputError(
-                f"{path}: its samples leave 0..1, 1 being white; scale them (or tone-map it) first"
-            )
+        if dtype.kind == "f":
+            _check_range(path, levels)
         if gray:  # WebP's decoder gives gray that is a level off in some pixels
             colours = levels[:, :, :3].astype(np.float32)
             gray = bool(np.abs(colours[:, :, 1:] - colours[:, :, :1]).max() < 1.5 / 255 * white)

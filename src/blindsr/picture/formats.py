@@ -10,10 +10,20 @@ from typing import Any
 from blindsr.errors import InputError
 
 READABLE = (
-    *(".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"),
-    *(".avif", ".heic", ".heif", ".gif", ".bmp", ".ppm", ".pgm"),
+    *(".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif", ".gif", ".bmp"),
+    *(".jfif", ".jpe", ".mpo", ".hif", ".dib", ".ppm", ".pgm", ".pbm", ".pnm", ".pam", ".pfm"),
 )
 """Suffixes looked for in folders; a file named directly is judged by its content."""
+
+PICTURES = frozenset(
+    (
+        *READABLE,
+        *(".jxl", ".jp2", ".j2k", ".jpx", ".jls", ".psd", ".psb", ".xcf", ".svg", ".svgz", ".ico", ".icns", ".pcx"),
+        *(".exr", ".hdr", ".tga", ".dds", ".qoi", ".fits", ".pdf", ".eps", ".ai", ".jxr", ".wdp", ".bpg", ".apng"),
+        *(".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".sr2", ".raf", ".orf", ".rw2", ".pef", ".srw", ".3fr"),
+    )
+)
+"""Suffixes that name pictures, whether they are read and written here or not: none of them names a folder."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +74,7 @@ FORMATS: dict[str, Format] = {
     ),
     "jpeg": Format(
         "jpeg",
-        (".jpg", ".jpeg"),
+        (".jpg", ".jpeg", ".jpe", ".jfif"),
         "jpegsave_target",
         {"Q": 95, "subsample_mode": "off"},
         alpha=False,
@@ -101,7 +111,7 @@ FORMATS: dict[str, Format] = {
         side=65536,
         encoder=32,
     ),
-    "bmp": Format("bmp", (".bmp",), alpha=False, profile=False, density=True, encoder=12),
+    "bmp": Format("bmp", (".bmp", ".dib"), alpha=False, profile=False, density=True, encoder=12),
 }
 """Formats that can be written, by the name that a user gives."""
 

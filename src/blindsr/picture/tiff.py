@@ -218,6 +218,25 @@ def read_tags(file: IO[bytes], wanted: frozenset[int], most: int) -> Tree:
     return _read_directory(file, layout, layout.first, _Budget(copied=most), wanted)
 
 
+def size_told(file: IO[bytes]) -> tuple[int, int] | None:
+    """(width, height) of the first picture of a TIFF file; None where it does not say."""
+    tags = read_tags(file, frozenset((256, 257)), 1 << 10)
+    sides = [
+        int.from_bytes(value[2], "little") for _, value in sorted(tags.items()) if isinstance(value, tuple)
+    ]
+    return (sides[0], sides[1]) if len(sides) == 2 and min(sides) > 0 else None
+
+
+def told_blocks(file: IO[bytes], exif: bytes | None) -> dict[str, bytes | None]:
+    """Colour profile and XMP packet of a TIFF file, with its EXIF block, which gets its orientation."""
+    tags = read_tags(file, frozenset((274, 700, 34675)), 1 << 24)
+    blocks = {tag: value[2] for tag, value in tags.items() if isinstance(value, tuple)}
+    if 274 in blocks:
+        tree = {} if exif is None else read_block(exif)
+        exif = pack_exif({**tree, 274: (3, 1, blocks[274][:2])})
+    return {"icc": blocks.get(34675), "exif": exif, "xmp": blocks.get(700)}
+
+
 def tag_numbers(file: IO[bytes]) -> list[int]:
     """The tags of the first directory of a TIFF file."""
     layout = _Layout.of(file)

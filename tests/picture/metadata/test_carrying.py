@@ -240,7 +240,7 @@ def test_no_resolution_stays_none_and_shapes_of_pixels_stay(tmp_path: Path) -> N
 def test_code_points_mean_the_same_everywhere(
     tmp_path: Path, points: tuple[int, int], name: str, alpha: bool
 ) -> None:
-    """The network sees the samples as they stand, 0 to 1; the result has the same ones, of the same meaning."""
+    """The network sees the samples as they stand, 0 to 1; the result has the same, of the same meaning."""
     pixels = made_photo(20, 24)
     if alpha:
         pixels = np.dstack([pixels, np.linspace(90, 255, 480).reshape(20, 24).astype(np.uint8)])

@@ -40,7 +40,9 @@ def packet(attributes: str = "", elements: str = "", padding: int = 0) -> bytes:
     return (
         '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
         '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-        f'<rdf:Description rdf:about="" {spaces} {attributes}>{elements}</rdf:Description></rdf:RDF></x:xmpmeta>{" " * padding}<?xpacket end="w"?>'
+        f'<rdf:Description rdf:about="" {spaces} {attributes}>{elements}'
+        "</rdf:Description></rdf:RDF></x:xmpmeta>"
+        f'{" " * padding}<?xpacket end="w"?>'
     ).encode()
 
 

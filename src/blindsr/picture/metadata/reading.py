@@ -107,6 +107,7 @@ def belongings(
         aspect=aspect,
         others=tuple(dict.fromkeys(others)),
         changed=tuple(dict.fromkeys(changed)),
+        warnings=tuple(found.warnings),
         moved=moved,
     )
     return Belongings(told.profile if icc is None and told is not None else icc, exif, xmp, metadata)

@@ -133,6 +133,7 @@ class Survey:
         exif_size: Bytes of EXIF where the file has any.
         xmp_size: Bytes of XMP where the file has any.
         dpi: Resolution, where the file tells one by itself.
+        warnings: What is wrong with the file, though it can be read.
     """
 
     exif: bytes | None = None
@@ -149,6 +150,7 @@ class Survey:
     exif_size: int = 0
     xmp_size: int = 0
     dpi: tuple[float, float] | None = None
+    warnings: list[str] = field(default_factory=list)
 
     def name(self, kind: str, text: str, size: int = 0, derived: bool = False) -> None:
         """Note something that no result can have."""
@@ -516,7 +518,7 @@ def _sub_blocks(file: IO[bytes], place: int) -> tuple[bytes, int]:
 
 def _survey_ppm(file: IO[bytes], found: Survey) -> None:
     """Comments before the sizes."""
-    matched = re.match(rb"P[1-6]\s*((?:#[^\r\n]*[\r\n]+\s*)*)", read_at(file, 0, 1 << 12))
+    matched = re.match(rb"P[1-7Ff]\s*((?:#[^\r\n]*[\r\n]+\s*)*)", read_at(file, 0, 1 << 12))
     for line in matched[1].splitlines() if matched else ():
         if line.lstrip().startswith(b"#"):
             found.comments.append(line.lstrip()[1:].strip())
