@@ -24,12 +24,15 @@ from blindsr.cli.options import (
 from blindsr.cli.screen import (
     EXIT_SOME_FAILED,
     as_unicode,
+    escape,
     extra,
     file_entry,
     name,
     named_path,
+    one_line,
     print_error,
     print_object,
+    print_warning,
     progress_bars,
     say,
 )
@@ -148,7 +151,7 @@ def inspect(
     threads: Threads = None,
     as_json: Json = False,
 ) -> None:
-    """Tell what the model reads from photos: their blur, noise and compression."""
+    """Tell what the model reads from photos (blur, noise, compression), and what their files carry."""
     from blindsr.batch.plan import find_photos
     from blindsr.inspection.reading import Inspector
     from blindsr.upscaling.profile import read_profile
@@ -282,11 +285,7 @@ def _warn_of_outliers(found: CameraReading, inspector: Inspector | None) -> None
     for photo, condition, is_odd in zip(found.photos, found.conditions, odd, strict=True):
         if is_odd:
             why = "" if inspector is None else f" ({_summary(inspector.read(condition))})"
-            say(
-                Console(stderr=True),
-                f"[bold yellow]warning:[/] {name(photo)}: does not belong to the others{why};"
-                " make the profile without it",
-            )
+            print_warning(f"{photo}: does not belong to the others{why}; make the profile without it")
 
 
 def _profile_report(
@@ -305,6 +304,7 @@ def _photo_report(
     """What a photo says, for a program and for a person."""
     from blindsr.inspection.reading import advice, saved_quality
     from blindsr.picture import read
+    from blindsr.picture.metadata.carrying import inventory
 
     model = upscaler.model
     picture = read(photo)
@@ -325,6 +325,11 @@ def _photo_report(
     if saved is not None:
         about = "" if saved[1] else "about "
         lines.append(f"  file    last saved at {about}quality {saved[0]} (earlier saves do not show there)")
+    carried = inventory(picture)
+    report["carries"] = [
+        {"kind": one.kind, "text": as_unicode(one.text), "bytes": one.size} for one in carried
+    ]
+    lines += [f"  carries {escape(one_line(', '.join(one.text for one in carried)))}"] if carried else []
     if camera is not None:
         distance = _distance(condition, camera.condition) / inspector.spread
         report["profile_distance"] = round(distance, 3)

@@ -39,6 +39,11 @@ def print_error(error: BaseException) -> None:
     say(Console(stderr=True), f"[bold red]error:[/] {escape(one_line(str(error)))}")
 
 
+def print_warning(text: str) -> None:
+    """Something that is no error, as one line on stderr."""
+    say(Console(stderr=True), f"[bold yellow]warning:[/] {escape(one_line(text))}")
+
+
 def exit_status(command: Callable[[], object]) -> int:
     """Run a command of typer's to its end, whatever that is, and say in one line what went wrong.
 

@@ -25,6 +25,7 @@ from blindsr.cli.screen import (
     named_path,
     print_error,
     print_object,
+    print_warning,
     progress_bars,
     say,
 )
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from blindsr.batch.stages import Existing, Outcome, Task
     from blindsr.comparison import ComparisonPage
     from blindsr.engine.opening import Request
+    from blindsr.picture.metadata.report import Report
     from blindsr.picture.sizing import OutputSize
 
 
@@ -347,6 +349,8 @@ class _Report:
             print_error(outcome.error)
         elif outcome.status == "done":
             say(self._progress.console, f"{name(outcome.task.source)} -> {name(outcome.task.target)}")
+            if outcome.report is not None and outcome.report.warning:
+                print_warning(f"{outcome.task.source}: {outcome.report.warning}")
 
     def _show_on_page(self, outcome: Outcome) -> None:
         """Before and after; a page that cannot be written must not end the batch."""
@@ -380,8 +384,14 @@ def _entry(outcome: Outcome) -> dict[str, object]:
         "error": None if outcome.error is None else as_unicode(str(outcome.error)),
         "input_size": outcome.input_size,
         "output_size": outcome.output_size,
+        **({} if outcome.report is None else _as_json(outcome.report)),
         "seconds": {stage: round(seconds, 4) for stage, seconds in outcome.seconds.items()},
     }
+
+
+def _as_json(report: Report) -> dict[str, list[str]]:
+    """What became of what a photo carried."""
+    return {key: [as_unicode(text) for text in texts] for key, texts in report.texts().items()}
 
 
 def _resumption(plan: Plan | None, overwrite: bool, what: str) -> str:

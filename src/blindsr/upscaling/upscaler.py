@@ -25,6 +25,7 @@ from blindsr.picture.arrays import as_array
 from blindsr.picture.colours import Colours
 from blindsr.picture.encoded import Encoded, is_encoded, path_of
 from blindsr.picture.inputs import Photograph, as_picture, is_photo
+from blindsr.picture.metadata.report import Report
 from blindsr.picture.sizing import OutputSize
 from blindsr.system.files import is_folder, refuse_overwriting
 from blindsr.system.memory import Memory, show_bytes
@@ -301,7 +302,7 @@ class Upscaler:
         on_tile: OnTile | None = None,
         size: OutputSize | None = None,
         quality: int | None = None,
-    ) -> None:
+    ) -> Report:
         """Restore a photo from file to file within this upscaler's memory, however large it is.
 
         Args:
@@ -311,6 +312,9 @@ class Upscaler:
             on_tile: As in `upscale`.
             size: As in `upscale`.
             quality: As in `blindsr.picture.write`.
+
+        Returns:
+            What became of what the photo carried besides its pixels.
 
         Raises:
             InputError: The photo cannot be read, or the result not written; or the result would overwrite the
@@ -328,6 +332,7 @@ class Upscaler:
                 photo, target, support=support, on_tile=on_tile, size=size, quality=quality
             ) as writer:
                 writer.save()
+                return writer.report
 
     def identity(
         self, *, support: Adaptation | None = None, size: OutputSize | None = None, quality: int | None = None
