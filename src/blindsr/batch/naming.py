@@ -27,10 +27,6 @@ class NamePattern:
 
     Raises:
         InputError: It has other fields, none of the photo's own, or names a folder.
-
-    Example:
-        >>> NamePattern("{stem}_{model}", "faces", "x4", lambda photo: (0, 0)).of(Path("a/b.jpg"))
-        'b_faces'
     """
 
     def __init__(
