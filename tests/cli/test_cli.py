@@ -159,7 +159,7 @@ def test_json(run: Run, make_model: MakeModel, tmp_path: Path) -> None:
     assert os.fsdecode(bytes.fromhex(strange["source_hex"])) == str(photos / odd)
     summary = last["summary"]
     assert summary.pop("seconds") > 0
-    assert summary == {"done": 2, "skipped": 0, "failed": 1, "left": 0, "interrupted": False}
+    assert summary == {"done": 2, "skipped": 0, "failed": 1, "left": 0, "left_out": {}, "interrupted": False}
     assert out.isascii()
 
 

@@ -151,7 +151,7 @@ def test_only_copies_that_are_damaged() -> None:
 
 
 def test_every_loader_that_is_named_is_in_the_library() -> None:
-    """Another libvips must not turn files away: each is opened by its loader's name, whatever others it has."""
+    """Another libvips must not turn files away: each is opened by its loader's name, whatever else it has."""
     import pyvips
 
     for operation in LOADERS.values():

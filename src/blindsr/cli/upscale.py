@@ -29,6 +29,7 @@ from blindsr.cli.screen import (
     progress_bars,
     say,
 )
+from blindsr.cli.streams import STREAM, restore_stream
 from blindsr.errors import BlindSRError, InputError
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def upscale(
         typer.Argument(
             metavar="INPUT",
             parser=named_path,
-            help='Photos, folders of them, or quoted patterns: "scans/**/*.tif".',
+            help='Photos, folders of them, or quoted patterns: "scans/**/*.tif"; - is stdin.',
         ),
     ],
     out: Annotated[
@@ -58,7 +59,7 @@ def upscale(
             "--out",
             metavar="PATH",
             parser=named_path,
-            help="A file (for one photo) or a folder; else beside the photo.",
+            help="A file (for one photo), a folder, or - for stdout; else beside the photo.",
             rich_help_panel=RESULT,
         ),
     ] = None,
@@ -95,6 +96,15 @@ def upscale(
         str | None,
         typer.Option(
             metavar="WxH", help="Box that the result must fit, such as 3840x2160.", rich_help_panel=SIZE
+        ),
+    ] = None,
+    print_size: Annotated[
+        str | None,
+        typer.Option(
+            "--print",
+            metavar="SIZE@DPI",
+            help="Size of a print and its resolution: 30cm@300dpi for the longer side, or 30x20cm@300dpi.",
+            rich_help_panel=SIZE,
         ),
     ] = None,
     support: Annotated[
@@ -189,6 +199,24 @@ def upscale(
         bool,
         typer.Option("--overwrite", help="Redo every photo, including finished ones.", rich_help_panel=MANY),
     ] = False,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATTERN",
+            help='Names of results: "{stem}_{model}_{width}"; also {suffix}, {parent}, {label}, {height}.',
+            rich_help_panel=RESULT,
+        ),
+    ] = None,
+    keep_date: Annotated[
+        bool,
+        typer.Option("--keep-date", help="Give each result its photo's date.", rich_help_panel=RESULT),
+    ] = False,
+    damaged: Annotated[
+        bool,
+        typer.Option(
+            "--damaged", help="Restore what can be read of damaged photos, too.", rich_help_panel=MANY
+        ),
+    ] = False,
     compare: Annotated[
         Path | None,
         typer.Option(
@@ -209,7 +237,9 @@ def upscale(
         ended_by_signals(lambda: "interrupted" + _resumption(plan, overwrite, "does the rest")) as signals,
         ended_by_closed_pipe(),
     ):
-        from blindsr.batch.plan import find_photos, plan_batch
+        from blindsr.batch.naming import NamePattern
+        from blindsr.batch.plan import Plan, find_photos, plan_batch
+        from blindsr.batch.recognition import describe
         from blindsr.batch.run import run_batch
         from blindsr.engine.opening import load_model, read_request
         from blindsr.models.catalogue import ADAPTING_MODEL, DEFAULT_MODEL
@@ -217,7 +247,7 @@ def upscale(
         from blindsr.system.files import refuse_overwriting
         from blindsr.upscaling.upscaler import Upscaler
 
-        size = _size(scale, width, height, fit)
+        size, dpi = _size(scale, width, height, fit, print_size)
         format_ = _format(format_, quality, out)
         existing = _existing(skip_existing, overwrite)
         if support is not None and profile is not None:
@@ -234,9 +264,25 @@ def upscale(
             max_pixels=MAX_PIXELS if max_pixels is None else _pixels(max_pixels),
             texture=request.texture,
             precision=request.precision,
+            damaged=damaged,
         )
         label = f"x{upscaler.model.scale}" if size is None else size.label
-        plan = plan_batch(inputs, out, label=label, format_=format_, quality=quality, recursive=recursive)
+        stream = STREAM in inputs or out == STREAM
+        if stream:
+            _check_stream(inputs, out, as_json, compare is not None or name is not None or keep_date)
+            plan = Plan([], None)
+        else:
+            plan = plan_batch(
+                inputs,
+                out,
+                label=label,
+                format_=format_,
+                quality=quality,
+                recursive=recursive,
+                name=None
+                if name is None
+                else NamePattern(name, upscaler.model.name, label, upscaler.size_of(size)),
+            )
         results = [task.target for task in plan.tasks if not task.fault]
         earlier = [] if out in results else results  # -o may name a photo, made-up names are of earlier runs
         alike = [] if support is None else find_photos([support], results=earlier)
@@ -252,6 +298,20 @@ def upscale(
             from blindsr.upscaling.profile import read_profile
 
             adaptation = read_profile(profile, upscaler.model)
+        if stream:
+            restore_stream(
+                upscaler,
+                inputs[0],
+                out or STREAM,
+                format_=format_,
+                adaptation=adaptation,
+                size=size,
+                quality=quality,
+                dpi=dpi,
+            )
+            return
+        if plan.others and not as_json:
+            print_warning(describe(plan.others))
         with (
             _comparison(compare) as page,
             progress_bars(shown=not (as_json and sys.stdout.isatty())) as progress,
@@ -264,6 +324,8 @@ def upscale(
                 size=size,
                 quality=quality,
                 existing=existing,
+                dpi=dpi,
+                keep_date=keep_date,
                 on_photo=report.show_photo,
                 on_tile=report.show_tile,
                 stop=signals.graceful_stop(),
@@ -315,6 +377,7 @@ class _Report:
         self._progress = progress
         self._as_json = as_json
         self._planned = self._total = len(plan.tasks)
+        self._others = {as_unicode(suffix): count for suffix, count in plan.others.items()}
         self._restored = 0  # photos that the network is through with, or will never see
         self._being_written: set[Task] = set()
         self._photos = progress.add_task("", total=self._total)
@@ -371,7 +434,13 @@ class _Report:
             counts = {status: self.counts[status] for status in ("done", "skipped", "failed")}
             left = self._planned - sum(counts.values())
             seconds = round(time.perf_counter() - self._start, 3)
-            summary = {**counts, "left": left, "interrupted": interrupted, "seconds": seconds}
+            summary = {
+                **counts,
+                "left": left,
+                "left_out": dict(self._others),
+                "interrupted": interrupted,
+                "seconds": seconds,
+            }
             print_object({"summary": summary})
 
 
@@ -437,17 +506,33 @@ def _existing(skip_existing: bool, overwrite: bool) -> Existing:
     return "skip" if skip_existing else "overwrite" if overwrite else "resume"
 
 
-def _size(scale: float | None, width: int | None, height: int | None, fit: str | None) -> OutputSize | None:
-    """The size asked for, None for the model's own; two of the options contradict each other."""
-    given = {"--scale": scale, "--width": width, "--height": height, "--fit": fit}
+def _check_stream(inputs: list[Path], out: Path | None, as_json: bool, others: bool) -> None:
+    """A photo from stdin or to stdout is one photo, and stdout belongs to it."""
+    if len(inputs) != 1 or inputs[0].is_dir():
+        raise InputError("-: stdin and stdout hold one photo; give one input")
+    if (out is None or out == STREAM) and as_json:
+        raise InputError("--json and -o -: both would go to stdout; give -o a file")
+    if others:
+        raise InputError("-: takes neither --name nor --keep-date nor --compare; leave them out")
+
+
+def _size(
+    scale: float | None, width: int | None, height: int | None, fit: str | None, print_size: str | None
+) -> tuple[OutputSize | None, float | None]:
+    """The size asked for, None for the model's own, and a print's resolution; two contradict each other."""
+    given = {"--scale": scale, "--width": width, "--height": height, "--fit": fit, "--print": print_size}
     names = [name for name, value in given.items() if value is not None]
     if not names:
-        return None
+        return None, None
     if len(names) > 1:
         raise InputError(f"{' and '.join(names)}: give only one of {', '.join(given)}")
     from blindsr.picture.sizing import OutputSize
 
-    return OutputSize(scale=scale, width=width, height=height) if fit is None else OutputSize.parse_fit(fit)
+    if print_size is not None:
+        return OutputSize.parse_print(print_size)
+    if fit is not None:
+        return OutputSize.parse_fit(fit), None
+    return OutputSize(scale=scale, width=width, height=height), None
 
 
 def _format(name: str | None, quality: int | None, out: Path | None) -> str | None:

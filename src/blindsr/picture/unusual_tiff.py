@@ -14,8 +14,8 @@ _PHOTOMETRIC, _BITS, _FORMAT = 262, 258, 339
 _LAB = 8
 
 
-def decoded(file: IO[bytes]) -> tuple[str, NDArray[Any]] | None:
-    """The samples, (H, W) or (H, W, C), and what was done to their colours; None of a file of any other kind.
+def decoded(file: IO[bytes]) -> tuple[str, NDArray[Any]]:
+    """What was done to the colours, empty for nothing; and the samples, (H, W) or (H, W, C).
 
     Args:
         file: The file, whose size was looked at before.

@@ -189,15 +189,9 @@ def test_geotiff(tmp_path: Path) -> None:
     content = (tmp_path / "geo.tif").read_bytes()
     report = carried(content, tmp_path / "a.tif")
     with Image.open(tmp_path / "a.tif") as image:
-        assert image.tag_v2[33550] == (0.25, 0.125, 0) and image.tag_v2[33922] == (
-            0,
-            0,
-            0,
-            440000,
-            5290000,
-            0,
-        )
-        assert image.tag_v2[285] == "page" and image.info["dpi"] == (300, 240)
+        tags = image.tag_v2  # type: ignore[attr-defined]
+        assert tags[33550] == (0.25, 0.125, 0) and tags[33922] == (0, 0, 0, 440000, 5290000, 0)
+        assert tags[285] == "page" and image.info["dpi"] == (300, 240)
     assert [item.text for item in report.dropped] == ["private tag 65000"]
     assert "GeoTIFF tags" in carried(content, tmp_path / "a.png").warning
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def orientation_of(exif: bytes | None, xmp: bytes | None) -> int:
 
 def belongings(
     found: Survey,
-    blocks: dict[str, bytes | None],
+    blocks: Mapping[str, bytes | None],
     change: Change,
     path: Path,
     gray: bool = False,
