@@ -89,7 +89,7 @@ class Checkpoints:
             "format": FORMAT,
             "network": self.config.network,
             "state": self.recipe.network.state_dict(),
-            "companions": {name: module.state_dict() for name, module in self.recipe.companions.items()},
+            "companions": {name: module.state_dict() for name, module in self.recipe.auxiliary.items()},
             "ema": self.average.state_dict(),
             "ema_updates": self.average.updates,
             "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
@@ -185,13 +185,13 @@ def _restore(
     if content["network"] != recipe.spec:
         spec = shorten(content["network"], 300)
         raise ConfigError(f"{path}: it was trained as {spec}, the configuration says {recipe.spec}")
-    companions = content.get("companions", {})
-    if companions.keys() != recipe.companions.keys() or content["optimisers"].keys() != optimisers.keys():
+    auxiliary = content.get("companions", {})  # as files have always called them
+    if auxiliary.keys() != recipe.auxiliary.keys() or content["optimisers"].keys() != optimisers.keys():
         raise ConfigError(f"{path}: it was trained with other criteria than the configuration says")
     recipe.network.load_state_dict(content["state"])
-    for name, companion in recipe.companions.items():
+    for name, network in recipe.auxiliary.items():
         try:
-            companion.load_state_dict(companions[name])
+            network.load_state_dict(auxiliary[name])
         except RuntimeError:
             raise ConfigError(f"{path}: its {name} is not the one that the configuration says") from None
     average.load_state_dict(content["ema"], content["ema_updates"])

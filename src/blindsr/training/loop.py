@@ -208,7 +208,7 @@ def _launch(config: TrainConfig) -> Fabric:
 
 def _set_up(recipe: Recipe, config: TrainConfig, fabric: Fabric) -> Any:  # noqa: ANN401
     """Bring all networks to the device; returns what is trained, wrapped where several devices train."""
-    for module in (recipe.network, *recipe.companions.values(), *recipe.fixed):
+    for module in (recipe.network, *recipe.auxiliary.values(), *recipe.fixed):
         module.to(fabric.device)
         if config.channels_last:
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
