@@ -81,7 +81,7 @@ def test_our_model_is_the_upscaler(make_model: MakeModel, lr: Pixels) -> None:
     folder = make_model(scale=2)
     method = find_method(str(folder), "cpu")
     assert method.title == "tiny" and method.restorer.scale == 2
-    assert np.array_equal(method.restorer.restore(lr, 2), Upscaler(folder, "cpu").upscale(lr))
+    assert np.array_equal(method.restorer.restore(lr, 2), Upscaler(folder, device="cpu").upscale(lr))
     assert method.identity != find_method(str(make_model("other", scale=2, seed=3))).identity
 
 

@@ -93,7 +93,7 @@ def test_a_batch_goes_on_and_knows_another_file(file: Path, tmp_path: Path) -> N
 
     def statuses(**options: Any) -> list[str]:
         upscaler = Upscaler(file, device="cpu", threads=1, memory=Memory(1 << 30), **options)
-        plan = plan_batch([folder], tmp_path / "out", "x2")
+        plan = plan_batch([folder], tmp_path / "out", label="x2")
         return sorted(outcome.status for outcome in run_batch(plan, upscaler))
 
     done, skipped = ["done"] * 3 + ["failed"], ["failed"] + ["skipped"] * 3
