@@ -33,7 +33,7 @@ lint: $(VENV)/.ready-dev ## formatting and lint, changing nothing
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 
-types: $(VENV)/.ready-dev ## mypy, strict, on src
+types: $(VENV)/.ready-dev ## mypy, strict, on src and tests
 	$(VENV)/bin/mypy
 
 test-fast: $(VENV)/.ready-dev

@@ -132,8 +132,8 @@ EACH, BATCHED, POOL_EACH, POOL_BATCHED = (
     "degraded task by task", "degraded all at once", "a pool, degraded task by task",
     "a pool, degraded all at once",
 )  # fmt: skip
-CUTTING, DEGRADING, NETWORK, REST = (
-    "cutting", "degrading", "network, forward and backward", "optimiser and average",
+CUTTING, DEGRADING, TEACHING, NETWORK, REST = (
+    "cutting", "degrading", "teaching", "network, forward and backward", "optimiser and average",
 )  # fmt: skip
 
 GROUPS = 6
@@ -335,6 +335,9 @@ def parts_of(config: TrainConfig, device: torch.device) -> Parts:
                 made._pool._degradation(hr, group)
 
         parts[CUTTING], parts[DEGRADING] = Part(cut, share), Part(fill, share)
+        if made._teacher is not None:
+            rows = slice(0, dataset.group)
+            parts[TEACHING] = Part(lambda: [made._pool._teach(made._teacher, g, rows) for g in groups], share)
     elif hasattr(batch, "places"):
         places = torch.from_numpy(batch.places).reshape(-1, batch.places.shape[-1])
         parts[CUTTING] = Part(lambda: made._cutter(places))

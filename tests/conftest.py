@@ -323,7 +323,7 @@ class _Graph:
             [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in end.items()]
             for end in (inputs, outputs)
         ]
-        graph = helper.make_graph(self.nodes, "tiny", *ends, initializer=self.constants)
+        graph = helper.make_graph(self.nodes, "tiny", *ends, initializer=self.constants)  # type: ignore[misc]
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
         model.ir_version = 9
         onnx.checker.check_model(model)

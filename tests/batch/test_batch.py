@@ -41,7 +41,7 @@ def planned(folder: Path, *inputs: str, out: str | None = None, **options: objec
     plan = plan_batch(
         [folder / name for name in inputs],
         None if out is None else folder / out,
-        "x4",
+        label="x4",
         **options,  # type: ignore[arg-type]
     )
     return {
@@ -114,7 +114,7 @@ def test_twice_given_is_done_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert got == {"in/b.png": "out/b_x4.png", "in/a.png": "out/a_x4.png"}
     assert planned(tmp_path, "in/a.png", "in/a.png", out="a.png") == {"in/a.png": "a.png"}
     monkeypatch.chdir(tmp_path / "in")
-    plan = plan_batch([Path("a.png"), tmp_path / "in" / "a.png"], None, "x4")
+    plan = plan_batch([Path("a.png"), tmp_path / "in" / "a.png"], None, label="x4")
     assert [task.source for task in plan.tasks] == [Path("a.png")]
 
 
@@ -198,7 +198,9 @@ def test_unreadable_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ent
 )
 def test_where_the_journal_lies(tmp_path: Path, inputs: list[str], out: str | None, root: str) -> None:
     touch(tmp_path, "in/a.png", "in/s/b.png")
-    plan = plan_batch([tmp_path / name for name in inputs], None if out is None else tmp_path / out, "x4")
+    plan = plan_batch(
+        [tmp_path / name for name in inputs], None if out is None else tmp_path / out, label="x4"
+    )
     assert plan.root == tmp_path / root
 
 
@@ -223,7 +225,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def statuses(
     photos: Path, out: Path, upscaler: Upscaler, format_: str | None = None, **options: object
 ) -> str:
-    plan = plan_batch([photos], out, "x4", format_)
+    plan = plan_batch([photos], out, label="x4", format_=format_)
     outcomes = run_batch(plan, upscaler, **options)  # type: ignore[arg-type]
     return " ".join(one.status for one in outcomes)
 
@@ -233,7 +235,7 @@ def test_a_batch_gives_what_single_photos_give(photos: Path, make_model: MakeMod
     assert statuses(photos, tmp_path / "out", upscaler) == "done done done done"
     assert not (tmp_path / "out" / JOURNAL).exists()
     for photo in (file for file in photos.rglob("*") if file.is_file()):
-        plan = plan_batch([photo], tmp_path / "one" / photo.parent.relative_to(photos), "x4")
+        plan = plan_batch([photo], tmp_path / "one" / photo.parent.relative_to(photos), label="x4")
         run_batch(plan, upscaler)
     assert contents(tmp_path / "one") == contents(tmp_path / "out")
 
@@ -367,13 +369,13 @@ def test_one_photo_keeps_no_journal(photos: Path, make_model: MakeModel, tmp_pat
     def look(task: Task, done: int, total: int) -> None:
         assert not [*tmp_path.rglob(JOURNAL)]
 
-    plan = plan_batch([photos / "a.png"], None, "x4")
+    plan = plan_batch([photos / "a.png"], None, label="x4")
     (outcome,) = run_batch(plan, Upscaler(make_model()), on_tile=look)
     assert (outcome.input_size, outcome.output_size) == ((16, 12), (64, 48))
 
 
 def test_a_size_that_cannot_be_names_the_photo(photos: Path, make_model: MakeModel, tmp_path: Path) -> None:
-    plan = plan_batch([photos], tmp_path / "out", "x4")
+    plan = plan_batch([photos], tmp_path / "out", label="x4")
     outcomes = run_batch(plan, Upscaler(make_model()), size=OutputSize(width=1 << 29))
     for outcome in outcomes:
         assert outcome.status == "failed" and str(outcome.error).startswith(f"{outcome.task.source}: ")
@@ -388,7 +390,7 @@ def test_a_file_larger_than_allowed(photos: Path, make_model: MakeModel, tmp_pat
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (9000, limits[1]))  # the 64x48 BMP has 9270 bytes
     try:
-        outcomes = run_batch(plan_batch([photos], out, "x4"), upscaler)
+        outcomes = run_batch(plan_batch([photos], out, label="x4"), upscaler)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert outcomes[-1].status == "failed" and "z_x4.bmp: cannot be written" in str(outcomes[-1].error)

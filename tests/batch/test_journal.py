@@ -124,7 +124,7 @@ def test_the_other_batch_ends_between_opening_and_locking(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = Journal(tmp_path, SETTINGS)
-    lock = module.lock
+    lock = module.lock  # type: ignore[attr-defined]
     ended = []
 
     def slow_lock(descriptor: int) -> None:

@@ -23,7 +23,7 @@ def network() -> LPIPSNetwork:
     def roughness(x: object) -> object:
         return (x[..., 1:] - x[..., :-1]).abs().mean((1, 2, 3))  # type: ignore[index]
 
-    return LPIPSNetwork("squeeze", "cpu", lambda a, b: (roughness(a) - roughness(b)).abs())  # type: ignore
+    return LPIPSNetwork("squeeze", "cpu", lambda a, b: (roughness(a) - roughness(b)).abs())  # type: ignore[operator]
 
 
 class Latticed:

@@ -106,7 +106,7 @@ def test_imdn_runs_as_a_graph_whatever_the_size(results: ModuleType, tmp_path: P
     torch.save({f"module.{k}": v for k, v in network.state_dict().items()}, tmp_path / "imdn.pth")
     imdn.write_imdn(tmp_path / "imdn.pth", tmp_path / "new" / "imdn.onnx")
     lr = np.ascontiguousarray(made_photo(30, 21, 0).transpose(2, 0, 1)[None], np.float32) / 255
-    (restored,) = compile_graph(tmp_path / "new" / "imdn.onnx", 1)({"lr": lr})
+    (restored,) = compile_graph(tmp_path / "new" / "imdn.onnx", 1)({"lr": lr})  # type: ignore[dict-item]
     with torch.inference_mode():
         np.testing.assert_allclose(restored, network(torch.from_numpy(lr)).numpy(), atol=1e-4)
 

@@ -70,7 +70,7 @@ def test_official_oracle() -> None:
     assert spec == official_spec(4, 64, 10, 20)
     oracle = np.load(REFERENCE / "cmdsr_x4_support20.npz")
     with torch.no_grad():
-        condition = network.conditions(torch.from_numpy(oracle["support"]).unflatten(1, (20, 3)))
+        condition = network.conditions(torch.from_numpy(oracle["support"]).unflatten(1, (20, 3)))  # type: ignore[operator]
         modulation = network.modulation(condition)
         output = network(torch.from_numpy(oracle["image"]), modulation)
     for name, ours in (("condition", condition), ("modulation", modulation), ("output", output)):

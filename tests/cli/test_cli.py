@@ -159,7 +159,7 @@ def test_json(run: Run, make_model: MakeModel, tmp_path: Path) -> None:
     assert os.fsdecode(bytes.fromhex(strange["source_hex"])) == str(photos / odd)
     summary = last["summary"]
     assert summary.pop("seconds") > 0
-    assert summary == {"done": 2, "skipped": 0, "failed": 1, "left": 0, "interrupted": False}
+    assert summary == {"done": 2, "skipped": 0, "failed": 1, "left": 0, "left_out": {}, "interrupted": False}
     assert out.isascii()
 
 
@@ -182,7 +182,7 @@ def test_a_signal_ends_it_in_good_order(
     photos, out, model = tmp_path / "photos", tmp_path / "out", make_model()
     for one in "abcdef":
         save(photos / f"{one}.png")
-    open_photo = running.open_photo
+    open_photo = running.open_photo  # type: ignore[attr-defined]
 
     def open_or_stop(path: Path, limits: Limits) -> Photo:
         if path.name == "c.png":
@@ -209,7 +209,7 @@ def test_an_ignored_signal_stays_ignored(
 ) -> None:
     photo = save(tmp_path / "a.png")
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    open_photo = running.open_photo
+    open_photo = running.open_photo  # type: ignore[attr-defined]
 
     def open_after_signal(path: Path, limits: Limits) -> Photo:
         os.kill(os.getpid(), signal.SIGHUP)

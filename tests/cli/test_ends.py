@@ -101,7 +101,7 @@ YAML = {
 def test_recipes(run: Run, tmp_path: Path, name: str) -> None:
     pytest.importorskip("lightning")
     content = YAML[name]
-    (tmp_path / "a.yaml").write_bytes(content if isinstance(content, bytes) else content.encode())
+    (tmp_path / "a.yaml").write_bytes(content if isinstance(content, bytes) else str(content).encode())
     assert "a.yaml" in one_line(run, "train", tmp_path / "a.yaml", "-o", tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

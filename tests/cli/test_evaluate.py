@@ -94,7 +94,7 @@ def test_mistakes_are_one_line(
 def test_photos_without_ground_truth_are_measured_by_niqe(run: Run, photos: Path, tmp_path: Path) -> None:
     features = np.random.default_rng(0).normal(size=(200, FEATURES))
     write_niqe(fit_niqe(features), tmp_path / "niqe.npz")
-    command = ["evaluate", "--model", "bicubic", "--data", f"mine={photos}", "--crops", "0"]
+    command = ["evaluate", "--model", "bicubic", "--data", f"mine={photos}", "--shown", "0"]
     code, out, error = run(*command, "--niqe", tmp_path / "niqe.npz", "-o", tmp_path / "out")
     assert code == 0 and "mine x4: NIQE (" in out
     assert error.strip() == "mine: no ground truth, which psnr and ssim need; they are left out"
@@ -109,7 +109,7 @@ def test_why_there_is_no_value_is_said_in_one_line(run: Run, photos: Path, tmp_p
         (tmp_path / "Set5" / "x4" / side).mkdir(parents=True)
         for file in photos.iterdir():
             shutil.copy(file, tmp_path / "Set5" / "x4" / side)
-    command = ["evaluate", "--model", "input", "--scale", "1", "-o", tmp_path / "out", "--no-memory"]
+    command = ["evaluate", "--model", "input", "--scale", "1", "-o", tmp_path / "out", "--no-peak-memory"]
     code, out, error = run(*command, "--data", f"Set5={tmp_path / 'Set5'}")
     assert code == 0 and "Set5: no ground truth, which psnr and ssim need; there are pairs in " in error
     assert f"{Path('Set5') / 'x4'}: give that folder" in error and len(error.strip().splitlines()) == 1
@@ -121,7 +121,7 @@ def test_why_there_is_no_value_is_said_in_one_line(run: Run, photos: Path, tmp_p
 
 def test_a_paper_s_degradations_by_name(run: Run, photos: Path, tmp_path: Path) -> None:
     command = ["evaluate", "--model", "bicubic", "--data", f"mine={photos}", "-o", tmp_path / "out"]
-    command += ["--no-memory", "--crops", "0", "--degrade", "dasr-iso", "--degrade", "real-esrgan"]
+    command += ["--no-peak-memory", "--shown", "0", "--degrade", "dasr-iso", "--degrade", "real-esrgan"]
     code, out, error = run(*command)
     assert code == 0, error
     rows = [line.split("  ")[0] for line in out.splitlines()]
@@ -160,7 +160,7 @@ def test_an_interrupted_command_gives_the_table_of_one_that_was_not(
         "--data",
         f"mine={photos}",
     ]
-    command += ["--degrade", "", "--degrade", "noise=9", "--degrade", "blur=2", "--no-memory"]
+    command += ["--degrade", "", "--degrade", "noise=9", "--degrade", "blur=2", "--no-peak-memory"]
     command += ["--device", "cpu", "-o"]
     out = tmp_path / "out"
     done = finished(sys.executable, "-c", STOPPED_AT_THE_FIFTH, *command, out)
@@ -188,6 +188,6 @@ def test_an_interrupted_command_gives_the_table_of_one_that_was_not(
 def test_bicubic_as_the_literature_has_it(run: Run, tmp_path: Path, dataset: str, expected: str) -> None:
     if not (SHARED / dataset).is_dir():
         pytest.skip(f"{dataset} is not beside the repository (../shared/data)")
-    options = ["--data", dataset, "--root", str(SHARED), "--degrade", "", "--luma", "--crops", "0"]
+    options = ["--data", dataset, "--root", str(SHARED), "--degrade", "", "--luma", "--shown", "0"]
     code, out, _ = run("evaluate", "--model", "bicubic", *options, "-o", tmp_path)
     assert code == 0 and expected in out

@@ -36,8 +36,8 @@ def test_what_is_drawn_larger_is_shrunk_like_a_photo(photos: PhotoCache) -> None
     rng = np.random.default_rng(2)
     for photo, crop in zip(chosen, crops, strict=True):
         side = int(rng.integers(16, 41))
-        whole = Crop.draw(photos.shape(photo), side, rng).cut(photos[photo])
-        whole = np.ascontiguousarray(whole[None], np.float32) / 255
+        cut = Crop.draw(photos.shape(photo), side, rng).cut(photos[photo])
+        whole = np.ascontiguousarray(cut[None], np.float32) / 255
         expected = np.rint((resize(whole, (16, 16))[0] * 255).clip(0, 255))
         difference = np.abs(crop.numpy() * 255 - expected)
         assert difference.max() <= 1.001 and (difference > 0.5).mean() < 1e-3  # halves, at most

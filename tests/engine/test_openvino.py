@@ -31,8 +31,8 @@ def test_equals_a_second_implementation(make_model: MakeModel) -> None:
     engine = OpenVINOEngine(model)
     condition, modulation = engine.condition(SUPPORT)
     expected = ReferenceEvaluator(onnx.load(model.file("condition"))).run(None, {"support": SUPPORT})
-    np.testing.assert_allclose(condition, expected[0], rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(modulation, expected[1], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(condition, expected[0], rtol=1e-4, atol=1e-5)  # type: ignore[index]
+    np.testing.assert_allclose(modulation, expected[1], rtol=1e-4, atol=1e-5)  # type: ignore[index]
     (sr,) = ReferenceEvaluator(onnx.load(model.file("base"))).run(
         None, {"lr": lr(), "modulation": modulation}
     )

@@ -63,7 +63,7 @@ def graph_of(*nodes: onnx.NodeProto, **constants: object) -> bytes:
         for name in ("lr", "sr")
     ]
     values = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
-    graph = helper.make_graph(list(nodes), "hostile", *ends, initializer=values)
+    graph = helper.make_graph(list(nodes), "hostile", *ends, initializer=values)  # type: ignore[misc]
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
     model.ir_version = 8
     return model.SerializeToString()

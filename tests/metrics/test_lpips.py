@@ -63,7 +63,7 @@ def reference(a: Array, b: Array) -> float:
                 for part in ("squeeze", "expand1x1", "expand3x3")
             }
             x = np.maximum(convolve(x, *parts["squeeze"]), 0)
-            one, three = convolve(x, *parts["expand1x1"]), convolve(x, *parts["expand3x3"], padding=1)
+            one, three = convolve(x, *parts["expand1x1"]), convolve(x, *parts["expand3x3"], padding=1)  # type: ignore[misc]
             x = np.maximum(np.concatenate([one, three]), 0)
             if number not in (3, 6):
                 found.append(x)

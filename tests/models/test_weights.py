@@ -24,7 +24,7 @@ def photos() -> list[NDArray[np.float32]]:
     Sharp ones: of a photo that was soft before it was degraded a blind network restores more than there was.
     """
     crops = astronaut()[:192, 128:320], coffee()[100:292, 150:342]
-    return [np.asarray(crop, np.float32) / 255 for crop in crops]
+    return [np.asarray(crop, np.float32) / 255 for crop in crops]  # type: ignore[misc]
 
 
 def test_there_are_shipped_models() -> None:

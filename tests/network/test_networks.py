@@ -106,7 +106,7 @@ def test_input_scaling_is_the_paper_weight_modulation() -> None:
     ours = convolution(x, scale)
     weight = (convolution.weight[None] * scale[:, None, :, None, None]).flatten(0, 1)  # (4 5, 6, 3, 3)
     grouped = torch.nn.functional.conv2d(x.reshape(1, 24, 7, 7), weight, padding=1, groups=4)
-    paper = grouped.reshape(4, 5, 7, 7) + convolution.bias[None, :, None, None]
+    paper = grouped.reshape(4, 5, 7, 7) + convolution.bias[None, :, None, None]  # type: ignore[index]
     torch.testing.assert_close(ours, paper)
     leaves = [scale, convolution.weight, convolution.bias]
     gradients = [torch.autograd.grad((y - target).square().sum(), leaves) for y in (ours, paper)]

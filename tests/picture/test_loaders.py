@@ -143,7 +143,7 @@ embedding._STREAMED = 0
 for path in map(Path, sys.argv[1:]):
     content = path.read_bytes()
     try:
-        decoding.read(path)
+        decoding.open_photo(path).close()
         print(path.suffix, "read")
     except InputError as error:
         print(path.suffix, error)
@@ -181,7 +181,7 @@ def test_errors_of_the_disk_are_told_as_such(tmp_path: Path) -> None:
     write(Picture(np.zeros((300, 400, 3), np.float32)), tmp_path / "a.jpg")
 
     class Failing(io.FileIO):
-        def read(self, size: int | None = -1, /) -> bytes | None:
+        def read(self, size: int | None = -1, /) -> bytes | None:  # type: ignore[override]
             if self.tell() > 100:
                 raise OSError(5, "Input/output error")
             return super().read(min(size or 0, 50))

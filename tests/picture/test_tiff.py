@@ -201,7 +201,7 @@ def test_blocks_of_the_first_picture(tmp_path: Path) -> None:
         return found
 
     tiles = blocks(tile=True, tile_width=128, tile_height=256, bigtiff=True, compression="deflate")
-    assert (tiles.tile_width, tiles.tile_height, tiles.compression) == (128, 256, {8})
+    assert (tiles.tile_width, tiles.tile_height, tiles.compression) == (128, 256, frozenset({8}))
     assert tiles.held(400, 300, 3) == 2 * 4 * 128 * 256 * 3
     strips = blocks(compression="lzw")
     assert strips.held(400, 300, 3) == 0 and strips.rows > 0

@@ -405,7 +405,7 @@ def test_where_models_are_put(
     assert not pull(model).fetched
     assert pull(model, folder=tmp_path / "a" / "b").folder == tmp_path / "a" / "b" / "tiny"
     assert {"alone", "tiny", "second"} <= set(available_models())
-    monkeypatch.setattr(pulling.os, "access", lambda *_: False)
+    monkeypatch.setattr(pulling.os, "access", lambda *_: False)  # type: ignore[attr-defined]
     assert pull(model, name="third").folder == home / "third"
 
 
@@ -733,7 +733,7 @@ def test_not_from_what_is_encrypted_to_what_is_not() -> None:
         ("http://a/x", "https://a/x", True),
         ("http://a/x", "http://b/x", True),
     ):
-        request = sources.Request(old)
+        request = sources.Request(old)  # type: ignore[attr-defined]
         arguments: Any = (request, io.BytesIO(), 302, "Found", {}, new)
         if followed:
             moved = handler.redirect_request(*arguments)

@@ -173,5 +173,5 @@ def test_two_folders_are_exchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert (tmp_path / "a" / "b").exists() and (tmp_path / "b" / "a").exists()
     with pytest.raises(OSError):
         exchange(tmp_path / "a", tmp_path / "absent")
-    monkeypatch.setattr(files.sys, "platform", "other")
+    monkeypatch.setattr(files.sys, "platform", "other")  # type: ignore[attr-defined]
     assert not exchange(tmp_path / "a", tmp_path / "b")

@@ -253,7 +253,7 @@ def archives(folder: Path) -> Kind:
         else:
             kind.sound.append((content, mutate_tar, reading(".tar")))
             kind.sound.append(
-                (zlib.compress(content, wbits=31), lambda _, rng, c=content: pack(c, rng), reading(".tgz"))
+                (zlib.compress(content, wbits=31), lambda _, rng, c=content: pack(c, rng), reading(".tgz"))  # type: ignore[misc]
             )
     return kind
 
@@ -296,11 +296,12 @@ def profiles(folder: Path) -> Kind:
 
     kind, model = Kind(folder), load_model(_model(folder))
     rng = np.random.default_rng(0)
-    vectors = (
+    condition, modulation = (
         rng.normal(size=(1, size)).astype(np.float32)
         for size in (model.condition_size, model.modulation_size)
     )
-    write_profile(Adaptation(*vectors, model.name, photos=3), model, folder / "a.profile", names=["a.jpg"])
+    camera = Adaptation(condition, modulation, model.name, photos=3)
+    write_profile(camera, model, folder / "a.profile", names=["a.jpg"])
     write_niqe(NIQEParameters(np.zeros(FEATURES), np.eye(FEATURES)), folder / "niqe.npz")
     kernels = np.full((2, 5, 5), 1 / 25, np.float32)
     noise = rng.normal(size=(3, 4, 4, 3)).astype(np.float16)
@@ -318,7 +319,7 @@ def profiles(folder: Path) -> Kind:
             (
                 (folder / name).read_bytes(),
                 change,
-                lambda content, path=path, read=read: read(kind(path, content)),
+                lambda content, path=path, read=read: read(kind(path, content)),  # type: ignore[misc]
             )
         )
     return kind
@@ -430,7 +431,7 @@ def checkpoints(folder: Path) -> Kind:
     ):
         path = folder / f"a{suffix}"
         kind.sound.append(
-            (sound, change, lambda mutated, path=path: read_weights(kind(path, mutated), shapes, "weights"))
+            (sound, change, lambda mutated, path=path: read_weights(kind(path, mutated), shapes, "weights"))  # type: ignore[misc]
         )
     return kind
 

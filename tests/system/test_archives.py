@@ -141,7 +141,7 @@ def many_in_a_zip(count: int) -> bytes:
 SOUND = tarred({"a": b"content"})[:1536]  # without the zeros behind
 
 HOSTILE: dict[str, Callable[[], bytes]] = {
-    **{f"size {n}": lambda n=n: SOUND + with_size(base256(n)) + bytes(1024) for n in (-512, -2048, -1)},
+    **{f"size {n}": lambda n=n: SOUND + with_size(base256(n)) + bytes(1024) for n in (-512, -2048, -1)},  # type: ignore[misc]
     "size 2**80": lambda: SOUND + with_size(base256(1 << 80)) + bytes(1024),
     "size of text": lambda: SOUND + with_size(b"-0000001000\0") + bytes(1024),
     "more than is there": lambda: SOUND + with_size(b"00000100000\0") + bytes(1024),

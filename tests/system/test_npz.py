@@ -50,7 +50,7 @@ def test_what_numpy_wrote(tmp_path: Path, packed: bool) -> None:
         found = read_npz(source)
         assert found.keys() == arrays.keys()
         for name, array in arrays.items():
-            assert found[name].dtype == array.dtype and found[name].shape == array.shape
+            assert found[name].dtype == array.dtype and found[name].shape == array.shape  # type: ignore[attr-defined]
             assert np.array_equal(found[name], array) and found[name].flags.writeable
 
 

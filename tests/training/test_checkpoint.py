@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 import torch
 
+from blindsr.checkpoint.description import support_patch
 from blindsr.checkpoint.reading import load_network, read_tensors
 from blindsr.errors import ConfigError, ModelError
-from blindsr.export.graphs import export_checkpoint, support_patch
+from blindsr.export.graphs import export_checkpoint
 from blindsr.training import Progress, load_config, train
 from blindsr.training import checkpoint as checkpoint_module
 from blindsr.training.checkpoint import LATEST, WEIGHTS, Checkpoints, Position, newest_checkpoint
@@ -43,7 +44,7 @@ def names(folder: Path) -> list[str]:
 
 def test_a_file_is_due_by_steps_or_by_time(files: Checkpoints, monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.monotonic()
-    monkeypatch.setattr(checkpoint_module.time, "monotonic", lambda: now)
+    monkeypatch.setattr(checkpoint_module.time, "monotonic", lambda: now)  # type: ignore[attr-defined]
     files.write(LATEST, Position(1), [])
     assert files.due(Position(9)) is None and files.due(Position(10)) == "step-00000010.ckpt"
     now += 24.9

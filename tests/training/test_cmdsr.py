@@ -48,7 +48,7 @@ def test_modulations_start_near_one_whatever_the_range_of_pixels(basenet: str, c
         for pixel_range in (1.0, 255.0):
             torch.manual_seed(seed)
             network = build_network(spec(basenet, condition, pixel_range, **arguments))
-            away.append(network.modulation(network.conditions(patches * pixel_range)).detach() - 1)
+            away.append(network.modulation(network.conditions(patches * pixel_range)).detach() - 1)  # type: ignore[operator]
         torch.testing.assert_close(*away, rtol=1e-3, atol=1e-4)
         if condition == "stacked":
             assert 1e-3 < float(away[0].abs().max()) < 0.1

@@ -113,7 +113,7 @@ def test_the_oracle_begins_with_what_the_network_reads(distilled_file: Path, tmp
 def test_imitation_leaves_oracle_and_modulations_alone(distilled_file: Path) -> None:
     recipe = recipe_of(distilled_file, "loss.contrastive=0")
     with torch.no_grad():
-        recipe.oracle.layers[-1].weight.normal_()
+        recipe.oracle.layers[-1].weight.normal_()  # type: ignore[operator]
     inputs = recipe.prepare(recipe.dataset(0, "imitate")[4])
     ((total, _),) = recipe.losses(recipe.network, inputs, recipe.stage(4, 4)).objectives
     total.backward()

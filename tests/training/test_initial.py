@@ -38,7 +38,7 @@ def test_a_deeper_network_begins_as_the_shallower(
         modulations = [net.modulation(net.conditions(support)) for net in (shallow, network)]  # type: ignore[operator]
     torch.testing.assert_close(network(lr, modulations[1]), shallow(lr, modulations[0]))
     network(lr, modulations[1]).square().mean().backward()
-    added = network.basenet.backbone[4]
+    added = network.basenet.backbone[4]  # type: ignore[index]
     assert added.conv2.weight.grad.abs().max() > 0  # it can learn to do more
 
 

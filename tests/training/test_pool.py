@@ -73,7 +73,7 @@ def test_patches_are_cut_and_turned_alike(photos: PhotoCache) -> None:
     pool.fill(batch, dataset)
     # LR that tells where it was.
     pool._lr = torch.nn.functional.max_pool2d(pool._hr[:, 0].float(), 2).to(torch.uint8)[:, None]
-    drawn = pool.draw(*(torch.from_numpy(a) for a in (batch.picks, batch.offset, batch.poses)), 12)
+    drawn = pool.draw(*(torch.from_numpy(a) for a in (batch.picks, batch.offset, batch.poses)), 12)  # type: ignore[call-arg]
     lr, hr = (patches[:, 0] for patches in drawn)
     assert lr.shape == (6, 3, 12, 12) and hr.shape == (6, 3, 24, 24)
     torch.testing.assert_close(lr, torch.nn.functional.max_pool2d(hr, 2))

@@ -22,8 +22,8 @@ def decaying(recipe: Recipe, places: int) -> list[int]:
 
 def test_only_a_stable_rate_decays(any_config_file: Path) -> None:
     for schedule in ("multistep", "cosine"):
-        settings = "steps=40", "pixel_steps=16", f"optimiser.schedule={schedule}"
-        settings = settings if "cria" in any_config_file.name else (settings[0], settings[2])
+        settings = ["steps=40", f"optimiser.schedule={schedule}"]
+        settings += ["pixel_steps=16"] * ("cria" in any_config_file.name)
         assert not decaying(recipe_of(any_config_file, *settings), 40)
 
 

@@ -57,7 +57,7 @@ def test_a_write_that_is_cut_short_leaves_one_whole_state(
 ) -> None:
     state = tmp_path / "run.npz"
     run(config_file, tmp_path / "run", state)
-    whole, content, place = module.atomic_path, state.read_bytes(), [0]
+    whole, content, place = module.atomic_path, state.read_bytes(), [0]  # type: ignore[attr-defined]
 
     class Killed(BaseException):
         pass

@@ -64,7 +64,7 @@ def test_a_step_never_waits_for_the_device(any_config_file: Path, step: int) -> 
     for (
         optimiser
     ) in take.optimisers.values():  # its own step on a CPU reads a number; a recorded one does not
-        optimiser.step = lambda: None  # type: ignore[assignment]
+        optimiser.step = lambda: None  # type: ignore[assignment, misc]
     with watch:
         take._run(step, stage, inputs)
     assert not watch.found, watch.found

@@ -55,7 +55,7 @@ def test_array_in_array_out(upscaler: Upscaler, shape: tuple[int, ...], dtype: t
 @pytest.mark.parametrize(
     ("array", "fault"),
     [
-        (np.zeros((4, 4, 2), np.uint8), "shape"),
+        (np.zeros((4, 4, 5), np.uint8), "shape"),
         (np.zeros((0, 4, 3), np.uint8), "shape"),
         (np.zeros((1, 3, 4, 4), np.float32), "shape"),
         (np.zeros((4, 4, 3), np.int32), "int32"),
@@ -299,7 +299,7 @@ class TestTexture:
         results = [upscaler.upscale(photo) for upscaler in upscalers]
         assert [upscaler.texture for upscaler in upscalers] == [0.5, 0.5, 0.8]
         assert (results[0] == results[1]).all() and (results[0] != results[2]).any()
-        assert (blindsr.upscale(photo, folder, device="cpu", texture=0.8) == results[2]).all()
+        assert (blindsr.upscale(photo, model=folder, device="cpu", texture=0.8) == results[2]).all()
 
     def test_a_model_that_has_none(self, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
         folder = make_model("plain")

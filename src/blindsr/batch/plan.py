@@ -5,14 +5,18 @@ from __future__ import annotations
 import fnmatch
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from blindsr.batch.naming import NamePattern
+from blindsr.batch.recognition import describe, is_photo, result_suffix
 from blindsr.batch.stages import Task
 from blindsr.errors import InputError
-from blindsr.picture import FORMATS, READABLE, WRITABLE
+from blindsr.picture import FORMATS, READABLE, format_of
+from blindsr.picture.formats import PICTURES
 from blindsr.system.files import identity, is_folder, list_folder, walk_files
 from blindsr.system.untrusted import shorten
 
@@ -32,6 +36,7 @@ class Plan:
     Args:
         tasks: In the order in which they are done.
         root: The folder that holds all results, where the journal belongs; None where no folder does.
+        others: Suffixes of the files in the folders that are no photos, "" for none, and how many there are.
 
     Example:
         >>> plan = blindsr.plan_batch(["photo.jpg"], "restored", label="x4")
@@ -43,6 +48,7 @@ class Plan:
 
     tasks: Sequence[Task]
     root: Path | None
+    others: Mapping[str, int] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         count = len(self.tasks)
@@ -58,6 +64,7 @@ def plan_batch(
     format_: str | None = None,
     quality: int | None = None,
     recursive: bool = True,
+    name: NamePattern | None = None,
 ) -> Plan:
     """Decide which photos are read and where each result goes; none replaces a photo or another result.
 
@@ -69,12 +76,15 @@ def plan_batch(
         out: A file (for one photo) or a folder, which gets the structure below the folders given and below
             the fixed part of the patterns. None puts each result beside its photo.
         label: What a result's name gets, such as "x4".
-        format_: A name in `FORMATS`; None takes the photo's own format where that can be written.
+        format_: A name in `FORMATS`; None takes the photo's own format, as its content has it, where that can
+            be written.
         quality: Of the results, 1 to 100; photos that become a lossless format then have a fault.
         recursive: Whether folders are walked with all that is below them.
+        name: How results are named; None for the photo's name and the label.
 
     Raises:
-        InputError: Nothing was found in a folder or by a pattern, one file is to take several results, or
+        InputError: Nothing was found in a folder or by a pattern, `out` names a picture that cannot be
+            written, one file is to take several results, or
             there is no such format.
 
     Example:
@@ -86,14 +96,16 @@ def plan_batch(
         raise InputError(f"format {shorten(format_)}: give one of {', '.join(FORMATS)}")
     out = None if out is None else Path(out)
     found: list[_Found] = []
+    others: Counter[str] = Counter()
     bases = []
     for entry in dict.fromkeys(_paths(inputs)):
-        base, photos = _look_up(entry, out, recursive)
+        base, photos = _look_up(entry, out, recursive, others)
         bases.append(base)
         found += photos
     if out is None:
         root = _common_folder(bases)
-    elif out.suffix.lower() in (*READABLE, *WRITABLE) and not is_folder(out):
+    elif out.suffix.lower() in PICTURES and not is_folder(out):
+        format_of(out)
         if len(found) != 1 or not found[0].named:
             raise InputError(f"{out}: one file cannot take the results of several photos; give a folder")
         return Plan(_checked([Task(found[0].source, out, root=out.parent)], quality), out.parent)
@@ -102,13 +114,14 @@ def plan_batch(
     else:
         root = out
 
-    suffixes = WRITABLE if format_ is None else FORMATS[format_].suffixes
     tasks = []
     for one in found:
         folder = one.source.parent if out is None else out / one.below
-        suffix = one.source.suffix if one.source.suffix.lower() in suffixes else suffixes[0]
+        stem, fault = f"{one.source.stem}_{label}", one.fault
+        if name is not None and not fault:
+            stem, fault = _named(name, one.source, stem)
         above = folder.parents[len(one.below.parts) - 1] if one.below.parts else folder
-        tasks.append(Task(one.source, folder / f"{one.source.stem}_{label}{suffix}", one.fault, above))
+        tasks.append(Task(one.source, folder / f"{stem}{result_suffix(one.source, format_)}", fault, above))
     results = {_real(task.target) for task in tasks}
     once: dict[Path, Task] = {}
     for one, task in zip(found, tasks, strict=True):
@@ -116,7 +129,15 @@ def plan_batch(
         if one.named or _real(task.source) not in results:
             # By its own name, not by what it links to: two links are two photos.
             once.setdefault(_real(task.source.parent) / task.source.name, task)
-    return Plan(_checked(list(once.values()), quality), root)
+    return Plan(_checked(list(once.values()), quality), root, others)
+
+
+def _named(name: NamePattern, source: Path, else_: str) -> tuple[str, str]:
+    """The name of a photo's result, and why there is none."""
+    try:
+        return name.of(source), ""
+    except InputError as error:
+        return else_, str(error).removeprefix(f"{source}: ")
 
 
 def find_photos(inputs: Sequence[Path], recursive: bool = True, results: Sequence[Path] = ()) -> list[Path]:
@@ -161,36 +182,43 @@ class _Found:
     fault: str = ""
 
 
-def _look_up(entry: Path, out: Path | None, recursive: bool) -> tuple[Path, list[_Found]]:
-    """The folder that an input's structure is counted from, and what the input stands for."""
+def _look_up(
+    entry: Path, out: Path | None, recursive: bool, others: Counter[str] | None = None
+) -> tuple[Path, list[_Found]]:
+    """The folder that an input's structure is counted from, and what the input stands for.
+
+    `others` gets the suffixes of what is in folders and no photo.
+    """
+    others = Counter() if others is None else others
     if is_folder(entry):
-        base, found = entry, _look_below(entry, entry, recursive)
+        base, found = entry, _look_below(entry, entry, recursive, others)
         fault = f"{entry}: no photos in this folder ({', '.join(READABLE)})"
     else:
         magic = next((i for i, part in enumerate(entry.parts) if _is_pattern(part)), None)
         if magic is None or os.path.lexists(entry):
             return entry.parent, [_Found(entry, Path(), named=True)]
-        base, found = _look_for(entry, magic, recursive)
+        base, found = _look_for(entry, magic, recursive, others)
         fault = f"{entry}: no such file, and as a pattern it matches no photo"
     if out is not None and _real(base) in _real(out).parents:  # results of an earlier run
         found = [one for one in found if not _real(one.source.parent).is_relative_to(_real(out))]
     if not found:
-        raise InputError(fault)
+        raise InputError(f"{fault}; {describe(others)}" if others else fault)
     return base, found
 
 
-def _look_below(folder: Path, base: Path, recursive: bool) -> list[_Found]:
+def _look_below(folder: Path, base: Path, recursive: bool, others: Counter[str]) -> list[_Found]:
     """The photos in a folder, in order, and the folders that cannot be read."""
     errors: list[OSError] = []
-    found = [
-        _Found(file, file.parent.relative_to(base))
-        for file in walk_files(folder, recursive, errors.append)
-        if file.suffix.lower() in READABLE
-    ]
+    found = []
+    for file in walk_files(folder, recursive, errors.append):
+        if is_photo(file):
+            found.append(_Found(file, file.parent.relative_to(base)))
+        else:
+            others[file.suffix.lower()] += 1
     return found + [_unreadable(error, base) for error in errors]
 
 
-def _look_for(pattern: Path, magic: int, recursive: bool) -> tuple[Path, list[_Found]]:
+def _look_for(pattern: Path, magic: int, recursive: bool, others: Counter[str]) -> tuple[Path, list[_Found]]:
     """The fixed part of a pattern, and what matches its parts from `magic` on."""
     base = Path(*pattern.parts[:magic])
     # "*" means every photo, "*.dat" every file of that name: what it is will be seen from its content.
@@ -199,9 +227,11 @@ def _look_for(pattern: Path, magic: int, recursive: bool) -> tuple[Path, list[_F
     found = []
     for match in _expand(base, pattern.parts[magic:], errors.append):
         if is_folder(match):
-            found += _look_below(match, base, recursive)
-        elif not any_suffix or match.suffix.lower() in READABLE:
+            found += _look_below(match, base, recursive, others)
+        elif not any_suffix or is_photo(match):
             found.append(_Found(match, match.parent.relative_to(base)))
+        else:
+            others[match.suffix.lower()] += 1
     return base, found + [_unreadable(error, base) for error in errors]
 
 
@@ -268,7 +298,10 @@ def _checked(tasks: Sequence[Task], quality: int | None) -> list[Task]:
         elif place in sources or identity(task.target) in photos:
             fault = f"its result would overwrite the photo {task.target}; give another -o"
         elif place in taken:
-            fault = f"its result would overwrite that of {taken[place]}; give another -o"
+            fault = (
+                f"its result would overwrite that of {taken[place]}; rename one of them, "
+                'or give --name "{stem}_{suffix}"'
+            )
         elif quality is not None and place.suffix.lower() not in lossy:
             fault = f"{task.target.suffix} files lose nothing, so they take no --quality; give --format"
         elif length > _LONGEST_NAME:

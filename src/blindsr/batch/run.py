@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from blindsr.batch.journal import Journal
@@ -33,6 +34,8 @@ def run_batch(
     size: OutputSize | None = None,
     quality: int | None = None,
     existing: Existing = "resume",
+    dpi: float | None = None,
+    keep_date: bool = False,
     on_photo: OnPhoto | None = None,
     on_tile: OnTaskTile | None = None,
     stop: threading.Event | None = None,
@@ -53,6 +56,8 @@ def run_batch(
         size: Size of the results, as in `Upscaler.upscale`.
         quality: Of the results, as in `blindsr.write`.
         existing: What becomes of results that are there already.
+        dpi: Resolution that the results get, pixels per inch; None for that of each photo.
+        keep_date: Whether a result's file gets the date of its photo's.
         on_photo: Called for each photo as it ends, in order.
         on_tile: Called after each tile.
         stop: Set by anybody, it ends the batch after the tile in hand.
@@ -75,6 +80,7 @@ def run_batch(
     journal = None
     if len(plan.tasks) > 1 and plan.root is not None:
         settings = upscaler.identity(support=adaptation, size=size, quality=quality)
+        settings |= {} if dpi is None else {"dpi": dpi}
         try:
             journal = Journal(plan.root, settings, fresh=existing == "overwrite")
         except OSError as error:
@@ -85,7 +91,7 @@ def run_batch(
             )
     outcomes: list[Outcome] = []
     try:
-        stages = _stages(upscaler, adaptation, size, quality)
+        stages = _stages(upscaler, adaptation, size, quality, dpi, keep_date)
         outcomes = run_stages(plan.tasks, stages, journal, existing, on_photo, on_tile, stop)
     finally:
         if journal is not None:
@@ -114,12 +120,18 @@ class _Decoded:
 
 
 def _stages(
-    upscaler: Upscaler, adaptation: Adaptation | None, size: OutputSize | None, quality: int | None
+    upscaler: Upscaler,
+    adaptation: Adaptation | None,
+    size: OutputSize | None,
+    quality: int | None,
+    dpi: float | None,
+    keep_date: bool,
 ) -> Stages[_Decoded, PictureWriter]:
     """How this upscaler takes a photo from file to file."""
 
     def decode(task: Task) -> _Decoded:
         photo = open_photo(task.source, upscaler.limits(task.target))
+        photo = photo if dpi is None else replace(photo, dpi=(dpi, dpi))
         try:
             return _Decoded(photo, None if adaptation is not None else upscaler.support_of(photo))
         except BaseException:
@@ -134,5 +146,8 @@ def _stages(
 
     def encode(result: PictureWriter, task: Task) -> None:
         result.save()
+        if keep_date:
+            told = task.source.stat()
+            os.utime(task.target, ns=(told.st_atime_ns, told.st_mtime_ns))
 
     return Stages(decode, restore, encode)

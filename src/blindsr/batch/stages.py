@@ -17,6 +17,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from blindsr.batch.journal import Journal, Signature, signature
 from blindsr.errors import BlindSRError, InputError
+from blindsr.picture.metadata.report import Report
 from blindsr.system.files import is_folder, link_below, make_folder
 from blindsr.system.untrusted import shorten
 
@@ -62,6 +63,7 @@ class Outcome:
         input_size: (width, height) of the photo, pixels; None where it was not read.
         output_size: (width, height) of the result, pixels; None where there is none.
         seconds: Time by stage: "decode", "restore", "encode"; without those not reached.
+        report: What became of what the photo carried besides its pixels; None where there is no result.
 
     Example:
         >>> plan = blindsr.plan_batch("photo.jpg", label="x4")
@@ -75,6 +77,7 @@ class Outcome:
     input_size: tuple[int, int] | None = None
     output_size: tuple[int, int] | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+    report: Report | None = None
 
     def __repr__(self) -> str:
         more = "" if self.error is None else f": {shorten(str(self.error))}"
@@ -99,6 +102,8 @@ Result = TypeVar("Result")
 @dataclass(frozen=True)
 class Stages(Generic[Photo, Result]):
     """The three steps from a file to a file. Photos and results have `width` and `height`.
+
+    A result may have a `report` of what became of what its photo carried.
 
     One that holds more than memory, such as a temporary file, has a method `close`; it is called as soon as
     the next stage is through with it, also when a batch is interrupted.
@@ -144,11 +149,12 @@ class _Item:
     input_size: tuple[int, int] | None = None
     output_size: tuple[int, int] | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+    report: Report | None = None
 
     @property
     def outcome(self) -> Outcome:
-        output_size = self.output_size if self.status == "done" else None
-        return Outcome(self.task, self.status, self.error, self.input_size, output_size, self.seconds)
+        output_size, report = (self.output_size, self.report) if self.status == "done" else (None, None)
+        return Outcome(self.task, self.status, self.error, self.input_size, output_size, self.seconds, report)
 
 
 class _Pipeline:
@@ -260,6 +266,7 @@ class _Pipeline:
                     tell = partial(self._tell_tile, item.task)
                     item.result = self._keep(self._stages.restore(item.photo, item.task, tell))
                     item.output_size = item.result.width, item.result.height
+                    item.report = getattr(item.result, "report", None)
                 item.photo = None
                 if item.error is not None:
                     self._may_restore.release()

@@ -28,7 +28,7 @@ from blindsr.version import __version__
 app = typer.Typer(
     help="Blind image super-resolution: reads a photo's degradation and adapts itself to it.",
     no_args_is_help=True,
-    add_completion=False,
+    rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
 
@@ -54,20 +54,13 @@ def _options(
     """Options of the program itself."""
 
 
-for command in (
-    upscale,
-    adapt,
-    inspect,
-    evaluate,
-    models,
-    pull,
-    train,
-    data,
-    degrade,
-    export,
-    quantise,
-    fit_inspect,
-    fit_niqe,
-    fit_degradations,
-):
-    app.command()(command)
+_PANELS = {
+    "Restore": (upscale, adapt, inspect),
+    "Models": (models, pull),
+    "Measure": (evaluate, degrade, data, fit_niqe),
+    "Train": (train, export, quantise, fit_inspect, fit_degradations),
+}
+for panel, commands in _PANELS.items():
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
+app.command("quantize", hidden=True)(quantise)  # as others spell it

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,14 +9,30 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from blindsr.cli.options import (
+    FITTING,
+    MODEL,
+    RESULT,
+    Device,
+    Holdout,
+    Json,
+    ModelName,
+    Photos,
+    Seed,
+    Threads,
+)
 from blindsr.cli.screen import (
     EXIT_SOME_FAILED,
     as_unicode,
+    escape,
     extra,
     file_entry,
     name,
     named_path,
+    one_line,
     print_error,
+    print_object,
+    print_warning,
     progress_bars,
     say,
 )
@@ -32,16 +47,6 @@ if TYPE_CHECKING:
     from blindsr.upscaling.profile import CameraReading
     from blindsr.upscaling.upscaler import Adaptation, Upscaler
 
-Photos = Annotated[
-    list[Path],
-    typer.Argument(metavar="INPUT", parser=named_path, help="Photos, folders of them, or quoted patterns."),
-]
-ModelName = Annotated[
-    str | None, typer.Option(metavar="NAME|PATH", help='A model; "blindsr models" lists them.')
-]
-Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to run.")]
-Threads = Annotated[int | None, typer.Option(min=1, max=1024, help="CPU threads; all if not given.")]
-
 # Mean distance of photos from their profile, in parts of that of photos degraded at random.
 _AGREE, _ROUGHLY = 0.35, 0.7
 
@@ -53,11 +58,17 @@ _LEGEND = (
 
 def adapt(
     inputs: Photos,
-    out: Annotated[Path, typer.Option("-o", "--out", help="The profile, such as phone.profile.")],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="The profile, such as phone.profile.", rich_help_panel=RESULT)
+    ],
     model: ModelName = None,
-    names: Annotated[bool, typer.Option("--names", help="Write the photos' names into the profile.")] = False,
+    names: Annotated[
+        bool,
+        typer.Option("--names", help="Write the photos' names into the profile.", rich_help_panel=RESULT),
+    ] = False,
     device: Device = "auto",
     threads: Threads = None,
+    as_json: Json = False,
 ) -> None:
     """Read once what one camera's photos share, for every later photo."""
     from blindsr.batch.plan import find_photos
@@ -84,16 +95,39 @@ def adapt(
         found.adaptation, upscaler.model, out, names=[photo.name for photo in found.photos] if names else ()
     )
     inspector = _inspector(upscaler.model)
-    console = Console()
-    count = len(found.photos)
-    say(console, f"{name(out)}: {count} photo{'s' * (count > 1)} read for {upscaler.model.name}")
+    if as_json:
+        print_object(_adaptation_report(out, found, inspector, upscaler.model))
+    else:
+        _tell_adaptation(out, found, inspector, upscaler.model)
+    if found.faults:
+        raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _adaptation_report(
+    out: Path, found: CameraReading, inspector: Inspector | None, model: Model
+) -> dict[str, Any]:
+    """A profile that was made, for a program."""
+    odd = {photo for photo, is_odd in zip(found.photos, _odd_ones(found, inspector), strict=True) if is_odd}
+    return {
+        **file_entry("profile", out),
+        "model": model.name,
+        "photos": len(found.photos),
+        "distance": round(float(found.distances.mean()), 6),
+        "outliers": [as_unicode(str(photo)) for photo in sorted(odd)],
+        "errors": [as_unicode(str(fault)) for fault in found.faults],
+        **({} if inspector is None else _numbers(inspector.read(found.adaptation.condition), model)),
+    }
+
+
+def _tell_adaptation(out: Path, found: CameraReading, inspector: Inspector | None, model: Model) -> None:
+    """A profile that was made, for a person."""
+    console, count = Console(), len(found.photos)
+    say(console, f"{name(out)}: {count} photo{'s' * (count > 1)} read for {model.name}")
     if inspector is not None:
         say(console, f"they show {_summary(inspector.read(found.adaptation.condition))}")
     if count > 1:
         say(console, _agreement(found, inspector))
     _warn_of_outliers(found, inspector)
-    if found.faults:
-        raise typer.Exit(EXIT_SOME_FAILED)
 
 
 def inspect(
@@ -103,7 +137,6 @@ def inspect(
             metavar="INPUT", parser=named_path, help="Photos, folders of them, or quoted patterns."
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, an object for each photo.")] = False,
     model: ModelName = None,
     profile: Annotated[
         Path | None,
@@ -111,12 +144,14 @@ def inspect(
             metavar="FILE",
             readable=False,
             help="Tell what this profile holds, and whether the photos fit it.",
+            rich_help_panel=MODEL,
         ),
     ] = None,
     device: Device = "auto",
     threads: Threads = None,
+    as_json: Json = False,
 ) -> None:
-    """Tell what the model reads from photos: their blur, noise and compression."""
+    """Tell what the model reads from photos (blur, noise, compression), and what their files carry."""
     from blindsr.batch.plan import find_photos
     from blindsr.inspection.reading import Inspector
     from blindsr.upscaling.profile import read_profile
@@ -127,14 +162,16 @@ def inspect(
     upscaler = _upscaler(model, device, threads)
     inspector = Inspector(upscaler.model)
     camera = None if profile is None else read_profile(profile, upscaler.model)
-    reports: list[dict[str, Any]] = []
-    console, failed = Console(), False
+    console, told, failed = Console(), False, False
 
     def show(report: dict[str, Any], lines: Sequence[str]) -> None:
-        reports.append(report)
-        if not as_json:
+        nonlocal told
+        if as_json:
+            print_object(report)
+        else:
             for line in lines:
                 say(console, line)
+        told = True
 
     if profile is not None and camera is not None:
         show(*_profile_report(profile, camera, inspector, upscaler.model))
@@ -143,11 +180,11 @@ def inspect(
             show(*_photo_report(photo, upscaler, inspector, camera))
         except BlindSRError as error:
             failed = True
-            print_error(error)
-            reports.append({**file_entry("file", photo), "error": as_unicode(str(error))})
-    if as_json:
-        typer.echo(json.dumps(reports, indent=2))
-    elif any("error" not in report for report in reports):
+            if as_json:
+                print_object({**file_entry("file", photo), "error": as_unicode(str(error))})
+            else:
+                print_error(error)
+    if told and not as_json:
         say(console, _LEGEND)
     if failed:
         raise typer.Exit(EXIT_SOME_FAILED)
@@ -156,9 +193,14 @@ def inspect(
 def fit_inspect(
     model: Annotated[Path, typer.Argument(help="A model's name or folder; its card and a file are written.")],
     photos: Annotated[Path, typer.Option(help="Folder of the sharp photos that the model was trained on.")],
-    holdout: Annotated[int, typer.Option(min=1, help="How many of them its training held out.")] = 8,
-    crops: Annotated[int, typer.Option(min=1, help="Crops of each photo; more take longer.")] = 8,
-    seed: Annotated[int, typer.Option(min=0, help="Of all draws.")] = 0,
+    holdout: Holdout = 8,
+    crops: Annotated[
+        int,
+        typer.Option(
+            metavar="N", min=1, help="Crops of each photo; more take longer.", rich_help_panel=FITTING
+        ),
+    ] = 8,
+    seed: Seed = 0,
 ) -> None:
     """Fit what a model's conditions tell, for `blindsr inspect`."""
     from blindsr.models.catalogue import available_models
@@ -230,19 +272,20 @@ def _agreement(found: CameraReading, inspector: Inspector | None) -> str:
     )
 
 
-def _warn_of_outliers(found: CameraReading, inspector: Inspector | None) -> None:
-    """A line for each photo that does not belong."""
+def _odd_ones(found: CameraReading, inspector: Inspector | None) -> NDArray[np.bool_]:
+    """Which of the photos do not belong."""
     from blindsr.upscaling.profile import outliers
 
-    odd = outliers(found.conditions, None if inspector is None else inspector.spread)
+    return outliers(found.conditions, None if inspector is None else inspector.spread)
+
+
+def _warn_of_outliers(found: CameraReading, inspector: Inspector | None) -> None:
+    """A line for each photo that does not belong."""
+    odd = _odd_ones(found, inspector)
     for photo, condition, is_odd in zip(found.photos, found.conditions, odd, strict=True):
         if is_odd:
             why = "" if inspector is None else f" ({_summary(inspector.read(condition))})"
-            say(
-                Console(stderr=True),
-                f"[bold yellow]warning:[/] {name(photo)}: does not belong to the others{why};"
-                " make the profile without it",
-            )
+            print_warning(f"{photo}: does not belong to the others{why}; make the profile without it")
 
 
 def _profile_report(
@@ -261,6 +304,7 @@ def _photo_report(
     """What a photo says, for a program and for a person."""
     from blindsr.inspection.reading import advice, saved_quality
     from blindsr.picture import read
+    from blindsr.picture.metadata.carrying import inventory
 
     model = upscaler.model
     picture = read(photo)
@@ -281,6 +325,11 @@ def _photo_report(
     if saved is not None:
         about = "" if saved[1] else "about "
         lines.append(f"  file    last saved at {about}quality {saved[0]} (earlier saves do not show there)")
+    carried = inventory(picture)
+    report["carries"] = [
+        {"kind": one.kind, "text": as_unicode(one.text), "bytes": one.size} for one in carried
+    ]
+    lines += [f"  carries {escape(one_line(', '.join(one.text for one in carried)))}"] if carried else []
     if camera is not None:
         distance = _distance(condition, camera.condition) / inspector.spread
         report["profile_distance"] = round(distance, 3)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from blindsr.cli.options import MEASURES, MODEL, RESULT, TEST_SETS, Device, Threads
 from blindsr.cli.screen import (
     EXIT_SOME_FAILED,
     ended_by_closed_pipe,
@@ -35,6 +36,7 @@ def evaluate(
             metavar="[TITLE=]NAME|PATH",
             help="bicubic, input, a model, or a file: .param, .onnx, .pth, .safetensors; with @int8, "
             "@scale=1 and the like after it; repeatable.",
+            rich_help_panel=MODEL,
         ),
     ] = None,
     data: Annotated[
@@ -43,6 +45,7 @@ def evaluate(
             "--data",
             metavar="NAME[=PATH]",
             help="A benchmark below --root, or a folder: HR/ and LR/, HR:LR, or photos; repeatable.",
+            rich_help_panel=TEST_SETS,
         ),
     ] = None,
     degradation: Annotated[
@@ -52,27 +55,47 @@ def evaluate(
             metavar="TEXT",
             help='Make the LR photos, such as "blur=2.6,noise=15", or as a paper does: cmdsr, dasr-iso, '
             'dasr-aniso, gaussian8, real-esrgan; "" is bicubic, "given" the LR there are. Repeatable.',
+            rich_help_panel=TEST_SETS,
         ),
     ] = None,
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for cache, tables and the page.")] = Path(
-        "evaluation"
-    ),
+    out: Annotated[
+        Path,
+        typer.Option("-o", "--out", help="Folder for cache, tables and the page.", rich_help_panel=RESULT),
+    ] = Path("evaluation"),
     root: Annotated[
-        Path, typer.Option(envvar="BLINDSR_DATA", help="Folder that the named benchmarks lie below.")
+        Path,
+        typer.Option(
+            envvar="BLINDSR_DATA",
+            help="Folder that the named benchmarks lie below.",
+            rich_help_panel=TEST_SETS,
+        ),
     ] = Path("data"),
     scale: Annotated[
-        int | None, typer.Option(min=1, max=16, help="Of the test sets; else what each usually has, or 4.")
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=16,
+            help="Of the test sets; else what each usually has, or 4.",
+            rich_help_panel=TEST_SETS,
+        ),
     ] = None,
     metric: Annotated[
         list[str] | None,
         typer.Option(
+            metavar="NAME",
             help="What to measure: psnr, ssim, niqe, lpips, lpips-no-grid, lpips-alex, pyiqa:NAME; "
-            "repeatable. Default: psnr, ssim, and what files are given for."
+            "repeatable. Default: psnr, ssim, and what files are given for.",
+            rich_help_panel=MEASURES,
         ),
     ] = None,
     niqe: Annotated[
         Path | None,
-        typer.Option(envvar="BLINDSR_NIQE", help="Parameters of NIQE, which needs no ground truth."),
+        typer.Option(
+            envvar="BLINDSR_NIQE",
+            help="Parameters of NIQE, which needs no ground truth.",
+            rich_help_panel=MEASURES,
+        ),
     ] = None,
     lpips: Annotated[
         str | None,
@@ -80,19 +103,45 @@ def evaluate(
             metavar="FEATURES:HEADS",
             envvar="BLINDSR_LPIPS",
             help="Files of LPIPS: weights of SqueezeNet, and the linear ones.",
+            rich_help_panel=MEASURES,
         ),
     ] = None,
-    channel: Annotated[str | None, typer.Option(help="y or rgb, whatever the benchmark's papers do.")] = None,
-    border: Annotated[int | None, typer.Option(min=0, help="Pixels left out along every edge.")] = None,
+    channel: Annotated[
+        str | None,
+        typer.Option(
+            metavar="y|rgb", help="y or rgb, whatever the benchmark's papers do.", rich_help_panel=MEASURES
+        ),
+    ] = None,
+    border: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=0, help="Pixels left out along every edge.", rich_help_panel=MEASURES),
+    ] = None,
     luma: Annotated[
-        bool, typer.Option("--luma", help="Luma alone, as the published rows of bicubic were made.")
+        bool,
+        typer.Option(
+            "--luma", help="Luma alone, as the published rows of bicubic were made.", rich_help_panel=MEASURES
+        ),
     ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, max=1024, help="CPU threads.")] = None,
+    device: Device = "auto",
+    threads: Threads = None,
     memory: Annotated[
-        bool, typer.Option("--memory/--no-memory", help="Also measure each model's peak memory.")
+        bool,
+        typer.Option(
+            "--peak-memory/--no-peak-memory",
+            help="Also measure each model's peak memory.",
+            rich_help_panel=MEASURES,
+        ),
     ] = True,
-    crops: Annotated[int, typer.Option(min=0, help="Pictures of each set that the page shows.")] = 2,
+    crops: Annotated[
+        int,
+        typer.Option(
+            "--shown",
+            metavar="N",
+            min=0,
+            help="Pictures of each set that the page shows.",
+            rich_help_panel=RESULT,
+        ),
+    ] = 2,
 ) -> None:
     """Measure models on test sets: a table, and table.md, pictures.csv, results.json, index.html in --out.
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -36,6 +37,11 @@ _GRACE = 3.0
 def print_error(error: BaseException) -> None:
     """The error as one line on stderr."""
     say(Console(stderr=True), f"[bold red]error:[/] {escape(one_line(str(error)))}")
+
+
+def print_warning(text: str) -> None:
+    """Something that is no error, as one line on stderr."""
+    say(Console(stderr=True), f"[bold yellow]warning:[/] {escape(one_line(text))}")
 
 
 def exit_status(command: Callable[[], object]) -> int:
@@ -223,6 +229,15 @@ def print_line(text: str) -> None:
     except OSError as error:
         _give_up(sys.stdout)
         raise InputError(f"stdout: cannot be written ({error.strerror}); free some space") from error
+
+
+def print_object(values: Mapping[str, object]) -> None:
+    """One JSON object as a line on stdout, at once: the form of `--json` in every command.
+
+    Raises:
+        InputError: As `print_line`.
+    """
+    print_line(json.dumps(values))
 
 
 def _give_up(stream: IO[str]) -> None:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
+from blindsr.cli.options import FITTING, RESULT, Holdout, Json, Seed
 from blindsr.cli.screen import (
     EXIT_SOME_FAILED,
+    as_unicode,
     ended_by_signals,
     escape,
     extra,
+    file_entry,
     name,
     named_path,
     one_line,
     print_error,
+    print_object,
     progress_bars,
     say,
 )
@@ -27,17 +32,20 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from blindsr.models.card import Model
+
 
 def models(
     files: Annotated[
         list[str] | None,
         typer.Argument(metavar="[NAME|PATH]", help="Tell all of these instead, files of other programs too."),
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """List the models that can be called by name, or tell what is known of some."""
     if files:
         for file in files:
-            _show_model(file)
+            _show_model(file, as_json)
         return
     from rich.table import Table
 
@@ -52,20 +60,39 @@ def models(
         except BlindSRError as error:
             print_error(error)
             continue
+        if as_json:
+            print_object(_model_entry(called, folder, model))
+            continue
         can = ("yes" if able else "no" for able in (model.adaptive, model.texture is not None))
         texts = (escape(one_line(text)) for text in (model.licence, place_of(folder), model.description))
         table.add_row(escape(one_line(called)), f"x{model.scale}", *can, *texts)
+    if as_json:
+        return
     Console().print(table)
     adapting = f"with --support or --profile, and for adapt and inspect: {ADAPTING_MODEL}"
     Console().print(f"\nDefault: {DEFAULT_MODEL}; {adapting}")
 
 
-def _show_model(written: str) -> None:
-    """All that is known of a model, a line each."""
+def _show_model(written: str, as_json: bool) -> None:
+    """All that is known of a model, a line each, or as a JSON object."""
     from blindsr.engine.opening import load_model, read_request
 
     request = read_request(written)
-    model = load_model(request.model, request.scale)
+    model = load_model(request.model, scale=request.scale)
+    if as_json:
+        print_object(
+            {
+                **_can(model),
+                "pixel_range": model.pixel_range,
+                "halo": model.halo,
+                "tiled": model.tiled,
+                "window": model.window,
+                "multiple": model.multiple,
+                "tile_memory": model.tile_memory,
+                "files": {role: as_unicode(str(path)) for role, path in model.files.items()},
+            }
+        )
+        return
     reach = f"{model.halo} pixels around a tile{', as measured' if model.measured else ''}"
     lines = {
         "scale": f"x{model.scale}",
@@ -84,6 +111,26 @@ def _show_model(written: str) -> None:
     say(console, f"[bold]{escape(one_line(model.name))}[/]")
     for key, value in lines.items():
         say(console, f"  {key:<12} {escape(one_line(value))}")
+
+
+def _can(model: Model) -> dict[str, object]:
+    """What a model is and can, for its JSON object."""
+    return {
+        "name": as_unicode(model.name),
+        "scale": model.scale,
+        "adapts": model.adaptive,
+        "texture": model.texture,
+        "licence": model.licence,
+        "description": model.description,
+    }
+
+
+def _model_entry(called: str, folder: Path, model: Model) -> dict[str, object]:
+    """The JSON object of a model that is called by name."""
+    from blindsr.models.catalogue import place_of
+
+    entry = {**_can(model), "name": as_unicode(called)}
+    return {**entry, "from": place_of(folder), **file_entry("folder", folder)}
 
 
 def pull(
@@ -110,6 +157,7 @@ def pull(
         ),
     ] = None,
     max_size: Annotated[str, typer.Option(metavar="SIZE", help="Most that it may have, such as 8G.")] = "2G",
+    as_json: Json = False,
 ) -> None:
     """Fetch a model that others serve, verified by its checksums; from then on it is called by name."""
     with (
@@ -135,6 +183,10 @@ def pull(
             max_size=read_bytes(max_size, "--max-size"),
             on_bytes=show,
         )
+    if as_json:
+        values = {"name": pulled.name, **file_entry("folder", pulled.folder)}
+        print_object({**values, "fetched": pulled.fetched, "sha256": pulled.sha256})
+        return
     what = "pulled to" if pulled.fetched else "there already, as it was:"
     say(Console(), f"{escape(pulled.name)}: {what} {name(pulled.folder)} (SHA-256 {pulled.sha256})")
     known = available_models().get(pulled.name)
@@ -148,13 +200,20 @@ def train(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeatable.")
     ] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on from this checkpoint.")] = None,
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder for checkpoints and logs.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", help="Folder for checkpoints and logs.", rich_help_panel=RESULT),
+    ] = None,
     minutes: Annotated[
         float | None, typer.Option(help="End after so many minutes, trained to the end of its schedule.")
     ] = None,
     state: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.npz", help="Go on from this state, if it is there, and write it anew."),
+        typer.Option(
+            metavar="FILE.npz",
+            help="Go on from this state, if it is there, and write it anew.",
+            rich_help_panel=RESULT,
+        ),
     ] = None,
 ) -> None:
     """Train a network."""
@@ -193,6 +252,7 @@ def data(
     ] = Path("data"),
     split: Annotated[str | None, typer.Option(help="train or test; both if not given.")] = None,
     scale: Annotated[int | None, typer.Option(help="The usual one if not given.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Look whether a data set was downloaded and unpacked whole."""
     from blindsr.dataset.completeness import check_layout
@@ -201,17 +261,23 @@ def data(
     console, whole = Console(), True
     for part in [split] if split else layout_of(name).splits():
         report = check_layout(name, path, part, scale)
+        whole = whole and not report.findings
+        if as_json:
+            findings = [as_unicode(str(finding)) for finding in report.findings]
+            print_object({"title": report.title, "whole": not findings, "findings": findings})
+            continue
         say(console, escape(str(report)))
         for finding in report.findings:
             say(console, f"[yellow]{escape(f'{report.title}: {finding}')}[/]")
-        whole = whole and not report.findings
     if not whole:
         raise typer.Exit(EXIT_SOME_FAILED)
 
 
 def degrade(
     source: Annotated[Path, typer.Argument(help="A photo, or a folder of them.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the LR photos.")],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="Folder for the LR photos.", rich_help_panel=RESULT)
+    ],
     degradation: Annotated[
         str, typer.Option("--degrade", metavar="TEXT", help='Such as "blur=2.6,noise=15,jpeg=60".')
     ] = "",
@@ -224,7 +290,8 @@ def degrade(
         ),
     ] = None,
     scale: Annotated[int, typer.Option(min=1, help="How many times smaller the photos become.")] = 4,
-    seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
+    seed: Seed = 0,
+    as_json: Json = False,
 ) -> None:
     """Make a test set: LR photos of a known degradation, and a manifest with parameters, seeds, checksums."""
     from blindsr.degradation import Degradation, degrade_folder, degrade_protocol
@@ -236,6 +303,9 @@ def degrade(
         records = degrade_protocol(source, out, protocol, scale, seed)
     else:
         records = degrade_folder(source, out, Degradation.parse(degradation, scale=scale), seed)
+    if as_json:
+        for record in records:
+            print_object(asdict(record))
     if any(record.error for record in records):
         raise typer.Exit(EXIT_SOME_FAILED)
 
@@ -244,11 +314,18 @@ def export(
     checkpoint: Annotated[
         Path, typer.Argument(help="Of ours, or an official one of CMDSR, Cria-CL or ESRGAN.")
     ],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the model that is made.")],
-    name: Annotated[str | None, typer.Option(help="Its name; the folder's if not given.")] = None,
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="Folder of the model that is made.", rich_help_panel=RESULT)
+    ],
+    name: Annotated[
+        str | None, typer.Option(help="Its name; the folder's if not given.", rich_help_panel=RESULT)
+    ] = None,
     card: Annotated[
         Path | None,
-        typer.Option(help="JSON file of more entries for the model card: description, licence, ..."),
+        typer.Option(
+            help="JSON file of more entries for the model card: description, licence, ...",
+            rich_help_panel=RESULT,
+        ),
     ] = None,
     scale: Annotated[
         int | None, typer.Option(help="Of an official Cria-CL file, which does not tell it: 4, or 1 or 2.")
@@ -276,13 +353,21 @@ def quantise(
     ],
     photos: Annotated[Path, typer.Option(help="Folder of the sharp photos that the model was trained on.")],
     degradations: Annotated[
-        str | None, typer.Option(help="Space whose tasks it is calibrated under; else that of its training.")
+        str | None,
+        typer.Option(
+            help="Space whose tasks it is calibrated under; else that of its training.",
+            rich_help_panel=FITTING,
+        ),
     ] = None,
-    holdout: Annotated[int, typer.Option(min=1, help="How many photos its training held out.")] = 8,
-    crops: Annotated[int, typer.Option(min=1, help="Crops to calibrate on.")] = 120,
-    side: Annotated[int, typer.Option(min=16, help="Side of a crop, pixels of the small photo.")] = 96,
-    drop: Annotated[float, typer.Option(min=0, help="PSNR that it may cost, dB.")] = 0.1,
-    seed: Annotated[int, typer.Option(min=0, help="Of all draws.")] = 0,
+    holdout: Holdout = 8,
+    crops: Annotated[int, typer.Option(min=1, help="Crops to calibrate on.", rich_help_panel=FITTING)] = 120,
+    side: Annotated[
+        int, typer.Option(min=16, help="Side of a crop, pixels of the small photo.", rich_help_panel=FITTING)
+    ] = 96,
+    drop: Annotated[
+        float, typer.Option(min=0, help="PSNR that it may cost, dB.", rich_help_panel=FITTING)
+    ] = 0.1,
+    seed: Seed = 0,
 ) -> None:
     """Give a model its network in 8 bit, which a CPU made for it runs several times as fast."""
     from blindsr.models.catalogue import available_models
@@ -299,11 +384,16 @@ def fit_niqe(
         list[Path],
         typer.Argument(metavar="PHOTOS", help="Pristine photos, folders of them, or quoted patterns."),
     ],
-    out: Annotated[Path, typer.Option("-o", "--out", help="The parameters, such as niqe.npz.")],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="The parameters, such as niqe.npz.", rich_help_panel=RESULT)
+    ],
     sharpness: Annotated[
         float,
         typer.Option(
-            min=0, max=0.99, help="Blocks count whose contrast exceeds this part of their photo's sharpest."
+            min=0,
+            max=0.99,
+            help="Blocks count whose contrast exceeds this part of their photo's sharpest.",
+            rich_help_panel=FITTING,
         ),
     ] = 0.75,
 ) -> None:
@@ -338,9 +428,13 @@ def fit_degradations(
             metavar="PHOTOS", help="Photos such as are to be restored, folders of them, or quoted patterns."
         ),
     ],
-    out: Annotated[Path, typer.Option("-o", "--out", help="The bank, such as bank.npz.")],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="The bank, such as bank.npz.", rich_help_panel=RESULT)
+    ],
     scale: Annotated[int, typer.Option(min=1, max=8, help="How many times larger photos are to become.")] = 4,
-    patches: Annotated[int, typer.Option(min=0, help="Noise patches from one photo, at most.")] = 32,
+    patches: Annotated[
+        int, typer.Option(min=0, help="Noise patches from one photo, at most.", rich_help_panel=FITTING)
+    ] = 32,
 ) -> None:
     """Learn from real photos how they are degraded: the kernel and the noise of each, to train with."""
     from blindsr.batch.plan import find_photos

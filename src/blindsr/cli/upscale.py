@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import time
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from blindsr.cli.options import MANY, MODEL, RESULT, SIZE, SPEED, Device, Json, ModelName, Threads
 from blindsr.cli.screen import (
     EXIT_SOME_FAILED,
     as_unicode,
@@ -24,10 +24,12 @@ from blindsr.cli.screen import (
     name,
     named_path,
     print_error,
-    print_line,
+    print_object,
+    print_warning,
     progress_bars,
     say,
 )
+from blindsr.cli.streams import STREAM, restore_stream
 from blindsr.errors import BlindSRError, InputError
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from blindsr.batch.stages import Existing, Outcome, Task
     from blindsr.comparison import ComparisonPage
     from blindsr.engine.opening import Request
+    from blindsr.picture.metadata.report import Report
     from blindsr.picture.sizing import OutputSize
 
 
@@ -46,7 +49,7 @@ def upscale(
         typer.Argument(
             metavar="INPUT",
             parser=named_path,
-            help='Photos, folders of them, or quoted patterns: "scans/**/*.tif".',
+            help='Photos, folders of them, or quoted patterns: "scans/**/*.tif"; - is stdin.',
         ),
     ],
     out: Annotated[
@@ -56,45 +59,71 @@ def upscale(
             "--out",
             metavar="PATH",
             parser=named_path,
-            help="A file (for one photo) or a folder; else beside the photo.",
+            help="A file (for one photo), a folder, or - for stdout; else beside the photo.",
+            rich_help_panel=RESULT,
         ),
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|PATH",
-            help='A model; "blindsr models" lists them. Or a file: .onnx, .param, .pth, .safetensors.',
-        ),
-    ] = None,
+    model: ModelName = None,
     model_scale: Annotated[
         int | None,
-        typer.Option(min=1, max=16, help="What the model enlarges by, where its file does not tell."),
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=16,
+            help="What the model enlarges by, where its file does not tell.",
+            rich_help_panel=MODEL,
+        ),
     ] = None,
     scale: Annotated[
         float | None,
-        typer.Option(metavar="X", help="Times as large, such as 2.5; else as the model makes it."),
+        typer.Option(
+            metavar="X", help="Times as large, such as 2.5; else as the model makes it.", rich_help_panel=SIZE
+        ),
     ] = None,
     width: Annotated[
-        int | None, typer.Option(help="Width of the result in pixels; the height follows.")
+        int | None,
+        typer.Option(
+            metavar="N", help="Width of the result in pixels; the height follows.", rich_help_panel=SIZE
+        ),
     ] = None,
     height: Annotated[
-        int | None, typer.Option(help="Height of the result in pixels; the width follows.")
+        int | None,
+        typer.Option(
+            metavar="N", help="Height of the result in pixels; the width follows.", rich_help_panel=SIZE
+        ),
     ] = None,
     fit: Annotated[
-        str | None, typer.Option(metavar="WxH", help="Box that the result must fit, such as 3840x2160.")
+        str | None,
+        typer.Option(
+            metavar="WxH", help="Box that the result must fit, such as 3840x2160.", rich_help_panel=SIZE
+        ),
+    ] = None,
+    print_size: Annotated[
+        str | None,
+        typer.Option(
+            "--print",
+            metavar="SIZE@DPI",
+            help="Size of a print and its resolution: 30cm@300dpi for the longer side, or 30x20cm@300dpi.",
+            rich_help_panel=SIZE,
+        ),
     ] = None,
     support: Annotated[
         Path | None,
         typer.Option(
+            metavar="PATH",
             readable=False,
             help="Photos of the same degradation to adapt to, instead of to each photo itself; the default "
             "model is then the one that adapts.",
+            rich_help_panel=MODEL,
         ),
     ] = None,
     profile: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", readable=False, help='A camera\'s profile, as "blindsr adapt" makes it.'
+            metavar="FILE",
+            readable=False,
+            help='A camera\'s profile, as "blindsr adapt" makes it.',
+            rich_help_panel=MODEL,
         ),
     ] = None,
     texture: Annotated[
@@ -102,51 +131,102 @@ def upscale(
         typer.Option(
             metavar="0..1",
             help="Texture that the model adds: from 0, what is certain, to 1, the sharpest; else its own.",
+            rich_help_panel=MODEL,
         ),
     ] = None,
     format_: Annotated[
         str | None,
         typer.Option(
-            "-f", "--format", metavar="NAME", help="png, jpeg, webp, tiff, avif or bmp; else the photo's own."
+            "-f",
+            "--format",
+            metavar="NAME",
+            help="png, jpeg, webp, tiff, avif or bmp; else the photo's own.",
+            rich_help_panel=RESULT,
         ),
     ] = None,
     quality: Annotated[
-        int | None, typer.Option(min=1, max=100, help="Quality of a JPEG, WebP or AVIF result.")
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=100,
+            help="Quality of a JPEG, WebP or AVIF result.",
+            rich_help_panel=RESULT,
+        ),
     ] = None,
     tile: Annotated[
-        str, typer.Option(metavar="auto|N", help="Side of a tile in pixels; less takes less memory.")
+        str,
+        typer.Option(
+            metavar="auto|N", help="Side of a tile in pixels; less takes less memory.", rich_help_panel=SPEED
+        ),
     ] = "auto",
     memory: Annotated[
         str | None,
-        typer.Option(metavar="SIZE", help="Most memory to take, such as 1.5G; else a share of what is free."),
+        typer.Option(
+            metavar="SIZE",
+            help="Most memory to take, such as 1.5G; else a share of what is free.",
+            rich_help_panel=SPEED,
+        ),
     ] = None,
     max_pixels: Annotated[
         str | None,
-        typer.Option(metavar="N", help="Largest photo to read, such as 500M pixels; else 134M."),
+        typer.Option(
+            metavar="N", help="Largest photo to read, such as 500M pixels; else 134M.", rich_help_panel=SPEED
+        ),
     ] = None,
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to run.")] = "auto",
+    device: Device = "auto",
     precision: Annotated[
         str,
-        typer.Option(metavar="auto|fp32|int8", help="8 bit on CPUs where that is faster, or as you say."),
+        typer.Option(
+            metavar="auto|fp32|int8",
+            help="8 bit on CPUs where that is faster, or as you say.",
+            rich_help_panel=MODEL,
+        ),
     ] = "auto",
     recursive: Annotated[
-        bool, typer.Option("--recursive/--no-recursive", "-r", help="Walk the folders below as well.")
+        bool,
+        typer.Option(
+            "--recursive/--no-recursive", "-r", help="Walk the folders below as well.", rich_help_panel=MANY
+        ),
     ] = True,
     skip_existing: Annotated[
-        bool, typer.Option("--skip-existing", help="Leave every result that is there already.")
+        bool,
+        typer.Option(
+            "--skip-existing", help="Leave every result that is there already.", rich_help_panel=MANY
+        ),
     ] = False,
     overwrite: Annotated[
         bool,
-        typer.Option("--overwrite", help="Make all anew, also what an interrupted run has finished."),
+        typer.Option("--overwrite", help="Redo every photo, including finished ones.", rich_help_panel=MANY),
+    ] = False,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATTERN",
+            help='Names of results: "{stem}_{model}_{width}"; also {suffix}, {parent}, {label}, {height}.',
+            rich_help_panel=RESULT,
+        ),
+    ] = None,
+    keep_date: Annotated[
+        bool,
+        typer.Option("--keep-date", help="Give each result its photo's date.", rich_help_panel=RESULT),
+    ] = False,
+    damaged: Annotated[
+        bool,
+        typer.Option(
+            "--damaged", help="Restore what can be read of damaged photos, too.", rich_help_panel=MANY
+        ),
     ] = False,
     compare: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.html", help="Write a page with before and after of every photo."),
+        typer.Option(
+            metavar="FILE.html",
+            help="Write a page with before and after of every photo.",
+            rich_help_panel=RESULT,
+        ),
     ] = None,
-    json_lines: Annotated[
-        bool, typer.Option("--json", help="Print a JSON object a line for each photo, and one for the whole.")
-    ] = False,
-    threads: Annotated[int | None, typer.Option(min=1, max=1024, help="CPU threads; else all.")] = None,
+    as_json: Json = False,
+    threads: Threads = None,
 ) -> None:
     """Restore and enlarge photos.
 
@@ -157,7 +237,9 @@ def upscale(
         ended_by_signals(lambda: "interrupted" + _resumption(plan, overwrite, "does the rest")) as signals,
         ended_by_closed_pipe(),
     ):
-        from blindsr.batch.plan import find_photos, plan_batch
+        from blindsr.batch.naming import NamePattern
+        from blindsr.batch.plan import Plan, find_photos, plan_batch
+        from blindsr.batch.recognition import describe
         from blindsr.batch.run import run_batch
         from blindsr.engine.opening import load_model, read_request
         from blindsr.models.catalogue import ADAPTING_MODEL, DEFAULT_MODEL
@@ -165,7 +247,7 @@ def upscale(
         from blindsr.system.files import refuse_overwriting
         from blindsr.upscaling.upscaler import Upscaler
 
-        size = _size(scale, width, height, fit)
+        size, dpi = _size(scale, width, height, fit, print_size)
         format_ = _format(format_, quality, out)
         existing = _existing(skip_existing, overwrite)
         if support is not None and profile is not None:
@@ -174,7 +256,7 @@ def upscale(
             model = DEFAULT_MODEL if support is None and profile is None else ADAPTING_MODEL
         request = _asked(read_request(model), model_scale, texture, precision)
         upscaler = Upscaler(
-            load_model(request.model, request.scale),
+            load_model(request.model, scale=request.scale),
             device=device,
             tile=int(tile) if re.fullmatch(r"[0-9]{1,9}", tile) else tile[:40],
             threads=threads,
@@ -182,9 +264,25 @@ def upscale(
             max_pixels=MAX_PIXELS if max_pixels is None else _pixels(max_pixels),
             texture=request.texture,
             precision=request.precision,
+            damaged=damaged,
         )
         label = f"x{upscaler.model.scale}" if size is None else size.label
-        plan = plan_batch(inputs, out, label=label, format_=format_, quality=quality, recursive=recursive)
+        stream = STREAM in inputs or out == STREAM
+        if stream:
+            _check_stream(inputs, out, as_json, compare is not None or name is not None or keep_date)
+            plan = Plan([], None)
+        else:
+            plan = plan_batch(
+                inputs,
+                out,
+                label=label,
+                format_=format_,
+                quality=quality,
+                recursive=recursive,
+                name=None
+                if name is None
+                else NamePattern(name, upscaler.model.name, label, upscaler.size_of(size)),
+            )
         results = [task.target for task in plan.tasks if not task.fault]
         earlier = [] if out in results else results  # -o may name a photo, made-up names are of earlier runs
         alike = [] if support is None else find_photos([support], results=earlier)
@@ -200,11 +298,25 @@ def upscale(
             from blindsr.upscaling.profile import read_profile
 
             adaptation = read_profile(profile, upscaler.model)
+        if stream:
+            restore_stream(
+                upscaler,
+                inputs[0],
+                out or STREAM,
+                format_=format_,
+                adaptation=adaptation,
+                size=size,
+                quality=quality,
+                dpi=dpi,
+            )
+            return
+        if plan.others and not as_json:
+            print_warning(describe(plan.others))
         with (
             _comparison(compare) as page,
-            progress_bars(shown=not (json_lines and sys.stdout.isatty())) as progress,
+            progress_bars(shown=not (as_json and sys.stdout.isatty())) as progress,
         ):
-            report = _Report(progress, plan, json_lines, page)
+            report = _Report(progress, plan, as_json, page)
             run_batch(
                 plan,
                 upscaler,
@@ -212,13 +324,15 @@ def upscale(
                 size=size,
                 quality=quality,
                 existing=existing,
+                dpi=dpi,
+                keep_date=keep_date,
                 on_photo=report.show_photo,
                 on_tile=report.show_tile,
                 stop=signals.graceful_stop(),
             )
         report.sum_up(interrupted=bool(signals.caught))
     failed, skipped = report.counts["failed"], report.counts["skipped"]
-    if (failed or skipped) and not json_lines:
+    if (failed or skipped) and not as_json:
         tail = _resumption(plan, overwrite, "tries only those again") if failed else ""
         typer.echo(f"{report.counts['done']} done, {skipped} skipped, {failed} failed{tail}", err=True)
     if failed:
@@ -250,19 +364,20 @@ class _Report:
     Args:
         progress: Where the bars are.
         plan: What is to be done.
-        json_lines: Whether to print JSON instead of lines for people.
+        as_json: Whether to print JSON instead of lines for people.
         page: Gets every photo that is done, or was before.
     """
 
     def __init__(
-        self, progress: Progress, plan: Plan, json_lines: bool, page: ComparisonPage | None = None
+        self, progress: Progress, plan: Plan, as_json: bool, page: ComparisonPage | None = None
     ) -> None:
         self._page = page
         self.counts: Counter[str] = Counter()
         self._start = time.perf_counter()
         self._progress = progress
-        self._json_lines = json_lines
+        self._as_json = as_json
         self._planned = self._total = len(plan.tasks)
+        self._others = {as_unicode(suffix): count for suffix, count in plan.others.items()}
         self._restored = 0  # photos that the network is through with, or will never see
         self._being_written: set[Task] = set()
         self._photos = progress.add_task("", total=self._total)
@@ -291,12 +406,14 @@ class _Report:
             self._restored += 1
         self._progress.update(self._photos, completed=self._restored, total=self._total)
         self._show_on_page(outcome)
-        if self._json_lines:
-            print_line(json.dumps(_entry(outcome)))
+        if self._as_json:
+            print_object(_entry(outcome))
         elif outcome.error is not None:
             print_error(outcome.error)
         elif outcome.status == "done":
             say(self._progress.console, f"{name(outcome.task.source)} -> {name(outcome.task.target)}")
+            if outcome.report is not None and outcome.report.warning:
+                print_warning(f"{outcome.task.source}: {outcome.report.warning}")
 
     def _show_on_page(self, outcome: Outcome) -> None:
         """Before and after; a page that cannot be written must not end the batch."""
@@ -313,12 +430,18 @@ class _Report:
 
     def sum_up(self, interrupted: bool) -> None:
         """The last JSON object."""
-        if self._json_lines:
+        if self._as_json:
             counts = {status: self.counts[status] for status in ("done", "skipped", "failed")}
             left = self._planned - sum(counts.values())
             seconds = round(time.perf_counter() - self._start, 3)
-            summary = {**counts, "left": left, "interrupted": interrupted, "seconds": seconds}
-            print_line(json.dumps({"summary": summary}))
+            summary = {
+                **counts,
+                "left": left,
+                "left_out": dict(self._others),
+                "interrupted": interrupted,
+                "seconds": seconds,
+            }
+            print_object({"summary": summary})
 
 
 def _entry(outcome: Outcome) -> dict[str, object]:
@@ -330,8 +453,14 @@ def _entry(outcome: Outcome) -> dict[str, object]:
         "error": None if outcome.error is None else as_unicode(str(outcome.error)),
         "input_size": outcome.input_size,
         "output_size": outcome.output_size,
+        **({} if outcome.report is None else _as_json(outcome.report)),
         "seconds": {stage: round(seconds, 4) for stage, seconds in outcome.seconds.items()},
     }
+
+
+def _as_json(report: Report) -> dict[str, list[str]]:
+    """What became of what a photo carried."""
+    return {key: [as_unicode(text) for text in texts] for key, texts in report.texts().items()}
 
 
 def _resumption(plan: Plan | None, overwrite: bool, what: str) -> str:
@@ -377,17 +506,33 @@ def _existing(skip_existing: bool, overwrite: bool) -> Existing:
     return "skip" if skip_existing else "overwrite" if overwrite else "resume"
 
 
-def _size(scale: float | None, width: int | None, height: int | None, fit: str | None) -> OutputSize | None:
-    """The size asked for, None for the model's own; two of the options contradict each other."""
-    given = {"--scale": scale, "--width": width, "--height": height, "--fit": fit}
+def _check_stream(inputs: list[Path], out: Path | None, as_json: bool, others: bool) -> None:
+    """A photo from stdin or to stdout is one photo, and stdout belongs to it."""
+    if len(inputs) != 1 or inputs[0].is_dir():
+        raise InputError("-: stdin and stdout hold one photo; give one input")
+    if (out is None or out == STREAM) and as_json:
+        raise InputError("--json and -o -: both would go to stdout; give -o a file")
+    if others:
+        raise InputError("-: takes neither --name nor --keep-date nor --compare; leave them out")
+
+
+def _size(
+    scale: float | None, width: int | None, height: int | None, fit: str | None, print_size: str | None
+) -> tuple[OutputSize | None, float | None]:
+    """The size asked for, None for the model's own, and a print's resolution; two contradict each other."""
+    given = {"--scale": scale, "--width": width, "--height": height, "--fit": fit, "--print": print_size}
     names = [name for name, value in given.items() if value is not None]
     if not names:
-        return None
+        return None, None
     if len(names) > 1:
         raise InputError(f"{' and '.join(names)}: give only one of {', '.join(given)}")
     from blindsr.picture.sizing import OutputSize
 
-    return OutputSize(scale=scale, width=width, height=height) if fit is None else OutputSize.parse_fit(fit)
+    if print_size is not None:
+        return OutputSize.parse_print(print_size)
+    if fit is not None:
+        return OutputSize.parse_fit(fit), None
+    return OutputSize(scale=scale, width=width, height=height), None
 
 
 def _format(name: str | None, quality: int | None, out: Path | None) -> str | None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-import logging
 import re
 import stat
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from blindsr.errors import InputError, MissingExtraError
 from blindsr.picture import exif as exif_block
+from blindsr.picture import netpbm, unusual_tiff
 from blindsr.picture.encoded import Encoded, content_of, path_of
 from blindsr.picture.loaders import (
     LOADERS,
@@ -26,16 +27,20 @@ from blindsr.picture.loaders import (
     kind_of,
     opened,
     opening_bytes,
+    other_kind,
     pixel_bytes,
     reason,
     whole_bytes,
 )
+from blindsr.picture.metadata.geometry import Change
+from blindsr.picture.metadata.png import SIGNATURE, chunks
+from blindsr.picture.metadata.reading import belongings, orientation_of
+from blindsr.picture.metadata.report import Item
+from blindsr.picture.metadata.survey import Survey, survey
 from blindsr.picture.photo import Photo
 from blindsr.picture.samples import Samples
-from blindsr.picture.tiff import LARGEST_EXIF, read_exif
+from blindsr.picture.tiff import read_exif, size_told, told_blocks
 from blindsr.system.memory import show_bytes
-
-log = logging.getLogger(__name__)
 
 MAX_PIXELS = 1 << 27
 """Largest picture that is decoded unless the caller says otherwise, in pixels: a small file can claim a size
@@ -54,14 +59,8 @@ _LARGEST_PIXEL = 16
 _MOST_HELD = 1 << 31
 """Bytes of rows, strips and tiles that a decoder may hold at once where the caller sets no bound."""
 
-_LARGEST_BLOCK = 1 << 24
-"""Bytes of a colour profile or an XMP packet; JPEG has no place for larger profiles."""
-
 _PPM_HEADER = 1 << 16
 """Bytes of a PPM file in which its size is told; programs write a line of comment."""
-
-_CHUNKS = 1 << 16
-"""Chunks of a PNG file that are looked at; programs write a few, and thousands of pixels."""
 
 _MOST_BANDS = 5
 """Bands of CMYK and alpha; what a layered TIFF adds is left out."""
@@ -83,12 +82,14 @@ class Limits:
         codec: Bytes that a decoder or encoder may take that needs the whole picture, or a decoder for the
             rows, strips and tiles that it has in hand; None for any number, and 2 GiB for the latter.
         folder: Where temporary files are made; None for the system's folder for them.
+        damaged: Whether what can be read of a damaged file is enough.
     """
 
     pixels: int = MAX_PIXELS
     samples: int | None = None
     codec: int | None = None
     folder: Path | None = None
+    damaged: bool = False
 
     def check_size(self, path: Path, width: int, height: int, pixel_bytes: int = 1) -> None:
         """Refuse what is larger than was allowed, before it is decoded.
@@ -191,12 +192,23 @@ def _damaged(path: Path, why: str) -> InputError:
     """The error of a file that no decoder could read to its end."""
     return InputError(
         f"{path}: not a readable picture ({why}); it is damaged or incomplete, "
-        "so copy it again from where it came from"
+        "so copy it again from where it came from, or restore what can be read of it with --damaged"
     )
 
 
-def _no_photo(path: Path) -> InputError:
+def _unsupported(path: Path, why: str) -> InputError:
+    """The error of a sound file that nobody here decodes."""
+    return InputError(
+        f"{path}: a kind of file that this program does not read ({why}); "
+        "save it as PNG, JPEG or TIFF with the program that made it"
+    )
+
+
+def _no_photo(path: Path, head: bytes) -> InputError:
     """The error of a file of an unknown kind."""
+    other = other_kind(head)
+    if other is not None:
+        return _unsupported(path, other)
     return InputError(
         f"{path}: not a photo format this program reads ({', '.join(LOADERS)}, bmp, ppm, heic), "
         "or its beginning is damaged"
@@ -210,24 +222,137 @@ def _decode_file(path: Path, file: IO[bytes], limits: Limits) -> Photo:
         raise InputError(f"{path}: the file is empty; copy it again from where it came from")
     kind = kind_of(head)
     if kind is None:
-        raise _no_photo(path)
-    animation = InputError(f"{path}: an animation; only still pictures are read, so save the frame you want")
+        raise _no_photo(path, head)
     if _animated(head, file):
-        raise animation
+        raise _animation(path)
+    if kind == "ppm" and (photo := _decode_netpbm(path, file, limits)) is not None:
+        return photo
     if kind in ("bmp", "ppm"):
         return _decode_by_pillow(path, file, kind, limits)
     limits.check_held(path, opening_bytes(file, kind, limits.held), "metadata")
     if kind == "heic":
         return _decode_heic(path, file, limits)
-    exif = read_exif(file, path) if kind == "tiff" else None
+    found = survey(file, kind)
     try:
-        with opened(file, kind) as image:
-            if kind in ("gif", "webp") and field(image, "n-pages", 1) > 1:
-                raise animation
-            check_image(path, image, kind, file, limits)
-            return _decode(image, kind, path, exif, limits)
+        return _decode_by_libvips(path, file, kind, found, limits)
     except UndecodableError as error:
+        return _second_try(path, file, kind, found, limits, error)
+
+
+def _animation(path: Path) -> InputError:
+    return InputError(f"{path}: an animation; only still pictures are read, so save the frame you want")
+
+
+def _decode_by_libvips(
+    path: Path, file: IO[bytes], kind: str, found: Survey, limits: Limits, fail_on: str = "error"
+) -> Photo:
+    """What libvips makes of a file."""
+    exif = read_exif(file, path) if kind == "tiff" else None
+    with opened(file, kind, fail_on=fail_on) as image:
+        if kind in ("gif", "webp") and field(image, "n-pages", 1) > 1:
+            raise _animation(path)
+        check_image(path, image, kind, file, limits)
+        return _decode(image, kind, path, exif, found, limits)
+
+
+def _second_try(
+    path: Path, file: IO[bytes], kind: str, found: Survey, limits: Limits, error: UndecodableError
+) -> Photo:
+    """A file that was not read to its end: without its mark of the end, of a rare kind, or damaged."""
+    why = str(error)
+    if kind == "jpeg" and _NO_END.search(why):
+        found.warnings.append("the mark of its end is missing; all of its pixels are there")
+        with suppress(UndecodableError):
+            return _decode_by_libvips(path, _with_end(file, limits), kind, found, limits, fail_on="warning")
+        found.warnings.pop()
+    if kind == "tiff" and (_UNSUPPORTED.search(why) or _RARE.search(why)):
+        return _decode_unusual(path, file, found, limits, why)
+    if _UNSUPPORTED.search(why):
+        raise _unsupported(path, why) from error
+    if limits.damaged:
+        found.warnings.append(f"damaged ({why}); what could be read of it was")
+        with suppress(UndecodableError):
+            return _decode_by_libvips(path, file, kind, found, limits, fail_on="none")
+    raise _damaged(path, why) from error
+
+
+_NO_END = re.compile("premature end")
+_UNSUPPORTED = re.compile("not configured|not implemented|[Uu]nsupported|nknown compression", re.ASCII)
+"""What decoders say of sound files that they do not know."""
+
+_RARE = re.compile("samples out of range|bad labq format")
+"""What libvips says of double precision, and of CIELAB in 8 bit."""
+
+
+def _with_end(file: IO[bytes], limits: Limits) -> IO[bytes]:
+    """A JPEG file with the mark of its end, instead of zeros or half of that mark."""
+    file.seek(0)
+    content = file.read(limits.held)
+    return io.BytesIO(content.rstrip(b"\0").removesuffix(b"\xff") + b"\xff\xd9")
+
+
+def _decode_unusual(path: Path, file: IO[bytes], found: Survey, limits: Limits, why: str) -> Photo:
+    """A TIFF file that libvips does not decode."""
+    size = size_told(file)
+    if size is None:
+        raise _damaged(path, why)
+    limits.check_size(path, *size)
+    limits.check_whole(path, size[0] * size[1] * _PILLOW_BYTES)
+    try:
+        conversion, levels = unusual_tiff.decoded(file)
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(f"{path}: reading this TIFF file ({why})", "tiff", "tifffile") from error
+    except _PILLOW_ERRORS as error:
+        raise _unsupported(path, f"{why}; {reason(error)}") from error
+    if levels.dtype.kind == "f":
+        levels = levels.astype(np.float32)
+        _check_range(path, levels)
+    elif levels.dtype.kind != "u" or levels.dtype.itemsize > 4:
+        raise _unsupported(path, f"samples of type {levels.dtype}")
+    blocks = told_blocks(file, read_exif(file, path))
+    if conversion:
+        blocks["icc"], found.icc = None, False
+    turned = orientation_of(blocks["exif"], blocks["xmp"])
+    height, width = levels.shape[:2]
+    own = belongings(
+        found, blocks, _turn(height, width, turned, turned=False), path, gray=levels.ndim == 2, moved=True
+    )
+    metadata = own.metadata
+    if conversion:
+        metadata = replace(metadata, changed=(*metadata.changed, ("", conversion)))
+    return _photo(
+        _store(levels, limits),
+        1.0 if levels.dtype.kind == "f" else _white(levels.dtype, 8 * levels.dtype.itemsize),
+        bit_depth=8 if levels.dtype == np.uint8 else 16,
+        **vars(replace(own, metadata=metadata)),
+        dpi=found.dpi,
+    )
+
+
+def _decode_netpbm(path: Path, file: IO[bytes], limits: Limits) -> Photo | None:
+    """What of PPM files and their kin Pillow does not read in full; None of what it does."""
+    try:
+        told = netpbm.layout(file)
+        if told is None:
+            return None
+        limits.check_size(path, told.width, told.height)
+        limits.check_whole(path, told.width * told.height * _PILLOW_BYTES)
+        levels = netpbm.samples(file, told)
+    except netpbm.DamagedError as error:
         raise _damaged(path, str(error)) from error
+    if levels.dtype.kind == "f":
+        _check_range(path, levels)
+    none = {"icc": None, "exif": None, "xmp": None}
+    own = belongings(survey(file, "ppm"), none, Change.upright(told.height, told.width, 1), path)
+    white = 1.0 if levels.dtype.kind == "f" else _white(levels.dtype, 8 * levels.dtype.itemsize)
+    depth = 8 if levels.dtype == np.uint8 else 16
+    return _photo(_store(levels, limits), white, bit_depth=depth, metadata=own.metadata)
+
+
+def _check_range(path: Path, levels: NDArray[Any]) -> None:
+    """Refuse floating point that means other than 1 by white."""
+    if not (np.isfinite(levels).all() and levels.min() > -0.5 and levels.max() < 1.5):
+        raise InputError(f"{path}: its samples leave 0..1, 1 being white; scale them (or tone-map it) first")
 
 
 def check_image(path: Path, image: Any, kind: str, file: IO[bytes], limits: Limits) -> None:  # noqa: ANN401
@@ -255,18 +380,11 @@ def _animated(head: bytes, file: IO[bytes]) -> bool:
     """Whether this is an animated PNG or AVIF; libvips tells of the others."""
     if head[4:12] == b"ftypavis":
         return True
-    if head[:8] != b"\x89PNG\r\n\x1a\n":
+    if head[:8] != SIGNATURE:
         return False
-    place = 8
-    for _ in range(_CHUNKS):  # the animation's control chunk comes before the pixels
-        file.seek(place)
-        chunk = file.read(12)
-        length, kind = chunk[:4], chunk[4:8]
-        if len(chunk) < 12 or kind in (b"IDAT", b"IEND"):
-            return False
-        if kind == b"acTL":
-            return int.from_bytes(chunk[8:12], "big") > 1
-        place += 12 + int.from_bytes(length, "big")
+    for one in chunks(file):  # the animation's control chunk comes before the pixels
+        if one.name in (b"IDAT", b"acTL"):
+            return one.name == b"acTL" and int.from_bytes(one.content(file)[:4], "big") > 1
     return False
 
 
@@ -285,15 +403,21 @@ def _decode_heic(path: Path, file: IO[bytes], limits: Limits) -> Photo:
     except (ValueError, EOFError, SyntaxError, RuntimeError, OSError, IndexError) as error:
         raise _damaged(path, reason(error)) from error
     depth = min(heif.info.get("bit_depth", 8), 16) if levels.dtype == np.uint16 else 8
-    exif = upright_exif(heif.info.get("exif") or None, path)  # the decoder has turned the pixels already
+    exif = (heif.info.get("exif") or b"").removeprefix(b"Exif\0\0") or None
+    blocks = {"icc": heif.info.get("icc_profile") or None, "exif": exif, "xmp": heif.info.get("xmp") or None}
+    # The decoder has turned the pixels already; what is told of places in them it has not.
+    turned = heif.info.get("original_orientation") or 1
+    turn = _turn(levels.shape[0], levels.shape[1], turned, turned=True)
+    own = belongings(survey(file, "heic"), blocks, turn, path)
     return _photo(
         _store(levels, limits),
         _white(levels.dtype, depth),
         bit_depth=depth,
-        icc=bounded(heif.info.get("icc_profile") or None, "colour profile", path),
-        exif=exif,
-        xmp=bounded(heif.info.get("xmp") or None, "XMP packet", path),
-        dpi=None if exif is None else exif_block.resolution(exif),
+        icc=own.icc,
+        exif=own.exif,
+        xmp=own.xmp,
+        dpi=None if own.exif is None else exif_block.resolution(own.exif),
+        metadata=own.metadata,
     )
 
 
@@ -327,11 +451,16 @@ def _decode_by_pillow(path: Path, file: IO[bytes], kind: str, limits: Limits) ->
         raise _damaged(path, reason(error)) from error
     if levels.dtype == np.int32:
         levels = levels.clip(0, 65535).astype(np.uint16)
+    height, width = levels.shape[:2]
+    own = belongings(
+        survey(file, kind), {"icc": None, "exif": None, "xmp": None}, Change.upright(height, width, 1), path
+    )
     return _photo(
         _store(levels, limits),
         white,
         bit_depth=16 if white > 255 else 8,
         dpi=dpi if dpi and min(dpi) > 0 else None,
+        metadata=own.metadata,
     )
 
 
@@ -345,22 +474,6 @@ def _has_sizes(file: IO[bytes]) -> bool:
 
 _PILLOW_ERRORS = (OSError, ValueError, SyntaxError, EOFError, IndexError, struct.error)
 """What Pillow's parsers meet they raise."""
-
-
-def upright_exif(exif: bytes | None, path: Path) -> bytes | None:
-    """The EXIF block as it goes on from here; none that is larger than a camera writes."""
-    if exif is not None and len(exif) > LARGEST_EXIF:
-        log.warning("%s: its EXIF is left out; it is larger than a camera writes", path)
-        return None
-    return None if exif is None else exif_block.upright(exif)
-
-
-def bounded(block: bytes | None, name: str, path: Path) -> bytes | None:
-    """A block of metadata, unless it is larger than any program writes."""
-    if block is not None and len(block) > _LARGEST_BLOCK:
-        log.warning("%s: its %s is left out; it has more than %s", path, name, show_bytes(_LARGEST_BLOCK))
-        return None
-    return block
 
 
 def _store(levels: NDArray[Any], limits: Limits) -> Samples:
@@ -386,28 +499,49 @@ def _white(dtype: np.dtype[Any], depth: int) -> float:
     return float(((1 << min(depth, bits)) - 1) << max(0, bits - depth))
 
 
-def _decode(image: Any, kind: str, path: Path, exif: bytes | None, limits: Limits) -> Photo:  # noqa: ANN401
-    """A libvips image, with the EXIF block that libvips does not read -> samples and what belongs to them."""
-    icc = bounded(field(image, "icc-profile-data"), "colour profile", path)
-    xmp = bounded(field(image, "xmp-data"), "XMP packet", path)
-    exif = upright_exif(field(image, "exif-data", exif), path)
-    if kind in ("webp", "heif"):
-        dpi = None if exif is None else exif_block.resolution(exif)
-    else:
-        # When a file says nothing, libvips says 72 pixels per inch for JPEG, else one of these.
-        made_up = any(max(abs(image.xres - r), abs(image.yres - r)) < 2e-4 for r in (1.0, UNKNOWN_RESOLUTION))
-        silent_jpeg = field(image, "resolution-unit") is None and image.xres == image.yres == 72 / 25.4
-        known = not made_up and not silent_jpeg
-        dpi = (image.xres * 25.4, image.yres * 25.4) if known else None
-    orientation = field(image, "orientation", 1)
-    if orientation >= 5 and dpi is not None:
-        dpi = dpi[::-1]
+def _decode(
+    image: Any,  # noqa: ANN401
+    kind: str,
+    path: Path,
+    exif: bytes | None,
+    found: Survey,
+    limits: Limits,
+) -> Photo:
+    """A libvips image, with what libvips does not read -> samples and what belongs to them.
+
+    Args:
+        image: As `opened` gives it.
+        kind: Of the file.
+        path: The file, for messages.
+        exif: The EXIF block of a TIFF file.
+        found: What the file's own pieces are.
+        limits: What decoding may take.
+    """
+    exif = field(image, "exif-data", exif or found.exif)
+    xmp = field(image, "xmp-data", found.xmp)
+    blocks = {"icc": field(image, "icc-profile-data"), "exif": exif, "xmp": xmp}
+    orientation = field(image, "orientation", 1 if kind == "heif" else orientation_of(exif, xmp))
+    # Of these the decoder has turned the pixels already; what is told of places in them it has not.
+    turned = (exif_block.orientation(exif) or 1) if kind == "heif" else orientation
+    turn = _turn(image.height, image.width, turned, turned=kind == "heif")
+    conversion, image = _as_rgb(image)
+    if conversion:
+        blocks["icc"], found.icc, found.signalling = None, False, None
+    own = belongings(found, blocks, turn, path, gray=image.bands < 3, moved=kind == "tiff")
+    dpi = None if own.exif is None else exif_block.resolution(own.exif)
+    if found.dpi is not None:
+        told = found.dpi[::-1] if orientation >= 5 else found.dpi
+        # JFIF tells whole numbers, EXIF the same with fractions.
+        dpi = dpi if dpi is not None and np.abs(np.subtract(dpi, told)).max() <= 0.5 else told
+    metadata = own.metadata
+    if conversion:
+        metadata = replace(metadata, changed=(*metadata.changed, ("", conversion)))
+    spare = image.bands - 4
+    if spare > 0:
+        text = f"{spare} further channel{'s' * (spare > 1)}"
+        metadata = replace(metadata, others=(*metadata.others, Item("channels", text)))
     if image.bands > _MOST_BANDS:
         image = image.extract_band(0, n=_MOST_BANDS).copy(interpretation=image.interpretation)
-    if image.interpretation == "cmyk":
-        image, icc = image.icc_transform("srgb", embedded=True, input_profile="cmyk"), None
-    if image.interpretation not in _AS_THEY_STAND:
-        image = image.colourspace("srgb" if image.format == "uchar" else "rgb16")
     if image.format not in _TYPES:
         raise InputError(f"{path}: samples of type {image.format}; save it as 8 or 16 bit")
     dtype = np.dtype(_TYPES[image.format])
@@ -419,19 +553,15 @@ def _decode(image: Any, kind: str, path: Path, exif: bytes | None, limits: Limit
             depth = image.get("bits-per-sample")
         white = _white(dtype, 8 * dtype.itemsize if depth == 16 else depth)
     # These formats, as libvips reads them, have no gray of their own.
-    gray = kind in ("webp", "heif", "gif") and icc is None and image.bands >= 3
+    gray = kind in ("webp", "heif", "gif") and own.icc is None and image.bands >= 3
     samples = Samples(
         image.height, image.width, image.bands, dtype, limits.samples, limits.folder, orientation
     )
 
     def check(levels: NDArray[Any]) -> None:
         nonlocal gray
-        if dtype.kind == "f" and not (
-            np.isfinite(levels).all() and levels.min() > -0.5 and levels.max() < 1.5
-        ):
-            raise InputError(
-                f"{path}: its samples leave 0..1, 1 being white; scale them (or tone-map it) first"
-            )
+        if dtype.kind == "f":
+            _check_range(path, levels)
         if gray:  # WebP's decoder gives gray that is a level off in some pixels
             colours = levels[:, :, :3].astype(np.float32)
             gray = bool(np.abs(colours[:, :, 1:] - colours[:, :, :1]).max() < 1.5 / 255 * white)
@@ -441,12 +571,36 @@ def _decode(image: Any, kind: str, path: Path, exif: bytes | None, limits: Limit
         if gray:
             return Photo(
                 samples, True, 3 if samples.bands > 3 else None, white,
-                bit_depth=depth, icc=icc, exif=exif, xmp=xmp, dpi=dpi,
+                bit_depth=depth, icc=own.icc, exif=own.exif, xmp=own.xmp, dpi=dpi, metadata=metadata,
             )  # fmt: skip
-        return _photo(samples, white, bit_depth=depth, icc=icc, exif=exif, xmp=xmp, dpi=dpi)
+        return _photo(
+            samples, white, bit_depth=depth,
+            icc=own.icc, exif=own.exif, xmp=own.xmp, dpi=dpi, metadata=metadata,
+        )  # fmt: skip
     except BaseException:
         samples.close()
         raise
+
+
+def _turn(height: int, width: int, orientation: int, turned: bool) -> Change:
+    """How a picture is turned that is so large now, already turned or not."""
+    change = Change.upright(height, width, orientation)
+    return Change.upright(width, height, orientation) if turned and change.swapped else change
+
+
+def _as_rgb(image: Any) -> tuple[str, Any]:  # noqa: ANN401
+    """A libvips image in gray or RGB; what was done for it, empty where nothing was."""
+    sixteen = image.format != "uchar"
+    if image.interpretation == "cmyk":
+        depth = 16 if sixteen else 8
+        return "CMYK (the colours are sRGB now)", image.icc_transform(
+            "srgb", embedded=True, input_profile="cmyk", depth=depth
+        )
+    if image.interpretation not in _AS_THEY_STAND:
+        name = "LAB" if image.interpretation in ("lab", "labq", "labs") else str(image.interpretation).upper()
+        wanted = "rgb16" if sixteen else "srgb"
+        return f"{name} (the colours are sRGB now)", image.colourspace(wanted)
+    return "", image
 
 
 def _fetch(image: Any, samples: Samples, check: Callable[[NDArray[Any]], None]) -> None:  # noqa: ANN401

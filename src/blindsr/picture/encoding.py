@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindsr.errors import InputError
-from blindsr.picture import exif as exif_block
 from blindsr.picture.decoding import UNKNOWN_RESOLUTION, Limits
-from blindsr.picture.formats import FORMATS, format_of
+from blindsr.picture.formats import format_of
 from blindsr.picture.loaders import reason
+from blindsr.picture.metadata.carrying import load
+from blindsr.picture.metadata.report import Report
 from blindsr.picture.photo import Photo, Picture
 from blindsr.picture.samples import Samples
-from blindsr.picture.tiff import add_exif
 from blindsr.system.files import atomic_path
 
 _BIG_TIFF = 3 << 30
@@ -79,6 +79,7 @@ class PictureWriter:
         self.height, self.width = height, width
         self._format = format_of(self.path)
         self._options = self._check(limits)
+        self._load = load(like, self._format, height, width)
         depths = self._format.depths
         self._depth = next((bits for bits in depths if bits >= like.bit_depth), depths[-1])
         bands = (1 if like.gray else 3) + (like.has_alpha and self._format.alpha)
@@ -115,6 +116,11 @@ class PictureWriter:
         except OSError as error:
             raise self._failure(error) from error
 
+    @property
+    def report(self) -> Report:
+        """What becomes of what the photo carries."""
+        return self._load.report
+
     def save(self) -> None:
         """Encode the picture; the file appears complete or not at all.
 
@@ -125,14 +131,13 @@ class PictureWriter:
         import pyvips
 
         try:
-            image, kept, exif = self._image()
+            image, kept = self._image()
             with atomic_path(self.path) as temporary, temporary.open("rb+") as file:
                 if self._format.saver:
                     # By the descriptor: libvips reads options out of names.
                     target = pyvips.Target.new_to_descriptor(file.fileno())
                     getattr(image, self._format.saver)(target, keep=kept, **self._options)
-                    if self._format is FORMATS["tiff"] and exif is not None:
-                        add_exif(file, exif, self.path)
+                    self._load.put(file)
                 else:
                     _save_bmp(image, self._like.dpi, file)
         except (pyvips.Error, OSError) as error:
@@ -168,8 +173,8 @@ class PictureWriter:
         limits.check_whole(self.path, self.height * self.width * self._format.encoder)
         return options
 
-    def _image(self) -> tuple[Any, str, bytes | None]:
-        """The samples and their belongings as a libvips image, which of these its saver writes, and EXIF."""
+    def _image(self) -> tuple[Any, str]:
+        """The samples and their belongings as a libvips image, and which of these its saver writes."""
         import pyvips
 
         self._samples.check_complete()
@@ -194,25 +199,20 @@ class PictureWriter:
             self._options["bitdepth"] = self._depth
         if self._options.get("compression") == "lzw":
             self._options["bigtiff"] = self.height * self.width * self._samples.bands << sixteen > _BIG_TIFF
-        icc, exif, xmp = like.icc, like.exif, like.xmp
-        if exif is not None:
-            exif = exif_block.with_size(exif, self.height, self.width)
-        elif like.dpi is not None and not format_.density:
-            exif = exif_block.of_resolution(like.dpi)
-        if icc is not None:
-            image.set_type(pyvips.GValue.blob_type, "icc-profile-data", icc)
+        kept = self._load.by_libvips
+        if kept["icc"] is not None:
+            image.set_type(pyvips.GValue.blob_type, "icc-profile-data", kept["icc"])
             if not format_.profile or (like.gray and not format_.gray):
                 # No place for this profile: the colours take the one that is assumed where there is none.
                 image = image.icc_transform("srgb", embedded=True, depth=16 if sixteen else 8)
-                icc = None
+                kept["icc"] = None
                 if like.gray and format_.gray:
                     image = image[0]
-        for name, value in (("exif-data", exif), ("xmp-data", xmp)):
-            if value is not None:
-                image.set_type(pyvips.GValue.blob_type, name, value)
+        for name in ("exif", "xmp"):
+            if kept[name] is not None:
+                image.set_type(pyvips.GValue.blob_type, f"{name}-data", kept[name])
         # Left alone, libvips makes up an EXIF block where none was.
-        kept = {"icc": icc, "exif": exif, "xmp": xmp}
-        return image, ":".join(name for name, value in kept.items() if value is not None) or "none", exif
+        return image, ":".join(name for name, value in kept.items() if value is not None) or "none"
 
     def _failure(self, error: Exception) -> InputError:
         """What went wrong, as one line."""

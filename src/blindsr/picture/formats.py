@@ -10,10 +10,62 @@ from typing import Any
 from blindsr.errors import InputError
 
 READABLE = (
-    *(".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"),
-    *(".avif", ".heic", ".heif", ".gif", ".bmp", ".ppm", ".pgm"),
+    *(".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif", ".gif", ".bmp"),
+    *(".jfif", ".jpe", ".mpo", ".hif", ".dib", ".ppm", ".pgm", ".pbm", ".pnm", ".pam", ".pfm"),
 )
 """Suffixes looked for in folders; a file named directly is judged by its content."""
+
+PICTURES = frozenset(
+    (
+        *READABLE,
+        *(
+            ".jxl",
+            ".jp2",
+            ".j2k",
+            ".jpx",
+            ".jls",
+            ".psd",
+            ".psb",
+            ".xcf",
+            ".svg",
+            ".svgz",
+            ".ico",
+            ".icns",
+            ".pcx",
+        ),
+        *(
+            ".exr",
+            ".hdr",
+            ".tga",
+            ".dds",
+            ".qoi",
+            ".fits",
+            ".pdf",
+            ".eps",
+            ".ai",
+            ".jxr",
+            ".wdp",
+            ".bpg",
+            ".apng",
+        ),
+        *(
+            ".dng",
+            ".cr2",
+            ".cr3",
+            ".nef",
+            ".nrw",
+            ".arw",
+            ".sr2",
+            ".raf",
+            ".orf",
+            ".rw2",
+            ".pef",
+            ".srw",
+            ".3fr",
+        ),
+    )
+)
+"""Suffixes that name pictures, whether they are read and written here or not: none of them names a folder."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +73,7 @@ class Format:
     """What a file format can hold, and how it is written.
 
     Args:
+        name: As a user gives it.
         suffixes: How its files' names end; the first is the usual one.
         saver: The libvips operation that encodes it; none for what Pillow writes.
         options: Of the saver.
@@ -35,6 +88,7 @@ class Format:
             writes row by row.
     """
 
+    name: str
     suffixes: tuple[str, ...]
     saver: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -53,17 +107,25 @@ class Format:
 # third smaller; the network would wait for the encoder.
 FORMATS: dict[str, Format] = {
     "png": Format(
-        (".png",), "pngsave_target", {"compression": 2, "filter": "up"}, depths=(8, 16), density=True
+        "png",
+        (".png",),
+        "pngsave_target",
+        {"compression": 2, "filter": "up"},
+        depths=(8, 16),
+        density=True,
     ),
     "jpeg": Format(
-        (".jpg", ".jpeg"),
+        "jpeg",
+        (".jpg", ".jpeg", ".jpe", ".jfif"),
         "jpegsave_target",
         {"Q": 95, "subsample_mode": "off"},
         alpha=False,
         lossy=True,
+        density=True,
         side=65500,
     ),
     "webp": Format(
+        "webp",
         (".webp",),
         "webpsave_target",
         {"Q": 95, "effort": 2},
@@ -73,6 +135,7 @@ FORMATS: dict[str, Format] = {
         encoder=16,
     ),
     "tiff": Format(
+        "tiff",
         (".tif", ".tiff"),
         "tiffsave_target",
         {"compression": "lzw", "predictor": "horizontal"},
@@ -80,6 +143,7 @@ FORMATS: dict[str, Format] = {
         density=True,
     ),
     "avif": Format(
+        "avif",
         (".avif",),
         "heifsave_target",
         {"compression": "av1", "Q": 90, "effort": 0, "subsample_mode": "off"},
@@ -89,7 +153,7 @@ FORMATS: dict[str, Format] = {
         side=65536,
         encoder=32,
     ),
-    "bmp": Format((".bmp",), alpha=False, profile=False, density=True, encoder=12),
+    "bmp": Format("bmp", (".bmp", ".dib"), alpha=False, profile=False, density=True, encoder=12),
 }
 """Formats that can be written, by the name that a user gives."""
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import IO, Any
 
+from blindsr.picture.metadata.jpeg import segments
 from blindsr.picture.tiff import Blocks, claimed_bytes
 
 LOADERS = {
@@ -32,9 +33,25 @@ _BEGINNINGS = {
     **dict.fromkeys((b"GIF87a", b"GIF89a"), "gif"),
     **dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "tiff"),
     b"BM": "bmp",
-    **{b"P%d" % i: "ppm" for i in range(1, 7)},
+    **{b"P%d" % i: "ppm" for i in range(1, 8)},
+    **dict.fromkeys((b"PF", b"Pf"), "ppm"),
 }
 """First bytes -> kinds; libvips reads no BMP, and its wheels no PPM."""
+
+_OTHERS = {
+    **dict.fromkeys((b"\xff\x0a", b"\0\0\0\x0cJXL "), "JPEG XL"),
+    **dict.fromkeys((b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"), "JPEG 2000"),
+    **{
+        b"8BPS": "Photoshop",
+        b"%PDF": "PDF",
+        b"\x76\x2f\x31\x01": "OpenEXR",
+        b"gimp xcf": "GIMP",
+        b"qoif": "QOI",
+    },
+    **{b"#?RADIANCE": "Radiance", b"DDS ": "DDS", b"FUJIFILM": "Fujifilm raw", b"IIRO": "Olympus raw"},
+    **{b"IIU\0": "Panasonic raw", b"SIMPLE  =": "FITS", b"\x1aE\xdf\xa3": "Matroska or WebM"},
+}
+"""First bytes of pictures that are not read here -> what they are."""
 
 _HEVC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")
 _HEIF_BRANDS = (b"avif", b"avis", b"mif1", b"msf1")
@@ -74,8 +91,15 @@ def kind_of(head: bytes) -> str | None:
     return next((kind for first, kind in _BEGINNINGS.items() if head.startswith(first)), None)
 
 
+def other_kind(head: bytes) -> str | None:
+    """What a file is that is not read here, where its first bytes tell."""
+    if head[4:8] == b"ftyp":
+        return "Canon raw" if head[8:11] == b"crx" else "a film or another kind of ISO media"
+    return next((name for first, name in _OTHERS.items() if head.startswith(first)), None)
+
+
 @contextmanager
-def opened(file: IO[bytes], kind: str, access: str = "sequential") -> Iterator[Any]:
+def opened(file: IO[bytes], kind: str, access: str = "sequential", fail_on: str = "error") -> Iterator[Any]:
     """A file as a libvips image: its header is read, its pixels as they are asked for, within this block.
 
     Libvips maps the files that it opens into memory, and the process dies when one is cut short meanwhile. So
@@ -86,6 +110,7 @@ def opened(file: IO[bytes], kind: str, access: str = "sequential") -> Iterator[A
         file: The file; where it stands does not matter.
         kind: A name in `LOADERS`.
         access: "sequential" for rows from top to bottom, or "random".
+        fail_on: What ends the reading: "error", "warning", or "none".
 
     Raises:
         UndecodableError: It is damaged, or the block raised an error of libvips.
@@ -112,7 +137,7 @@ def opened(file: IO[bytes], kind: str, access: str = "sequential") -> Iterator[A
     source.on_read(read)
     source.on_seek(seek)
     try:
-        yield getattr(pyvips.Image, LOADERS[kind])(source, access=access, fail_on="error")
+        yield getattr(pyvips.Image, LOADERS[kind])(source, access=access, fail_on=fail_on)
     except pyvips.Error as error:
         if failures:
             raise failures[0] from error
@@ -136,6 +161,8 @@ def _libvips() -> Any:  # noqa: ANN401
         @pyvips.ffi.def_extern(name="_log_handler_callback")  # type: ignore[untyped-decorator]
         def log(domain: Any, level: int, message: Any, _: Any) -> None:  # noqa: ANN401
             said = [pyvips.ffi.string(word).decode("utf-8", "replace") for word in (domain, message)]
+            if said[1].startswith("error in tile"):  # of a damaged file, once for some rows each
+                return
             known = pyvips.GLogLevelFlags.LEVEL_TO_LOGGER
             pyvips.logger.log(known.get(level, logging.WARNING), ": ".join(said))
 
@@ -186,26 +213,11 @@ def opening_bytes(file: IO[bytes], kind: str, most: int) -> int:
 
 def _segments(file: IO[bytes], most: int) -> int:
     """Bytes of the segments of a JPEG file before its pixels: its decoder keeps them."""
-    place, kept = 2, 0
-    while kept <= most:
-        file.seek(place)
-        head = file.read(_SEGMENT)
-        start = head.find(b"\xff")  # decoders skip what lies between two segments
-        marker = head[max(0, start) :].lstrip(b"\xff")[:3]
-        if start < 0 or len(marker) < 3:
-            if len(head) < _SEGMENT:
-                break
-            place += len(head) - 1
-            continue
-        if marker[0] in (0xD9, 0xDA):  # the end, or the pixels
+    kept = 0
+    for one in segments(file):
+        if kept > most or one.marker in (0xD9, 0xDA):
             break
-        place += len(head) - len(head[start:].lstrip(b"\xff"))
-        if marker[0] in (0x00, 0x01, *range(0xD0, 0xD9)):  # markers without a segment
-            place += 1
-            continue
-        length = int.from_bytes(marker[1:], "big")
-        place += 1 + length
-        kept += length + _SEGMENT
+        kept += one.size + 2 + _SEGMENT
     return kept
 
 

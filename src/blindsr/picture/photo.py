@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from blindsr.errors import InputError
+from blindsr.picture.metadata.contents import Metadata
 from blindsr.picture.samples import Samples
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Picture:
         exif: EXIF block (a TIFF structure, without JPEG's "Exif" prefix); its orientation is always 1.
         xmp: XMP packet.
         dpi: Horizontal and vertical resolution, pixels per inch.
+        metadata: What else its file carried.
 
     Raises:
         InputError: Pixels, alpha or bit depth are not as said above; that the values lie in [0, 1] is not
@@ -61,6 +63,7 @@ class Picture:
     exif: bytes | None = None
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
+    metadata: Metadata = field(default_factory=Metadata)
 
     def __post_init__(self) -> None:
         for name, array, shape in (
@@ -165,6 +168,7 @@ class Photo:
     exif: bytes | None = None
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
+    metadata: Metadata = field(default_factory=Metadata)
 
     @property
     def height(self) -> int:
@@ -208,7 +212,7 @@ class Photo:
                 alpha[rows] = opacity
         return Picture(
             pixels, alpha=alpha, bit_depth=self.bit_depth,
-            icc=self.icc, exif=self.exif, xmp=self.xmp, dpi=self.dpi,
+            icc=self.icc, exif=self.exif, xmp=self.xmp, dpi=self.dpi, metadata=self.metadata,
         )  # fmt: skip
 
     def close(self) -> None:

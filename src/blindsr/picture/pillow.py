@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 
 from blindsr.errors import InputError
 from blindsr.picture.arrays import of_array, to_array
-from blindsr.picture.decoding import bounded, open_photo, upright_exif
+from blindsr.picture.decoding import open_photo
+from blindsr.picture.metadata.geometry import Change
+from blindsr.picture.metadata.reading import belongings, bounded
+from blindsr.picture.metadata.survey import Survey
 from blindsr.picture.photo import Picture
 from blindsr.picture.tiff import DESCRIPTIVE, INNER
 from blindsr.system.untrusted import brief
@@ -58,21 +61,25 @@ def of_pil(image: Image.Image) -> Picture:
             image.load()  # `info` is complete only then
             turned = _orientation(image)
             picture = _pixels_of(image)
-            exif = _exif_of(image)
+            exif = _block(image, "exif") or _known_exif(image)
     except InputError:
         raise
     except Exception as error:  # plugins of Pillow's raise what the parsers that they use do
         raise InputError(f"{_NAME} of mode {image.mode}: cannot be decoded ({brief(error)})") from error
     pixels, alpha = (_upright(plane, turned) for plane in (picture.pixels, picture.alpha))
     assert pixels is not None
+    # CMYK is sRGB now, and a palette's profile is that of its colours.
+    icc = None if image.mode == "CMYK" else _block(image, "icc_profile")
+    blocks = {"icc": icc, "exif": exif, "xmp": _block(image, "xmp")}
+    own = belongings(Survey(), blocks, Change.upright(image.height, image.width, turned), _NAME)
     return Picture(
         pixels,
         alpha=alpha,
         bit_depth=picture.bit_depth,
-        # CMYK is sRGB now, and a palette's profile is that of its colours.
-        icc=None if image.mode == "CMYK" else _block(image, "icc_profile"),
-        exif=exif,
-        xmp=_block(image, "xmp"),
+        icc=own.icc,
+        exif=own.exif,
+        xmp=own.xmp,
+        metadata=own.metadata,
         dpi=_resolution(image, swapped=turned >= 5),
     )
 
@@ -149,12 +156,6 @@ def _upright(plane: NDArray[np.float32] | None, orientation: int) -> NDArray[np.
     if orientation in (2, 3, 6, 7):
         plane = plane[:, ::-1]
     return np.ascontiguousarray(plane)
-
-
-def _exif_of(image: Image.Image) -> bytes | None:
-    """The EXIF block as it goes on: the file's own bytes, or what Pillow knows of it."""
-    exif = _block(image, "exif")
-    return upright_exif(exif if exif is not None else _known_exif(image), _NAME)
 
 
 def _known_exif(image: Image.Image) -> bytes | None:

@@ -16,7 +16,7 @@ from blindsr.picture.tiff import sample_header
 _CHUNK = 1 << 22
 """Bytes that are handled at once where samples are gone through from top to bottom."""
 
-_TURNS = {
+TURNS = {
     **{1: (False, False, False), 2: (False, True, False), 3: (True, True, False), 4: (True, False, False)},
     **{5: (False, False, True), 6: (True, False, True), 7: (True, True, True), 8: (False, True, True)},
 }
@@ -110,7 +110,7 @@ class Samples:
     ) -> None:
         self.bands, self.dtype = bands, dtype
         self._stored = height, width
-        self._turn = _TURNS.get(orientation, _TURNS[1])
+        self._turn = TURNS.get(orientation, TURNS[1])
         self._levels: NDArray[Any] | None = None
         self._file: IO[bytes] | None = None
         self._row = width * bands * dtype.itemsize

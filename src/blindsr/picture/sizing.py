@@ -71,6 +71,28 @@ class OutputSize:
             raise InputError(f"fit {text[:40]!r}: give the box as WIDTHxHEIGHT, such as 3840x2160")
         return cls(fit=(int(sides[0]), int(sides[1])))
 
+    @classmethod
+    def parse_print(cls, text: str) -> tuple[OutputSize, float]:
+        """Read the size of a print, such as "30cm@300dpi" (its longer side) or "30x20cm@300dpi" (a box).
+
+        Args:
+            text: One length or two, in cm, mm or in; and pixels per inch.
+
+        Returns:
+            The box in pixels, and pixels per inch.
+
+        Raises:
+            InputError: The text is no such size.
+        """
+        number = r"([0-9]{1,6}(?:\.[0-9]{1,6})?)"
+        match = re.fullmatch(rf"{number}(?:x{number})?(cm|mm|in)@{number}dpi", text.replace(" ", "").lower())
+        if match is None:
+            raise InputError(f"print {text[:40]!r}: give a size and a resolution, such as 30cm@300dpi")
+        dpi = float(match[4])
+        pixels = dpi / {"cm": 2.54, "mm": 25.4, "in": 1.0}[match[3]]
+        width, height = (round(float(side) * pixels) for side in (match[1], match[2] or match[1]))
+        return cls(fit=(width, height)), dpi
+
     @property
     def label(self) -> str:
         """What was asked for, short, fit for a file's name: "x2.5", "1920w", "1080h" or "3840x2160"."""

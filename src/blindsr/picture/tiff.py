@@ -11,6 +11,7 @@ import logging
 import struct
 from bisect import bisect_left
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import IO
 
 log = logging.getLogger(__name__)
@@ -28,9 +29,13 @@ _SIZES = {
 """The same -> bytes of one value; also of directories and of the types of 64 bits."""
 
 DESCRIPTIVE = frozenset(
-    (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298, 0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F)
+    (
+        *(0x010D, 0x010E, 0x010F, 0x0110, 0x011D, 0x0131, 0x0132, 0x013B, 0x013C),
+        *(0x4746, 0x4749, 0x8298, 0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F),
+    )
 )
-"""Description, maker, model, software, date, artist, copyright, and the same as Windows writes them."""
+"""Names of document and page, description, maker, model, software, date, artist, computer, rating, copyright,
+and the same as Windows writes them."""
 
 INNER = frozenset((0x8769, 0x8825, 0xA005))
 """Entries that point to directories: EXIF, GPS, interoperability."""
@@ -172,10 +177,7 @@ def claimed_bytes(file: IO[bytes], most: int) -> int:
         for _, piece in pieces:
             kind, count = struct.unpack_from(f"{layout.order}H{'Q' if layout.big else 'I'}", piece, 2)
             claimed += layout.entry + count * _SIZES.get(kind, 0)
-        end = place + struct.calcsize(layout.count) + len(pieces) * layout.entry
-        size = struct.calcsize(layout.place)
-        following = _read(file, end, size)
-        place = struct.unpack(layout.place, following)[0] if len(following) == size else 0
+        place = _following(file, layout, place, len(pieces))
     return max(0, claimed)
 
 
@@ -198,8 +200,76 @@ def read_exif(file: IO[bytes], name: object = "") -> bytes | None:
     tree = _read_tree(file, layout, DESCRIPTIVE | INNER, name)
     if not tree:
         return None
-    block = b"II*\0" + struct.pack("<I", 8) + _pack_tree(tree, 8, _CLASSIC)
+    block = pack_exif(tree)
     return block if len(block) <= LARGEST_EXIF else None
+
+
+def read_tags(file: IO[bytes], wanted: frozenset[int], most: int) -> Tree:
+    """What the first directory of a TIFF file says under these tags.
+
+    Args:
+        file: The file.
+        wanted: The tags.
+        most: Bytes that all values may take.
+    """
+    layout = _Layout.of(file)
+    if layout is None:
+        return {}
+    return _read_directory(file, layout, layout.first, _Budget(copied=most), wanted)
+
+
+def size_told(file: IO[bytes]) -> tuple[int, int] | None:
+    """(width, height) of the first picture of a TIFF file; None where it does not say."""
+    tags = read_tags(file, frozenset((256, 257)), 1 << 10)
+    sides = [
+        int.from_bytes(value[2], "little") for _, value in sorted(tags.items()) if isinstance(value, tuple)
+    ]
+    return (sides[0], sides[1]) if len(sides) == 2 and min(sides) > 0 else None
+
+
+def told_blocks(file: IO[bytes], exif: bytes | None) -> dict[str, bytes | None]:
+    """Colour profile and XMP packet of a TIFF file, with its EXIF block, which gets its orientation."""
+    tags = read_tags(file, frozenset((274, 700, 34675)), 1 << 24)
+    blocks = {tag: value[2] for tag, value in tags.items() if isinstance(value, tuple)}
+    if 274 in blocks:
+        tree = {} if exif is None else read_block(exif)
+        exif = pack_exif({**tree, 274: (3, 1, blocks[274][:2])})
+    return {"icc": blocks.get(34675), "exif": exif, "xmp": blocks.get(700)}
+
+
+def tag_numbers(file: IO[bytes]) -> list[int]:
+    """The tags of the first directory of a TIFF file."""
+    layout = _Layout.of(file)
+    pieces = None if layout is None else _raw_entries(file, layout, layout.first)
+    return [tag for tag, _ in pieces or ()]
+
+
+def count_pages(file: IO[bytes], most: int = 1 << 16) -> int:
+    """Directories of a TIFF file that follow each other, no more than `most`."""
+    layout = _Layout.of(file)
+    if layout is None:
+        return 0
+    seen: set[int] = set()
+    place = layout.first
+    while place and place not in seen and len(seen) < most:
+        pieces = _raw_entries(file, layout, place)
+        if pieces is None:
+            break
+        seen.add(place)
+        place = _following(file, layout, place, len(pieces))
+    return len(seen)
+
+
+def pack_exif(tree: Tree) -> bytes:
+    """A directory and those below it as an EXIF block."""
+    return b"II*\0" + struct.pack("<I", 8) + _pack_tree(tree, 8, _CLASSIC)
+
+
+def read_block(exif: bytes, name: object = "") -> Tree:
+    """All that an EXIF block says; of one that is damaged what is whole."""
+    block = io.BytesIO(exif)
+    layout = _Layout.of(block)
+    return {} if layout is None else _read_tree(block, layout, None, name)
 
 
 def add_exif(file: IO[bytes], exif: bytes, name: object = "") -> None:
@@ -210,16 +280,44 @@ def add_exif(file: IO[bytes], exif: bytes, name: object = "") -> None:
         exif: The block; one that is damaged adds nothing.
         name: What the log calls the file, where it leaves a part of the block out.
     """
+    add_tags(file, exif_tags(exif, name))
+
+
+def exif_tags(exif: bytes, name: object = "") -> Tree:
+    """What of an EXIF block belongs into the first directory of a TIFF file."""
     block = io.BytesIO(exif)
-    source, target = _Layout.of(block), _Layout.of(file)
-    if source is None or target is None or target.order != "<":
+    layout = _Layout.of(block)
+    return {} if layout is None else _read_tree(block, layout, DESCRIPTIVE | INNER, name)
+
+
+def resolution_tags(sides: tuple[float, float], unit: int) -> Tree:
+    """Entries that tell a resolution across and down.
+
+    Args:
+        sides: Pixels per unit.
+        unit: 1 for none, 2 for an inch.
+    """
+    ratios = [Fraction(side).limit_denominator(10000) for side in sides]
+    packed = [struct.pack("<II", min(ratio.numerator, 0xFFFFFFFF), ratio.denominator) for ratio in ratios]
+    return {282: (5, 1, packed[0]), 283: (5, 1, packed[1]), 296: (3, 1, struct.pack("<H", unit))}
+
+
+def add_tags(file: IO[bytes], tree: Tree, unwanted: frozenset[int] = frozenset()) -> None:
+    """Put entries into a TIFF file: its first directory is written anew, at the end.
+
+    Args:
+        file: A little-endian file open for reading and writing.
+        tree: The entries; those that are there already stay as they are.
+        unwanted: Tags that it is not to have any more.
+    """
+    target = _Layout.of(file)
+    pieces = None if target is None or target.order != "<" else _raw_entries(file, target, target.first)
+    if target is None or pieces is None:
         return
-    tree = _read_tree(block, source, DESCRIPTIVE | INNER, name)
-    pieces = _raw_entries(file, target, target.first)
-    if not tree or pieces is None:
-        return
-    entries = dict(pieces)
+    entries = {tag: piece for tag, piece in pieces if tag not in unwanted}
     added = {tag: value for tag, value in tree.items() if tag not in entries}
+    if not added and len(entries) == len(pieces):
+        return
     end = file.seek(0, 2)
     end += -end % 8
     file.seek(end)
@@ -294,6 +392,14 @@ def _raw_entries(file: IO[bytes], layout: _Layout, place: int) -> list[tuple[int
     return [(struct.unpack_from(f"{layout.order}H", piece)[0], piece) for piece in pieces]
 
 
+def _following(file: IO[bytes], layout: _Layout, place: int, entries: int) -> int:
+    """Place of the directory that follows one of so many entries; 0 if none does."""
+    size = struct.calcsize(layout.place)
+    place += struct.calcsize(layout.count) + entries * layout.entry
+    following = _read(file, place, size)
+    return int(struct.unpack(layout.place, following)[0]) if len(following) == size else 0
+
+
 def _number(piece: bytes, layout: _Layout) -> int:
     """The value of an entry that holds one whole number; 0 of any other."""
     (kind,) = struct.unpack_from(f"{layout.order}H", piece, 2)
@@ -344,8 +450,8 @@ class _Budget:
         return fits
 
 
-def _read_tree(file: IO[bytes], layout: _Layout, wanted: frozenset[int], name: object) -> Tree:
-    """What is wanted of the first directory, and all of those below it, within the budget."""
+def _read_tree(file: IO[bytes], layout: _Layout, wanted: frozenset[int] | None, name: object) -> Tree:
+    """What is wanted of the first directory, None for all, and all of those below it, within the budget."""
     budget = _Budget()
     tree = _read_directory(file, layout, layout.first, budget, wanted)
     if budget.exceeded:

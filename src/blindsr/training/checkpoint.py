@@ -131,8 +131,17 @@ class Checkpoints:
 
 
 def with_teachers(runs: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """The teachers of some runs, each once, as an entry of a record; no entry where there were none."""
-    found = [run["teacher"] for run in runs if "teacher" in run]
+    """The teachers of some runs, each once, as an entry of a record; no entry where there were none.
+
+    Args:
+        runs: See `RunJournal.runs`; those of a state may be of anyone.
+    """
+    found: list[Any] = []
+    for run in runs:
+        if isinstance(run, Mapping):
+            before = run.get("init_teachers")
+            found += before if isinstance(before, list) else []
+            found += [run["teacher"]] if "teacher" in run else []
     teachers = [one for i, one in enumerate(found) if one not in found[:i]]
     return {"teachers": teachers} if teachers else {}
 

@@ -139,7 +139,7 @@ class Recipe(ABC):
         load_initial(self.network, path, self.spec)
 
     def origins(self) -> dict[str, Any]:
-        """What its weights learn from beside photos, for what is told of a run."""
+        """What its weights learn from beside photos: its "teacher", if it has one."""
         return {}
 
     @property

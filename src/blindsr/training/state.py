@@ -182,6 +182,15 @@ def read_average(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return kept.averaged(), kept.network
 
 
+def read_record(path: Path) -> dict[str, Any]:
+    """What a state's JSON says.
+
+    Raises:
+        ModelError: It is damaged, or no state's; or the state is not the one that it speaks of.
+    """
+    return _read_files(path)[1]
+
+
 @dataclass(frozen=True)
 class _Contents:
     """What a file holds.

@@ -25,6 +25,7 @@ from blindsr.picture.arrays import as_array
 from blindsr.picture.colours import Colours
 from blindsr.picture.encoded import Encoded, is_encoded, path_of
 from blindsr.picture.inputs import Photograph, as_picture, is_photo
+from blindsr.picture.metadata.report import Report
 from blindsr.picture.sizing import OutputSize
 from blindsr.system.files import is_folder, refuse_overwriting
 from blindsr.system.memory import Memory, show_bytes
@@ -116,6 +117,7 @@ class Upscaler:
         memory: Bound on the memory of the process while files are restored, such as "1.5G"; None for a safe
             share of what is free. Arrays and pictures that are handed over or asked for come on top.
         max_pixels: Largest photo that is decoded from a file, pixels.
+        damaged: Whether what can be read of a damaged file is enough.
         texture: How much of the texture view is added to the structure view, from 0 (what the pixels make
             certain) to 1 (all the texture that the model was trained to add), only for a model that has
             these views; None takes the model's default.
@@ -146,6 +148,7 @@ class Upscaler:
         threads: int | None = None,
         memory: Memory | str | None = None,
         max_pixels: int = MAX_PIXELS,
+        damaged: bool = False,
         texture: float | None = None,
         precision: str = "auto",
     ) -> None:
@@ -154,7 +157,7 @@ class Upscaler:
         plan_tiles(1, 1, tile, 0)  # a bad tile is better refused now than after a model was loaded
         self.model = model if isinstance(model, Model) else load_model(model)
         self.texture = _texture(self.model, texture)
-        self.tile, self.max_pixels = tile, max_pixels
+        self.tile, self.max_pixels, self.damaged = tile, max_pixels, damaged
         self.memory = Memory.parse(memory) if isinstance(memory, str) else memory or Memory.safe_share()
         # What works on groups of pixels takes so much less for each pixel, and has so much wider a halo.
         most = AUTO_PIXELS * self.model.multiple**2
@@ -237,7 +240,7 @@ class Upscaler:
             InputError: The image cannot be read, the adaptation belongs to another model, or the size is
                 impossible.
         """
-        picture = as_picture(image, Limits(pixels=self.max_pixels))
+        picture = as_picture(image, Limits(pixels=self.max_pixels, damaged=self.damaged))
         height, width = self._output_size(picture, image, size)
         canvas = Canvas(picture, height, width)
         self._restore(picture, canvas, support, on_tile, None)
@@ -301,7 +304,8 @@ class Upscaler:
         on_tile: OnTile | None = None,
         size: OutputSize | None = None,
         quality: int | None = None,
-    ) -> None:
+        dpi: float | None = None,
+    ) -> Report:
         """Restore a photo from file to file within this upscaler's memory, however large it is.
 
         Args:
@@ -311,6 +315,10 @@ class Upscaler:
             on_tile: As in `upscale`.
             size: As in `upscale`.
             quality: As in `blindsr.picture.write`.
+            dpi: Resolution that the result gets, pixels per inch; None for that of the photo.
+
+        Returns:
+            What became of what the photo carried besides its pixels.
 
         Raises:
             InputError: The photo cannot be read, or the result not written; or the result would overwrite the
@@ -325,9 +333,15 @@ class Upscaler:
         with open_photo(source, self.limits(target)) as photo:
             self._output_size(photo, source, size)  # an impossible one names the photo
             with self.restore(
-                photo, target, support=support, on_tile=on_tile, size=size, quality=quality
+                photo if dpi is None else replace(photo, dpi=(dpi, dpi)),
+                target,
+                support=support,
+                on_tile=on_tile,
+                size=size,
+                quality=quality,
             ) as writer:
                 writer.save()
+                return writer.report
 
     def identity(
         self, *, support: Adaptation | None = None, size: OutputSize | None = None, quality: int | None = None
@@ -366,7 +380,16 @@ class Upscaler:
         """What decoding and encoding may take; temporary files lie beside the target, on a disk with room."""
         places = Path(target).absolute().parents
         folder = next((place for place in places if is_folder(place)), None)
-        return Limits(self.max_pixels, self.memory.samples, self.memory.codec, folder)
+        return Limits(self.max_pixels, self.memory.samples, self.memory.codec, folder, self.damaged)
+
+    def size_of(self, size: OutputSize | None) -> Callable[[Path], tuple[int, int]]:
+        """What tells (width, height) of the result of a photo's file; `size` as in `upscale`."""
+
+        def measure(path: Path) -> tuple[int, int]:
+            with open_photo(path, self.limits(path)) as photo:
+                return self._output_size(photo, path, size)[::-1]
+
+        return measure
 
     def _output_size(
         self, picture: Picture | Photo, named: object, size: OutputSize | None
@@ -380,7 +403,7 @@ class Upscaler:
 
     def _seen(self, images: Iterable[Photograph | NDArray[Any]]) -> Iterator[Colours]:
         """The images as the network sees them, one at a time in memory."""
-        limits = Limits(self.max_pixels, self.memory.samples, self.memory.codec)
+        limits = Limits(self.max_pixels, self.memory.samples, self.memory.codec, damaged=self.damaged)
         for image in images:
             if is_encoded(image):
                 with open_photo(image, limits) as photo:

@@ -1,0 +1,52 @@
+"""What a photo carried, and what became of it: kept, changed or dropped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Item:
+    """Something that a file carries besides its pixels.
+
+    Args:
+        kind: What it is, in a word: "exif", "xmp", "text", "pages".
+        text: The same for people: "2 further pages".
+        size: Bytes of it in the file, 0 where it has none of its own.
+        derived: Whether it was made from the photo itself, as a thumbnail is: without it nothing is lost, and
+            that is not worth a warning.
+    """
+
+    kind: str
+    text: str
+    size: int = 0
+    derived: bool = False
+
+
+@dataclass
+class Report:
+    """What became of what a photo carried.
+
+    Args:
+        kept: What the result has as the photo had it.
+        changed: What it has in another form, such as a size that follows the pixels.
+        dropped: What it has not.
+        warnings: What was wrong with the photo's file, though it could be read.
+    """
+
+    kept: list[Item] = field(default_factory=list)
+    changed: list[Item] = field(default_factory=list)
+    dropped: list[Item] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def warning(self) -> str:
+        """What was wrong and what was lost, on one line; empty where nothing was."""
+        lost = ", ".join(dict.fromkeys(item.text for item in self.dropped if not item.derived))
+        return "; ".join([*self.warnings, *([f"left out of the result: {lost}"] if lost else [])])
+
+    def texts(self) -> dict[str, list[str]]:
+        """The lists, for a program."""
+        lists = {"kept": self.kept, "changed": self.changed, "dropped": self.dropped}
+        texts = {name: list(dict.fromkeys(item.text for item in items)) for name, items in lists.items()}
+        return {**texts, "warnings": self.warnings}

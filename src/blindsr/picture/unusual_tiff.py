@@ -1,0 +1,64 @@
+"""TIFF files that libvips cannot decode: CIELAB in 8 bit by Pillow; double precision and LZMA by tifffile."""
+
+from __future__ import annotations
+
+import io
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blindsr.picture.tiff import read_tags
+
+_PHOTOMETRIC, _BITS, _FORMAT = 262, 258, 339
+_LAB = 8
+
+
+def decoded(file: IO[bytes]) -> tuple[str, NDArray[Any]]:
+    """What was done to the colours, empty for nothing; and the samples, (H, W) or (H, W, C).
+
+    Args:
+        file: The file, whose size was looked at before.
+
+    Raises:
+        ModuleNotFoundError: Only tifffile reads it, and it is not installed.
+        ValueError: It is damaged, or nobody here reads its kind.
+    """
+    tags = read_tags(file, frozenset((_PHOTOMETRIC, _BITS, _FORMAT)), 1 << 16)
+    numbers = {tag: value[2][:2] for tag, value in tags.items() if isinstance(value, tuple)}
+    if numbers.get(_PHOTOMETRIC) == b"\x08\0" and numbers.get(_BITS) == b"\x08\0":
+        return "LAB (the colours are sRGB now)", _lab(file)
+    return "", _by_tifffile(file)
+
+
+def _lab(file: IO[bytes]) -> NDArray[np.uint8]:
+    """CIELAB in 8 bit as sRGB, by LittleCMS."""
+    from PIL import ImageCms, TiffImagePlugin
+
+    file.seek(0)
+    with TiffImagePlugin.TiffImageFile(io.BytesIO(file.read())) as image:
+        image.load()
+        if image.mode != "LAB":
+            raise ValueError("CIELAB of another layout")
+        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        converted = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
+        return np.asarray(converted)
+
+
+def _by_tifffile(file: IO[bytes]) -> NDArray[Any]:
+    """Gray or RGB of any compression that tifffile undoes by itself."""
+    import tifffile
+
+    file.seek(0)
+    try:
+        with tifffile.TiffFile(io.BytesIO(file.read())) as tiff:
+            page = tiff.pages.first
+            if page.photometric not in (1, 2):
+                raise ValueError(f"colours of kind {int(page.photometric)}")
+            levels: NDArray[Any] = page.asarray()
+            planes = int(page.planarconfig) == 2 and levels.ndim == 3
+    except ValueError:
+        raise
+    except Exception as error:  # parsers raise what they meet
+        raise ValueError(str(error) or type(error).__name__) from error
+    return np.moveaxis(levels, 0, -1) if planes else levels

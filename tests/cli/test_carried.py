@@ -1,0 +1,52 @@
+"""What a photo carries is told of by the commands: lost things on one line, all of it in JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from PIL import Image
+
+from ..conftest import MakeModel, Run, add_inspector, made_photo
+
+
+def scan(path: Path) -> Path:
+    """A TIFF file of three pages, with a description."""
+    pages = [Image.fromarray(made_photo(20, 24, seed)) for seed in range(3)]
+    pages[0].save(
+        path, "TIFF", save_all=True, append_images=pages[1:], description="A letter", dpi=(300, 300)
+    )
+    return path
+
+
+def test_a_warning_once_a_photo(tmp_path: Path, make_model: MakeModel, run: Run) -> None:
+    model = make_model(adaptive=False)
+    scan(tmp_path / "letter.tif")
+    Image.fromarray(made_photo(20, 24)).save(tmp_path / "plain.png")
+    code, _, err = run("upscale", tmp_path, "-o", tmp_path / "out", "--model", model)
+    warnings = [line for line in err.splitlines() if line.startswith("warning")]
+    assert code == 0
+    assert warnings == [f"warning: {tmp_path / 'letter.tif'}: left out of the result: 2 further pages"]
+
+
+def test_all_of_it_for_programs(tmp_path: Path, make_model: MakeModel, run: Run) -> None:
+    scan(tmp_path / "letter.tif")
+    code, out, err = run(
+        *("upscale", tmp_path / "letter.tif", "-o", tmp_path / "a.jpg"),
+        *("--model", make_model(adaptive=False), "--json"),
+    )
+    entry = json.loads(out.splitlines()[0])
+    assert code == 0 and "warning" not in err
+    assert sorted(entry["kept"]) == ["EXIF", "resolution"]
+    assert entry["dropped"] == ["2 further pages"] and entry["changed"] == entry["warnings"] == []
+
+
+def test_inspect_shows_it(tmp_path: Path, make_model: MakeModel, run: Run) -> None:
+    model = add_inspector(make_model())
+    scan(tmp_path / "letter.tif")
+    code, out, _ = run("inspect", tmp_path / "letter.tif", "--model", model)
+    assert code == 0 and "  carries EXIF, resolution, 2 further pages" in out.splitlines()
+    code, out, _ = run("inspect", tmp_path / "letter.tif", "--model", model, "--json")
+    report = json.loads(out.splitlines()[0])
+    assert [one["kind"] for one in report["carries"]] == ["exif", "resolution", "pages"]
+    assert report["carries"][0]["bytes"] > 20

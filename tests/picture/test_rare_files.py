@@ -1,0 +1,174 @@
+"""Photos that need not be refused: rare kinds, wide samples, files without an end; and those that must."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from blindsr.errors import InputError
+from blindsr.picture import Limits, open_photo, read
+from blindsr.picture.loaders import LOADERS, kind_of, other_kind
+
+from ..conftest import made_photo
+
+WIDE = (made_photo(20, 24).astype(np.uint16) << 8) + 77
+
+
+def tiff(**options: Any) -> bytes:
+    tifffile = pytest.importorskip("tifffile")
+    file = io.BytesIO()
+    tifffile.imwrite(file, options.pop("levels"), **options)
+    return file.getvalue()
+
+
+def test_wide_samples_stay_wide() -> None:
+    header = b"P6\n# a comment\n24 20\n65535\n"
+    picture = read(header + WIDE.astype(">u2").tobytes())
+    assert picture.bit_depth == 16 and not np.abs(picture.to_array("uint16").astype(int) - WIDE).max()
+    assert picture.metadata.comments == (b"a comment",)
+    ten = (WIDE >> 6).astype(">u2")
+    picture = read(b"P6 24 20 1023\n" + ten.tobytes())
+    assert picture.bit_depth == 16 and np.abs(picture.pixels * 1023 - ten).max() < 0.02
+    gray = read(b"P5 24 20 65535\n" + WIDE[:, :, 0].astype(">u2").tobytes())
+    assert gray.gray and not np.abs(gray.to_array("uint16").astype(int) - WIDE[:, :, 0]).max()
+
+
+def test_kin_of_ppm() -> None:
+    rgba = np.dstack([made_photo(20, 24), np.full((20, 24), 200, np.uint8)])
+    head = b"P7\nWIDTH 24\nHEIGHT 20\nDEPTH 4\nMAXVAL 255\nTUPLTYPE RGB_ALPHA\nENDHDR\n"
+    np.testing.assert_array_equal(read(head + rgba.tobytes()).to_array(), rgba)
+    light = (made_photo(20, 24) / 255).astype("<f4")
+    np.testing.assert_array_equal(read(b"PF\n24 20\n-1.0\n" + light[::-1].tobytes()).pixels, light)
+    np.testing.assert_array_equal(
+        read(b"PF\n24 20\n1.0\n" + light[::-1].astype(">f4").tobytes()).pixels, light
+    )
+    with pytest.raises(InputError, match="samples leave"):
+        read(b"PF\n24 20\n-1.0\n" + (light * 9).tobytes())
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"P6 24 20 65535\n" + bytes(99), b"P7\nWIDTH 24\n", b"PF\n24\n", b"PF\n1e9 2\n-1\n",
+        b"P7\nWIDTH 2\nHEIGHT 2\nDEPTH 9\nMAXVAL 255\nENDHDR\n" + bytes(99),
+    ],
+)  # fmt: skip
+def test_damaged_ones(content: bytes) -> None:
+    with pytest.raises(InputError, match="damaged"):
+        read(content)
+    with pytest.raises(InputError, match="--max-pixels"):
+        read(b"P6 99999 99999 65535\n")
+
+
+def test_cmyk_in_sixteen_bits(tmp_path: Path) -> None:
+    import pyvips
+
+    cmyk = np.dstack([WIDE, WIDE[:, :, :1]])
+    image = pyvips.Image.new_from_memory(cmyk.tobytes(), 24, 20, 4, "ushort").copy(interpretation="cmyk")
+    image.tiffsave(str(tmp_path / "a.tif"))
+    picture = read(tmp_path / "a.tif")
+    assert picture.bit_depth == 16 and len(np.unique(picture.to_array("uint16"))) > 256
+    (image / 257).cast("uchar").copy(interpretation="cmyk").tiffsave(str(tmp_path / "b.tif"))
+    assert np.abs(picture.pixels - read(tmp_path / "b.tif").pixels).max() < 0.03
+
+
+def test_lab_in_eight_bits() -> None:
+    from PIL import ImageCms
+
+    image = Image.fromarray(made_photo(20, 24))
+    lab = ImageCms.profileToProfile(
+        image, ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB"
+    )
+    assert lab is not None
+    file = io.BytesIO()
+    lab.save(file, "TIFF")
+    picture = read(file.getvalue())
+    assert np.abs(picture.to_array().astype(int) - made_photo(20, 24)).max() < 12
+    assert ("", "LAB (the colours are sRGB now)") in picture.metadata.changed
+
+
+@pytest.mark.parametrize("gray", [False, True])
+def test_double_precision(gray: bool) -> None:
+    levels = made_photo(20, 24)[:, :, 0] / 255 if gray else made_photo(20, 24) / 255
+    picture = read(tiff(levels=levels, photometric="minisblack" if gray else "rgb", resolution=(300, 300)))
+    assert picture.bit_depth == 16 and picture.gray is gray and picture.dpi == (300, 300)
+    np.testing.assert_allclose(picture.pixels.squeeze(), levels, atol=1e-7)
+    with pytest.raises(InputError, match="samples leave"):
+        read(tiff(levels=levels * 255))
+    with pytest.raises(InputError, match="--max-pixels"):
+        read(tiff(levels=levels), limits=Limits(pixels=99))
+
+
+def test_other_kinds_are_called_by_name() -> None:
+    for head, name in ((b"\xff\x0a" + bytes(9), "JPEG XL"), (b"8BPS\0\1", "Photoshop"), (b"%PDF-1.7", "PDF")):
+        assert kind_of(head) is None and other_kind(head) == name
+        with pytest.raises(InputError, match=f"does not read \\({name}\\); save it as PNG, JPEG or TIFF"):
+            read(head + bytes(99))
+    twelve = bytearray(jpeg())
+    at = twelve.index(b"\xff\xc0")
+    twelve[at + 4] = 12
+    with pytest.raises(InputError, match="a kind of file that this program does not read"):
+        read(bytes(twelve))
+
+
+def jpeg(**options: Any) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(made_photo(64, 96)).save(file, "JPEG", **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("ending", [b"", b"\xff", bytes(512)], ids=["none", "half", "zeros"])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}])
+def test_without_the_mark_of_its_end(ending: bytes, options: dict[str, Any]) -> None:
+    whole = jpeg(**options)
+    picture = read(whole[:-2] + ending)
+    np.testing.assert_array_equal(picture.pixels, read(whole).pixels)
+    assert picture.metadata.warnings in (("the mark of its end is missing; all of its pixels are there",), ())
+
+
+def test_only_copies_that_are_damaged() -> None:
+    whole = jpeg()
+    cut = whole[: len(whole) * 3 // 4]
+    with pytest.raises(InputError, match="restore what can be read of it with --damaged"):
+        read(cut)
+    with open_photo(cut, Limits(damaged=True)) as photo:
+        picture = photo.picture()
+    assert (picture.width, picture.height) == (96, 64)
+    np.testing.assert_array_equal(picture.pixels[:16], read(whole).pixels[:16])
+    (warning,) = picture.metadata.warnings
+    assert warning.startswith("damaged (") and warning.endswith("what could be read of it was")
+    file = io.BytesIO()
+    Image.fromarray(made_photo(64, 96)).save(file, "PNG")
+    with open_photo(file.getvalue()[:-3000], Limits(damaged=True)) as photo:
+        np.testing.assert_array_equal(photo.picture().to_array()[:8], made_photo(64, 96)[:8])
+    with pytest.raises(InputError, match="damaged"):
+        read(whole[:300], limits=Limits(damaged=True))
+
+
+def test_every_loader_that_is_named_is_in_the_library() -> None:
+    """Another libvips must not turn files away: each is opened by its loader's name, whatever else it has."""
+    import pyvips
+
+    for operation in LOADERS.values():
+        assert pyvips.type_find("VipsOperation", operation), operation
+
+
+FIRST = {
+    "jpeg": "JPEG", "png": "PNG", "webp": "WEBP", "tiff": "TIFF", "gif": "GIF", "heif": "AVIF",
+    "bmp": "BMP", "ppm": "PPM",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", FIRST)
+def test_a_photo_of_every_kind_is_read(kind: str) -> None:
+    file = io.BytesIO()
+    Image.fromarray(made_photo(20, 24)).save(file, FIRST[kind])
+    assert kind_of(file.getvalue()[:64]) == kind
+    picture = read(file.getvalue())
+    assert (picture.width, picture.height) == (24, 20)
+    assert np.abs(picture.to_array()[:, :, :3].astype(int) - made_photo(20, 24)).mean() < 20
