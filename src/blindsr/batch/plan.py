@@ -8,7 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
 
 from blindsr.batch.naming import NamePattern
@@ -48,6 +48,7 @@ class Plan:
 
     tasks: Sequence[Task]
     root: Path | None
+    _: KW_ONLY
     others: Mapping[str, int] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -129,7 +130,7 @@ def plan_batch(
         if one.named or _real(task.source) not in results:
             # By its own name, not by what it links to: two links are two photos.
             once.setdefault(_real(task.source.parent) / task.source.name, task)
-    return Plan(_checked(list(once.values()), quality), root, others)
+    return Plan(_checked(list(once.values()), quality), root, others=others)
 
 
 def _named(name: NamePattern, source: Path, else_: str) -> tuple[str, str]:

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
@@ -77,6 +77,7 @@ class Outcome:
     input_size: tuple[int, int] | None = None
     output_size: tuple[int, int] | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+    _: KW_ONLY
     report: Report | None = None
 
     def __repr__(self) -> str:
@@ -154,7 +155,15 @@ class _Item:
     @property
     def outcome(self) -> Outcome:
         output_size, report = (self.output_size, self.report) if self.status == "done" else (None, None)
-        return Outcome(self.task, self.status, self.error, self.input_size, output_size, self.seconds, report)
+        return Outcome(
+            self.task,
+            self.status,
+            self.error,
+            self.input_size,
+            output_size,
+            self.seconds,
+            report=report,
+        )
 
 
 class _Pipeline:

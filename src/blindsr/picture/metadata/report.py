@@ -23,7 +23,7 @@ class Item:
     derived: bool = False
 
 
-@dataclass
+@dataclass(repr=False)
 class Report:
     """What became of what a photo carried.
 
@@ -38,6 +38,9 @@ class Report:
     changed: list[Item] = field(default_factory=list)
     dropped: list[Item] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        return f"<Report {len(self.kept)} kept, {len(self.changed)} changed, {len(self.dropped)} dropped>"
 
     @property
     def warning(self) -> str:
