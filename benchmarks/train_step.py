@@ -279,7 +279,7 @@ def parts_of(config: TrainConfig, device: torch.device) -> Parts:
     torch.manual_seed(0)
     made: Any = RECIPES[config.recipe](config)
     made.load_data(device)
-    for module in (made.network, *made.companions.values(), *made.fixed):
+    for module in (made.network, *made.auxiliary.values(), *made.fixed):
         module.to(device)
         if config.channels_last:
             module.to(memory_format=torch.channels_last)

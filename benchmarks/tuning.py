@@ -156,7 +156,7 @@ def flops(config: TrainConfig) -> dict[str, float]:
     for phase, place in [*parts(config), *stages]:
         recipe, step, named = _ready(with_batch(config, phase, least), place, device)
         inputs = {name: t.to(device) for name, t in recipe.prepare(recipe.dataset(0, named)[0]).items()}
-        networks = [recipe.network, *recipe.companions.values(), *recipe.fixed]
+        networks = [recipe.network, *recipe.auxiliary.values(), *recipe.fixed]
         work = partial(recipe.losses, recipe.network, inputs, recipe.stage(0, place))
         with step.autocast():
             forward, through = counted(networks, work)
@@ -262,7 +262,7 @@ def _ready(config: TrainConfig, place: float, device: torch.device) -> tuple[Rec
     torch.manual_seed(config.seed)
     recipe = RECIPES[config.recipe](config)
     recipe.load_data(device)
-    for module in (recipe.network, *recipe.companions.values(), *recipe.fixed):
+    for module in (recipe.network, *recipe.auxiliary.values(), *recipe.fixed):
         module.to(device)
         if config.channels_last:
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

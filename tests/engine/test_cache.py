@@ -311,7 +311,7 @@ class TestTheGraphs:
         key = only_file(folder).stem
         GraphCache(folder).store(key, b"sound, but no graph")
         assert (self.run(path) == expected).all()
-        assert ["made anew" in one.message for one in caplog.records] == [True]
+        assert ["compiled anew" in one.message for one in caplog.records] == [True]
 
     def test_a_full_disk_is_no_error(
         self, folder: Path, path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

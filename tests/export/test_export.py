@@ -71,6 +71,7 @@ def test_an_adaptive_network_becomes_a_model(tmp_path: Path, condition: dict[str
     assert (model.name, model.description, model.scale, model.halo) == ("small", "small", 4, 6)
     assert model.support is not None
     assert not model.support.fixed_count
+    assert model.licence == "unknown", "nobody has given one"
     assert (model.modulation_size, model.condition_size) == (32, 16)
     assert sorted(p.name for p in folder.iterdir()) == [
         "base.onnx", "card.json", "condition.onnx", "weights.safetensors"

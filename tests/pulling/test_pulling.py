@@ -630,7 +630,7 @@ FAULTS: dict[Given, str] = {
     nobody: r"http://127\.0\.0\.1:9/tiny/card\.json: cannot be fetched \(Connection refused\)",
     bad_port: r"cannot be fetched \(nonnumeric port",
     bad_host: r"http://\[::1/tiny: not a URL \(",
-    other_scheme: r"ftp is not spoken here; give a URL of http, https or file",
+    other_scheme: r"unsupported scheme ftp; give a URL of http, https or file",
     other_machine: r"a file of another machine",
     redirect_to_a_file: r"/tiny/card\.json: the server answers 302 Found - Redirection to url 'file:",
     circle: r"/tiny/card\.json: the server answers 302 .*infinite loop",

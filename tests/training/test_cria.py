@@ -81,7 +81,7 @@ def test_a_view_is_moved_by_its_own_criteria(cria_config_file: Path) -> None:
 
 def test_discriminator_and_network_learn_from_their_own_losses(cria_config_file: Path) -> None:
     recipe = recipe_of(cria_config_file, "criteria=[{name: adversarial}]", "pixel_steps=0")
-    judge = recipe.companions["discriminator"]
+    judge = recipe.auxiliary["discriminator"]
     (own, groups), (total, others) = losses_of(recipe, 0).objectives
     assert groups == ("discriminator",) and others == ("network",)
     torch.autograd.backward(total, inputs=recipe.parameters["network"])
@@ -116,14 +116,14 @@ def test_the_discriminator_may_learn_alone_first(cria_config_file: Path) -> None
     assert all(p.grad is None for p in recipe.network.parameters())
     found = recipe_of(cria_config_file)
     torch.testing.assert_close(alone["total"], losses(found, 4)["discriminator"])
-    frozen, network = recipe.companions["regression"], recipe.network.state_dict()
+    frozen, network = recipe.auxiliary["regression"], recipe.network.state_dict()
     assert all(torch.equal(tensor, network[key]) for key, tensor in frozen.state_dict().items())
     assert "perceptual" in losses(recipe, 5)
 
 
 def test_the_frozen_regression_is_the_network_at_the_end_of_the_first_stage(cria_config_file: Path) -> None:
     recipe = recipe_of(cria_config_file)
-    frozen = recipe.companions["regression"]
+    frozen = recipe.auxiliary["regression"]
     losses(recipe, 4)
     for key, tensor in recipe.network.state_dict().items():
         assert torch.equal(frozen.state_dict()[key], tensor)
@@ -134,7 +134,7 @@ def test_the_frozen_regression_is_the_network_at_the_end_of_the_first_stage(cria
     losses(recipe, 5)
     assert all(torch.equal(frozen.state_dict()[key], tensor) for key, tensor in before.items())
     recipe = recipe_of(cria_config_file, "contrast.regression=structure")
-    assert "regression" not in recipe.companions
+    assert "regression" not in recipe.auxiliary
 
 
 def test_logs_tell_the_contrast_of_the_criteria(cria_config_file: Path) -> None:

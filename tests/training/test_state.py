@@ -45,7 +45,7 @@ class Run:
 
     def weights(self) -> dict[str, dict[str, torch.Tensor]]:
         """Of every network, kept from what follows."""
-        modules = {"network": self.recipe.network, **self.recipe.companions}
+        modules = {"network": self.recipe.network, **self.recipe.auxiliary}
         return {
             name: {k: v.clone() for k, v in module.state_dict().items()} for name, module in modules.items()
         }
@@ -117,7 +117,7 @@ def test_it_takes_few_bytes_a_weight(tmp_path: Path, config_file: Path) -> None:
     assert record["sha256"] == hashlib.sha256(state.read_bytes()).hexdigest()
 
 
-def test_companions_that_it_does_not_have_stay(config_file: Path, saved: tuple[Path, Path]) -> None:
+def test_auxiliary_networks_that_it_does_not_have_stay(config_file: Path, saved: tuple[Path, Path]) -> None:
     _, state = saved
     run = Run(config_file, "loss.regression=1")
     before = run.weights()
@@ -131,7 +131,7 @@ def test_companions_that_it_does_not_have_stay(config_file: Path, saved: tuple[P
     assert run.optimisers["basenet"].state
 
 
-def test_companions_that_are_no_more_are_left_out(config_file: Path, tmp_path: Path) -> None:
+def test_auxiliary_networks_that_are_no_more_are_left_out(config_file: Path, tmp_path: Path) -> None:
     state = tmp_path / "state.npz"
     last = train(load_config(config_file, ["loss.regression=1"]), tmp_path / "run", state=state)
     run = Run(config_file)

@@ -78,7 +78,7 @@ def test_losses_compile_without_a_break(any_config_file: Path, step: int) -> Non
     torch._dynamo.reset()
     compiled = torch.compile(recipe.losses, fullgraph=True, backend="eager")
     expected = recipe.losses(recipe.network, inputs, stage).logged
-    state = {name: module.state_dict() for name, module in recipe.companions.items()}
+    state = {name: module.state_dict() for name, module in recipe.auxiliary.items()}
     found = compiled(recipe.network, inputs, stage).logged
     assert found.keys() == expected.keys()
     if "discriminator" not in state:  # whose spectral norms move with every call
@@ -208,7 +208,7 @@ def test_recorded_steps_are_those_that_they_stand_for(
             if step == 8:
                 read.append(take.meter.read())
         read.append(take.meter.read())
-        modules = {"network": recipe.network, **recipe.companions}
+        modules = {"network": recipe.network, **recipe.auxiliary}
         made.append({f"{m}/{k}": v for m, module in modules.items() for k, v in module.state_dict().items()})
         made[-1] |= {f"average/{k}": v for k, v in average.state_dict().items()}
     for name, tensor in made[0].items():
@@ -243,7 +243,7 @@ def test_all_of_a_step_is_on_the_training_device(
     meta = torch.device("meta")
     item = recipe.dataset(0, recipe.phase(step))[step]
     recipe.load_data(meta)
-    for module in (recipe.network, *recipe.companions.values(), *recipe.fixed):
+    for module in (recipe.network, *recipe.auxiliary.values(), *recipe.fixed):
         module.to(meta)
     average = WeightAverage(recipe.network, 0.9)
     stage = recipe.stage(step, step)

@@ -22,6 +22,7 @@ from blindsr.loss.pixel import Pixel
 from blindsr.loss.structural import Structural
 from blindsr.network import build_network
 from blindsr.training import Progress, load_config, train
+from blindsr.training.checkpoint import with_teachers
 from blindsr.training.config import TeacherSection
 from blindsr.training.criteria import Declared
 from blindsr.training.loop import RECIPES
@@ -110,6 +111,24 @@ def test_what_is_taught_lies_where_the_truth_lies(taught_file: Path) -> None:
         assert torch.equal(taught.image, recipe._images(inputs)[1])
         assert torch.equal(taught.share, recipe._pool._shares[inputs["picks"]])
     assert taught.image.shape[0] == taught.share.shape[0] == recipe.patches(recipe.stage(0, 0))
+
+
+def test_who_begins_from_taught_weights_has_been_taught(taught_file: Path, tmp_path: Path) -> None:
+    state = tmp_path / "state.npz"
+    train(load_config(taught_file, ["steps=1"]), tmp_path / "a", state=state)
+    known = json.loads(state.with_suffix(".json").read_text())["teachers"]
+    untaught = ["teacher=null", "steps=1", f"criteria={json.dumps([{**c, 'teacher': 0} for c in CRITERIA])}"]
+    for init in (state, tmp_path / "a" / "weights.ckpt", tmp_path / "a" / "step-00000001.ckpt"):
+        out, own = tmp_path / init.stem, tmp_path / f"{init.stem}-own.npz"
+        train(load_config(taught_file, [*untaught, f"init={init}"]), out, state=own)
+        assert json.loads(own.with_suffix(".json").read_text())["teachers"] == known
+        assert read_tensors(out / "weights.ckpt")["teachers"] == known
+
+
+def test_runs_of_a_strangers_state_may_be_anything() -> None:
+    one = {"file": "a.pth", "sha256": "0"}
+    assert with_teachers(["run", None, {}, {"teacher": one}, {"init_teachers": [one]}]) == {"teachers": [one]}  # type: ignore[list-item]
+    assert with_teachers([{"init_teachers": "none"}, {"init_teachers": 3}]) == {}
 
 
 @pytest.mark.parametrize("criterion", [Pixel(), Structural(), Perceptual()], ids=lambda c: type(c).__name__)

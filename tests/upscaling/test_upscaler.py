@@ -55,7 +55,7 @@ def test_array_in_array_out(upscaler: Upscaler, shape: tuple[int, ...], dtype: t
 @pytest.mark.parametrize(
     ("array", "fault"),
     [
-        (np.zeros((4, 4, 2), np.uint8), "shape"),
+        (np.zeros((4, 4, 5), np.uint8), "shape"),
         (np.zeros((0, 4, 3), np.uint8), "shape"),
         (np.zeros((1, 3, 4, 4), np.float32), "shape"),
         (np.zeros((4, 4, 3), np.int32), "int32"),

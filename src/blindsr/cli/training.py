@@ -78,7 +78,7 @@ def _show_model(written: str, as_json: bool) -> None:
     from blindsr.engine.opening import load_model, read_request
 
     request = read_request(written)
-    model = load_model(request.model, request.scale)
+    model = load_model(request.model, scale=request.scale)
     if as_json:
         print_object(
             {

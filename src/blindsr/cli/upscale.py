@@ -256,7 +256,7 @@ def upscale(
             model = DEFAULT_MODEL if support is None and profile is None else ADAPTING_MODEL
         request = _asked(read_request(model), model_scale, texture, precision)
         upscaler = Upscaler(
-            load_model(request.model, request.scale),
+            load_model(request.model, scale=request.scale),
             device=device,
             tile=int(tile) if re.fullmatch(r"[0-9]{1,9}", tile) else tile[:40],
             threads=threads,

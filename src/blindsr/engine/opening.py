@@ -95,7 +95,7 @@ def is_foreign(name_or_path: str | Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not path.is_dir()
 
 
-def load_model(name_or_path: str | Path, scale: int | None = None) -> Model:
+def load_model(name_or_path: str | Path, *, scale: int | None = None) -> Model:
     """Find a model: one with a card, or a file of another program, or a checkpoint.
 
     What a file does not tell (scale, pixel range, how far its network sees) is found out by running it, once:
@@ -114,7 +114,7 @@ def load_model(name_or_path: str | Path, scale: int | None = None) -> Model:
         MissingExtraError: The kind of file needs what is not installed.
 
     Example:
-        >>> load_model("cmdsr-x4").scale
+        >>> blindsr.load_model("cmdsr-x4").scale
         4
     """
     if str(name_or_path) in catalogue.available_models() or not is_foreign(name_or_path):
@@ -250,7 +250,7 @@ def _find_out(runner: str, files: Mapping[str, Path]) -> Probed:
     main = next(iter(files.values()))
     _refuse_missing(runner)
     if not is_switched_off():
-        log.info("%s: finding out what it takes, once", main)
+        log.warning("%s: finding out what it takes and how far it sees, once", main)
         argument = json.dumps([runner, {role: str(path.absolute()) for role, path in files.items()}])
         said = run_apart(__name__, argument, [*files.values()], str(main), _SECONDS)
         found = None if said is None else _read_probed(said.splitlines()[-1] if said else "")

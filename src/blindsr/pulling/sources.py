@@ -134,7 +134,7 @@ def find_source(place: str) -> Source | Archive:
         return _find_local(Path(url2pathname(parts.path)))
     if parts.scheme not in ("http", "https"):
         raise ModelError(
-            f"{shown_url(place)}: {parts.scheme} is not spoken here; give a URL of http, https or file"
+            f"{shown_url(place)}: unsupported scheme {parts.scheme}; give a URL of http, https or file"
         )
     # What a browser's line of address may show as it is: spaces, letters of other languages.
     url = quote(urlunsplit(parts._replace(netloc=host, fragment="")), safe="%/:=&?~+!$,;'@()*[]")

@@ -89,7 +89,7 @@ class Checkpoints:
             "format": FORMAT,
             "network": self.config.network,
             "state": self.recipe.network.state_dict(),
-            "companions": {name: module.state_dict() for name, module in self.recipe.companions.items()},
+            "companions": {name: module.state_dict() for name, module in self.recipe.auxiliary.items()},
             "ema": self.average.state_dict(),
             "ema_updates": self.average.updates,
             "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
@@ -131,8 +131,17 @@ class Checkpoints:
 
 
 def with_teachers(runs: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """The teachers of some runs, each once, as an entry of a record; no entry where there were none."""
-    found = [run["teacher"] for run in runs if "teacher" in run]
+    """The teachers of some runs, each once, as an entry of a record; no entry where there were none.
+
+    Args:
+        runs: See `RunJournal.runs`; those of a state may be of anyone.
+    """
+    found: list[Any] = []
+    for run in runs:
+        if isinstance(run, Mapping):
+            before = run.get("init_teachers")
+            found += before if isinstance(before, list) else []
+            found += [run["teacher"]] if "teacher" in run else []
     teachers = [one for i, one in enumerate(found) if one not in found[:i]]
     return {"teachers": teachers} if teachers else {}
 
@@ -176,13 +185,13 @@ def _restore(
     if content["network"] != recipe.spec:
         spec = shorten(content["network"], 300)
         raise ConfigError(f"{path}: it was trained as {spec}, the configuration says {recipe.spec}")
-    companions = content.get("companions", {})
-    if companions.keys() != recipe.companions.keys() or content["optimisers"].keys() != optimisers.keys():
+    auxiliary = content.get("companions", {})  # as files have always called them
+    if auxiliary.keys() != recipe.auxiliary.keys() or content["optimisers"].keys() != optimisers.keys():
         raise ConfigError(f"{path}: it was trained with other criteria than the configuration says")
     recipe.network.load_state_dict(content["state"])
-    for name, companion in recipe.companions.items():
+    for name, network in recipe.auxiliary.items():
         try:
-            companion.load_state_dict(companions[name])
+            network.load_state_dict(auxiliary[name])
         except RuntimeError:
             raise ConfigError(f"{path}: its {name} is not the one that the configuration says") from None
     average.load_state_dict(content["ema"], content["ema_updates"])

@@ -36,7 +36,7 @@ class CriaRecipe(Recipe):
     methods = ("views",)
 
     def __init__(self, config: CriaConfig) -> None:
-        self.config, self.companions, self.fixed = config, {}, []
+        self.config, self.auxiliary, self.fixed = config, {}, []
         self.workers = config.data.workers
         self._teacher: Teacher | None = None
         network = build_network(config.network)
@@ -52,10 +52,10 @@ class CriaRecipe(Recipe):
         self.criteria = Criteria(config)
         self.fixed = self.criteria.fixed
         self.parameters = {"network": list(network.parameters()), **self.criteria.parameters}
-        self.companions |= self.criteria.companions
+        self.auxiliary |= self.criteria.auxiliary
         if self.criteria.freezes:
             frozen = build_network(config.network)
-            self.companions["regression"] = frozen.requires_grad_(False).eval()
+            self.auxiliary["regression"] = frozen.requires_grad_(False).eval()
 
     @property
     def spec(self) -> dict[str, Any]:
@@ -99,8 +99,8 @@ class CriaRecipe(Recipe):
 
     def enter(self, phase: str) -> None:
         """See `Recipe.enter`: what the second stage is contrasted with is the network that it begins with."""
-        if phase == ALL and "regression" in self.companions:
-            self.companions["regression"].load_state_dict(self.network.state_dict())
+        if phase == ALL and "regression" in self.auxiliary:
+            self.auxiliary["regression"].load_state_dict(self.network.state_dict())
 
     def dataset(self, rank: int, phase: str = "") -> Dataset[Any]:
         """See `Recipe.dataset`."""
@@ -180,7 +180,7 @@ class CriaRecipe(Recipe):
     @torch.no_grad()
     def _frozen(self, lr: Tensor) -> Tensor:
         """What the network of the end of the first stage makes of LR patches."""
-        output: Tensor = self.companions["regression"](lr)
+        output: Tensor = self.auxiliary["regression"](lr)
         return output
 
     @torch.no_grad()

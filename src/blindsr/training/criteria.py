@@ -109,7 +109,7 @@ class Criteria:
 
     Attributes:
         declared: The criteria.
-        companions: The discriminator, if one is needed.
+        auxiliary: The discriminator, if one is needed.
         parameters: Its weights, as a parameter group.
         fixed: The networks that make features.
         freezes: Whether the network of the end of the first stage is what the second is contrasted with.
@@ -120,7 +120,7 @@ class Criteria:
 
     def __init__(self, config: CriteriaConfig) -> None:
         self.config = config
-        self.companions: dict[str, nn.Module] = {}
+        self.auxiliary: dict[str, nn.Module] = {}
         self.parameters: dict[str, list[nn.Parameter]] = {}
         self.fixed: list[nn.Module] = []
         self.declared = [Declared.of(spec) for spec in config.criteria]
@@ -142,7 +142,7 @@ class Criteria:
             adversarial = [d.criterion for d in self.declared if isinstance(d.criterion, Adversarial)]
             self._discriminate = (adversarial or [Adversarial()])[0].discriminator
             judge = build_discriminator(config.discriminator)
-            self.companions["discriminator"] = judge
+            self.auxiliary["discriminator"] = judge
             self.parameters["discriminator"] = list(judge.parameters())
         self._features: Callable[[Tensor], Any] | None = None
         if "features" in needed:
@@ -227,7 +227,7 @@ class Criteria:
         taught: Taught | None,
     ) -> Losses:
         texture = None if mask is None else 1 - mask.mean(1, keepdim=True)  # (N, 1, sH, sW)
-        judge = self.companions.get("discriminator")
+        judge = self.auxiliary.get("discriminator")
         objectives: list[tuple[Tensor, tuple[str, ...]]] = []
         logged: dict[str, Tensor] = {}
         real = None
@@ -246,7 +246,7 @@ class Criteria:
 
     def _discriminator_loss(self, hr: Tensor, output: Tensor) -> tuple[Tensor, Tensor]:
         """The discriminator's loss, and what it says of the truth: (N, 1, h', w'), without a gradient."""
-        judge = self.companions["discriminator"]
+        judge = self.auxiliary["discriminator"]
         real = judge(hr)
         return self._discriminate(real, judge(output)), real.detach()
 
@@ -270,6 +270,6 @@ class Criteria:
 
     def _discriminator_features(self, x: Tensor) -> list[Tensor]:
         """The discriminator's own features, where no other network's weights are at hand."""
-        judge = self.companions["discriminator"]
+        judge = self.auxiliary["discriminator"]
         assert isinstance(judge, Discriminator)
         return judge.features(x)

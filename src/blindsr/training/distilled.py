@@ -36,7 +36,7 @@ class DistilledRecipe(CMDSRRecipe):
             raise ConfigError("recipe distilled needs a ConditionNet (network.condition)")
         need_one_device(config, "an oracle")
         self.oracle = Oracle(PARAMETERS, net.size)
-        self.companions["oracle"] = self.oracle
+        self.auxiliary["oracle"] = self.oracle
         self.parameters["oracle"] = list(self.oracle.parameters())
         self._phases = {phase.name: phase for phase in config.phases}
 

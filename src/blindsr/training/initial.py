@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from blindsr.checkpoint.reading import load_network
+from blindsr.checkpoint.reading import load_network, read_tensors
 from blindsr.engine.torch import load_weights
 from blindsr.errors import ConfigError
 from blindsr.models.catalogue import load_model
 from blindsr.network import CMDSR
-from blindsr.training.state import read_average
+from blindsr.training.state import read_average, read_record
 
 _CONDITION_NET = "condition_net."
 
@@ -33,6 +33,23 @@ def read_initial(init: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
         model = load_model(init)
         network, spec = load_weights(model), dict(model.network)
     return network.state_dict(), spec
+
+
+def teachers_of(init: str) -> list[Any]:
+    """The teachers of what `init` names, as far as it tells of any (see `blindsr.training.teacher`).
+
+    Raises:
+        ModelError: It cannot be found or read.
+    """
+    path, told = Path(init), dict[str, Any]()
+    if path.suffix == ".npz":
+        told = read_record(path)
+    elif path.is_file():
+        told = read_tensors(path)
+    else:
+        told = dict(load_model(init).provenance)
+    found = told.get("teachers")
+    return found if isinstance(found, list) else []
 
 
 def load_initial(network: nn.Module, init: str, wanted: dict[str, Any]) -> None:

@@ -34,6 +34,7 @@ from blindsr.training.config import TrainConfig
 from blindsr.training.cria import CriaRecipe
 from blindsr.training.distilled import DistilledRecipe
 from blindsr.training.ema import WeightAverage
+from blindsr.training.initial import teachers_of
 from blindsr.training.journal import Progress, RunJournal
 from blindsr.training.meter import LossMeter
 from blindsr.training.precision import computes_in_bfloat16
@@ -105,8 +106,12 @@ def train(
     recipe = RECIPES[config.recipe](config)
     with fabric.rank_zero_first():
         recipe.load_data(fabric.device)
+    origins = recipe.origins()
     if config.init is not None and not going_on:
         recipe.initialise(config.init)
+        named = [config.init, getattr(config, "init_condition", None)]
+        before = [one for init in named if init is not None for one in teachers_of(init)]
+        origins |= {"init_teachers": before} if before else {}
     network = _set_up(recipe, config, fabric)
     average = WeightAverage(recipe.network, config.ema)
     bfloat16 = computes_in_bfloat16(config, fabric.device)
@@ -123,7 +128,7 @@ def train(
         log.info("goes on from %s, after %d steps", state, at.step)
     validation = recipe.validation()
     files = Checkpoints(out, config, recipe, take_step.optimisers, average)
-    journal = RunJournal(out, report, fabric.is_global_zero, at, recipe.origins())
+    journal = RunJournal(out, report, fabric.is_global_zero, at, origins)
 
     def keep_state() -> None:
         if state is not None and fabric.is_global_zero:
@@ -203,7 +208,7 @@ def _launch(config: TrainConfig) -> Fabric:
 
 def _set_up(recipe: Recipe, config: TrainConfig, fabric: Fabric) -> Any:  # noqa: ANN401
     """Bring all networks to the device; returns what is trained, wrapped where several devices train."""
-    for module in (recipe.network, *recipe.companions.values(), *recipe.fixed):
+    for module in (recipe.network, *recipe.auxiliary.values(), *recipe.fixed):
         module.to(fabric.device)
         if config.channels_last:
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

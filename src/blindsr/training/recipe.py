@@ -53,7 +53,7 @@ class Recipe(ABC):
 
     Attributes:
         network: What is trained, averaged and exported.
-        companions: Networks that checkpoints keep beside it (and that may be trained), by name.
+        auxiliary: Networks that checkpoints keep beside it (and that may be trained), by name.
         fixed: Networks that only judge: on the training device, and in no checkpoint.
         workers: Processes that draw batches; 0: the training process itself.
         parameters: What is optimised, in groups; each has an Adam of its own.
@@ -61,7 +61,7 @@ class Recipe(ABC):
     """
 
     network: Restorer
-    companions: dict[str, nn.Module]
+    auxiliary: dict[str, nn.Module]
     fixed: list[nn.Module]
     workers: int
     parameters: dict[str, list[nn.Parameter]]
@@ -139,7 +139,7 @@ class Recipe(ABC):
         load_initial(self.network, path, self.spec)
 
     def origins(self) -> dict[str, Any]:
-        """What its weights learn from beside photos, for what is told of a run."""
+        """What its weights learn from beside photos: its "teacher", if it has one."""
         return {}
 
     @property
@@ -166,7 +166,7 @@ def degrades_in_batches(data: DataSection | CropSection, device: torch.device) -
 
 
 def need_one_device(config: CMDSRConfig | CriteriaConfig, why: str) -> None:
-    """Refuse several devices: companions that are trained have no gradients in common there.
+    """Refuse several devices: auxiliary networks that are trained have no gradients in common there.
 
     Raises:
         ConfigError: The configuration asks for more than one.

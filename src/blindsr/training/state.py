@@ -90,7 +90,7 @@ def write_state(
     Args:
         path: The file, .npz.
         config: Of the run that reached it.
-        recipe: Its network and companions are kept.
+        recipe: Its network and auxiliary networks are kept.
         optimisers: Their second moments are kept.
         average: The averaged weights.
         record: What the JSON says of the run: "step", "patches", "phase", "runs", ...
@@ -182,13 +182,22 @@ def read_average(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return kept.averaged(), kept.network
 
 
+def read_record(path: Path) -> dict[str, Any]:
+    """What a state's JSON says.
+
+    Raises:
+        ModelError: It is damaged, or no state's; or the state is not the one that it speaks of.
+    """
+    return _read_files(path)[1]
+
+
 @dataclass(frozen=True)
 class _Contents:
     """What a file holds.
 
     Args:
         network: Hyper-parameters.
-        weights: Of the network and its companions.
+        weights: Of the network and its auxiliary networks.
         away: How far the network's averages are from them.
         updates: Weights that the average has taken in.
         moments: By optimiser: second moments and the number of steps that they are of.
@@ -272,7 +281,7 @@ def _read_files(path: Path) -> tuple[bytes, dict[str, Any]]:
 
 def _tensors(recipe: Recipe) -> dict[str, Tensor]:
     """All that is kept of a recipe's networks, by name."""
-    modules = {"network": recipe.network, **{f"companions/{k}": v for k, v in recipe.companions.items()}}
+    modules = {"network": recipe.network, **{f"companions/{k}": v for k, v in recipe.auxiliary.items()}}
     return {f"{where}/{k}": v for where, module in modules.items() for k, v in module.state_dict().items()}
 
 

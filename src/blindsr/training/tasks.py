@@ -38,7 +38,7 @@ class TaskRecipe(Recipe):
             ConfigError: It does not go with the configuration.
         """
         config = self.config
-        self.companions, self.fixed = {}, []
+        self.auxiliary, self.fixed = {}, []
         self.workers = config.data.workers
         self.network = network
         if self.network.basenet.scale != config.data.scale:
@@ -55,7 +55,7 @@ class TaskRecipe(Recipe):
             if config.loss.regression:
                 need_one_device(config, "loss.regression")
                 reader = nn.Linear(self.network.condition_net.size, PARAMETERS)
-                self.companions["reader"] = reader
+                self.auxiliary["reader"] = reader
                 self.parameters["condition"] += reader.parameters()
 
     @property
@@ -138,8 +138,8 @@ class TaskRecipe(Recipe):
         first, second = conditions.float().chunk(2)  # (T, C) each
         terms = {"contrastive": task_contrastive(first, second, inputs["negatives"])}
         total = loss.contrastive * terms["contrastive"]
-        if "reader" in self.companions:
-            read = self.companions["reader"](conditions)
+        if "reader" in self.auxiliary:
+            read = self.auxiliary["reader"](conditions)
             terms["regression"] = task_regression(read, inputs["parameters"].repeat(2, 1))
             total = total + loss.regression * terms["regression"]
         return total, terms

@@ -47,7 +47,7 @@ class UnifiedRecipe(TaskRecipe):
         self.take(network)
         self.criteria = Criteria(config)
         self.fixed = self.criteria.fixed
-        self.companions |= self.criteria.companions
+        self.auxiliary |= self.criteria.auxiliary
         if network.projector is not None:
             self.parameters["basenet"] += network.projector.parameters()
         self.parameters |= self.criteria.parameters

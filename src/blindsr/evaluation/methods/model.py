@@ -51,7 +51,7 @@ def model_method(text: str, title: str | None, device: str, threads: int | None)
     request = read_request(text)
     if is_foreign(request.model):
         return _file_method(request, title, device, threads)
-    model = load_model(request.model, request.scale)
+    model = load_model(request.model, scale=request.scale)
     identity = digest("own", code_digest(MODEL_CODE), _results_of(model, request, device), threads)
     at = f"@{request.settings}" if request.settings else ""
 
@@ -72,7 +72,7 @@ def _file_method(request: Request, title: str | None, device: str, threads: int 
     at = f"@{request.settings}" if request.settings else ""
 
     def load() -> ModelRestorer:
-        model = load_model(file, request.scale)
+        model = load_model(file, scale=request.scale)
         on_cpu = not {"checkpoint", "spandrel"} & set(model.files)
         return _restorer(model, request, "cpu" if on_cpu else device, threads)
 
