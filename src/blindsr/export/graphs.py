@@ -181,9 +181,7 @@ def read_entries(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: not a JSON object")
     for key in entries:
         if key not in WRITTEN_BY_HAND:
-            raise InputError(
-                f"{path}: {key!r} is set by the exporter; give {', '.join(WRITTEN_BY_HAND)}"
-            )
+            raise InputError(f"{path}: {key!r} is set by the exporter; give {', '.join(WRITTEN_BY_HAND)}")
     return entries
 
 

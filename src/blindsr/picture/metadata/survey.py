@@ -20,6 +20,7 @@ _UNKNOWN = (25.4, 2.834 * 25.4)
 """Pixels per inch that libvips writes, and earlier results of this program say, where nothing is known."""
 
 _PICTURES = 64
+_PAGES = 1 << 12  # that are counted
 _LOOKED_AT = 16  # segments of a picture behind the first
 _PROFILES = 8  # raw profiles of a PNG file that are unpacked
 _LOOK = 1 << 16
@@ -369,9 +370,10 @@ def _read_text(name: bytes, content: bytes, found: Survey) -> None:
 
 
 def _survey_tiff(file: IO[bytes], found: Survey) -> None:
-    pages = count_pages(file) - 1
+    pages = count_pages(file, _PAGES) - 1
     if pages > 0:
-        found.name("pages", f"{pages} further page{'s' * (pages > 1)}")
+        least = " or more" if pages == _PAGES - 1 else ""
+        found.name("pages", f"{pages}{least} further page{'s' * (pages > 1)}")
     numbers = tag_numbers(file)
     wanted = geotiff.TAGS | {_IPTC_TAG, _RESOURCES_TAG, 282, 283, 296}
     tags = read_tags(file, wanted, LARGEST)
