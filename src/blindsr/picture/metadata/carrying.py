@@ -320,11 +320,11 @@ def _load_texts(metadata: Metadata, made: Load) -> None:
         report.kept.append(item)
     for name, content in metadata.texts:
         item = _text_item(name, content)
-        comment = _comment_of(name, content) if kind == "jpeg" and len(made.pieces) < _PIECES else None
+        told = _comment_of(name, content) if kind == "jpeg" and len(made.pieces) < _PIECES else None
         if kind == "png":
             made.pieces.append(png.chunk(name, content))
-        elif comment is not None:
-            made.pieces.append(jpeg.segment(0xFE, comment))
+        elif told is not None:
+            made.pieces.append(jpeg.segment(0xFE, told))
         else:
             report.dropped.append(item)
             continue
