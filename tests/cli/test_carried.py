@@ -21,12 +21,14 @@ def scan(path: Path) -> Path:
 
 def test_a_warning_once_a_photo(tmp_path: Path, make_model: MakeModel, run: Run) -> None:
     model = make_model(adaptive=False)
-    scan(tmp_path / "letter.tif")
-    Image.fromarray(made_photo(20, 24)).save(tmp_path / "plain.png")
-    code, _, err = run("upscale", tmp_path, "-o", tmp_path / "out", "--model", model)
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    scan(photos / "letter.tif")
+    Image.fromarray(made_photo(20, 24)).save(photos / "plain.png")
+    code, _, err = run("upscale", photos, "-o", tmp_path / "out", "--model", model)
     warnings = [line for line in err.splitlines() if line.startswith("warning")]
     assert code == 0
-    assert warnings == [f"warning: {tmp_path / 'letter.tif'}: left out of the result: 2 further pages"]
+    assert warnings == [f"warning: {photos / 'letter.tif'}: left out of the result: 2 further pages"]
 
 
 def test_all_of_it_for_programs(tmp_path: Path, make_model: MakeModel, run: Run) -> None:

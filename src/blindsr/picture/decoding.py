@@ -452,14 +452,15 @@ def _decode_by_pillow(path: Path, file: IO[bytes], kind: str, limits: Limits) ->
     if levels.dtype == np.int32:
         levels = levels.clip(0, 65535).astype(np.uint16)
     height, width = levels.shape[:2]
-    own = belongings(
-        survey(file, kind), {"icc": None, "exif": None, "xmp": None}, Change.upright(height, width, 1), path
-    )
+    found = survey(file, kind)
+    blocks = {"icc": found.profile, "exif": None, "xmp": None}
+    own = belongings(found, blocks, Change.upright(height, width, 1), path, gray=levels.ndim == 2)
     return _photo(
         _store(levels, limits),
         white,
         bit_depth=16 if white > 255 else 8,
         dpi=dpi if dpi and min(dpi) > 0 else None,
+        icc=own.icc,
         metadata=own.metadata,
     )
 

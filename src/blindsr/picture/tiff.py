@@ -244,7 +244,7 @@ def tag_numbers(file: IO[bytes]) -> list[int]:
     return [tag for tag, _ in pieces or ()]
 
 
-def count_pages(file: IO[bytes], most: int = 1 << 16) -> int:
+def count_pages(file: IO[bytes], most: int) -> int:
     """Directories of a TIFF file that follow each other, no more than `most`."""
     layout = _Layout.of(file)
     if layout is None:

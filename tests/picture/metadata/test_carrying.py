@@ -283,6 +283,32 @@ def test_a_profile_goes_before_gamma(tmp_path: Path) -> None:
     assert read(tmp_path / "a.jpg").icc == ICC and not report.dropped
 
 
+def test_a_profile_in_a_bitmap(tmp_path: Path) -> None:
+    from ..test_picture import ICC
+
+    levels = made_photo(20, 24)
+    pixels = levels[::-1, :, ::-1].tobytes()
+    header = struct.pack("<IiiHHIIiiII", 124, 24, 20, 1, 24, 0, len(pixels), 0, 0, 0, 0) + bytes(16) + b"DEBM"
+    header += bytes(48) + struct.pack("<IIII", 4, 124 + len(pixels), len(ICC), 0)
+    content = b"BM" + struct.pack("<IHHI", 138 + len(pixels) + len(ICC), 0, 0, 138) + header + pixels + ICC
+    picture = read(content)
+    np.testing.assert_array_equal(picture.to_array(), levels)
+    assert picture.icc == ICC
+    assert carried(content, tmp_path / "a.png").kept[0].text == "colour profile"
+    assert "colour profile" in carried(content[:-9], tmp_path / "a.png").warning
+
+
+def test_thousands_of_texts_are_named_on_a_short_line(tmp_path: Path) -> None:
+    content = with_chunks(pillow_file(".png"), *(png.text_chunk(f"key {i}", "value") for i in range(3000)))
+    report = carried(content, tmp_path / "a.jpg")
+    assert len(report.dropped) == 3000 and report.warning.endswith("2988 more") and len(report.warning) < 400
+    bomb = b"Raw profile type exif\0\0" + zlib.compress(b"\nexif\n 9\n" + b"0" * (2 << 20))
+    assert len(bomb) < 4000
+    assert carried(
+        with_chunks(pillow_file(".png"), *[png.chunk(b"zTXt", bomb)] * 40), tmp_path / "b.jpg"
+    ).dropped
+
+
 def test_profiles_that_do_not_belong_are_named(tmp_path: Path) -> None:
     from ..test_picture import ICC
 

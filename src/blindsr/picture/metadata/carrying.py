@@ -26,6 +26,7 @@ _RESOLUTION_TAGS = frozenset((282, 283, 296))
 
 _RESOURCES_TAG, _IPTC_TAG = 34377, 33723
 _COMMENT = "Comment"
+_PIECES = 256  # segments of a result; more comments than that are no photo's
 
 
 @dataclass
@@ -319,18 +320,24 @@ def _load_texts(metadata: Metadata, made: Load) -> None:
         report.kept.append(item)
     for name, content in metadata.texts:
         item = _text_item(name, content)
-        told = png.text_of(name, content)
+        told = _comment_of(name, content) if kind == "jpeg" and len(made.pieces) < _PIECES else None
         if kind == "png":
             made.pieces.append(png.chunk(name, content))
-        elif (
-            kind == "jpeg" and told is not None and told[0] == _COMMENT.encode() and len(told[1]) <= jpeg.MOST
-        ):
-            text = told[1].decode("utf-8" if name == b"iTXt" else "latin-1", "replace")
-            made.pieces.append(jpeg.segment(0xFE, text.encode()))
+        elif told is not None:
+            made.pieces.append(jpeg.segment(0xFE, told))
         else:
             report.dropped.append(item)
             continue
         report.kept.append(item)
+
+
+def _comment_of(name: bytes, content: bytes) -> bytes | None:
+    """What a chunk of text says that is a comment; None of another, and of what no segment holds."""
+    told = png.text_of(name, content) if content.startswith(_COMMENT.encode() + b"\0") else None
+    if told is None:
+        return None
+    text = told[1].decode("utf-8" if name == b"iTXt" else "latin-1", "replace").encode()
+    return text if len(text) <= jpeg.MOST else None
 
 
 def _as_text(comment: bytes) -> str:

@@ -130,6 +130,8 @@ def _read_references(file: IO[bytes], box: Box, wide: bool, found: Pictures) -> 
         content = read_at(file, one.start, min(one.end - one.start, 1 << 16))
         (source,) = struct.unpack_from(f">{letter}", content)
         (count,) = struct.unpack_from(">H", content, struct.calcsize(letter))
+        if len(found.references) > _MOST_BOXES:
+            return
         targets = struct.unpack_from(f">{count}{letter}", content, struct.calcsize(letter) + 2)
         found.references += [(one.name, source, target) for target in targets]
 

@@ -21,7 +21,9 @@ _LOOK = 1024
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 """What ends coded pixels: no filling, no restart."""
 
-_BLOCK = 1 << 20
+_BLOCK = 1 << 16
+_SCANS = 1 << 10
+"""Segments between the scans of a picture that are skipped; progressive ones have some dozens."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,8 @@ def end_of_picture(file: IO[bytes], place: int) -> int | None:
         file: The file.
         place: Of a marker's segment before it, or in its coded pixels.
     """
-    kept = b""
-    while True:
+    kept, skipped = b"", 0
+    while skipped < _SCANS:
         block = read_at(file, place, _BLOCK)
         window = kept + block
         found = _MARKER.search(window)
@@ -97,7 +99,8 @@ def end_of_picture(file: IO[bytes], place: int) -> int | None:
         length = read_at(file, at + 2, 2)  # tables, and the next scan, between two scans
         if len(length) < 2:
             return None
-        place, kept = at + 2 + max(2, int.from_bytes(length, "big")), b""
+        place, kept, skipped = at + 2 + max(2, int.from_bytes(length, "big")), b"", skipped + 1
+    return None
 
 
 def segment(marker: int, content: bytes) -> bytes:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+_SHOWN = 12
+"""Things that are named on a line; a file may have thousands."""
+
 
 @dataclass(frozen=True)
 class Item:
@@ -45,7 +48,9 @@ class Report:
     @property
     def warning(self) -> str:
         """What was wrong and what was lost, on one line; empty where nothing was."""
-        lost = ", ".join(dict.fromkeys(item.text for item in self.dropped if not item.derived))
+        texts = list(dict.fromkeys(item.text for item in self.dropped if not item.derived))
+        more = [f"{len(texts) - _SHOWN} more"] if len(texts) > _SHOWN else []
+        lost = ", ".join([*texts[:_SHOWN], *more])
         return "; ".join([*self.warnings, *([f"left out of the result: {lost}"] if lost else [])])
 
     def texts(self) -> dict[str, list[str]]:

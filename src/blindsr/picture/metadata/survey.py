@@ -20,6 +20,9 @@ _UNKNOWN = (25.4, 2.834 * 25.4)
 """Pixels per inch that libvips writes, and earlier results of this program say, where nothing is known."""
 
 _PICTURES = 64
+_PAGES = 1 << 12  # that are counted
+_LOOKED_AT = 16  # segments of a picture behind the first
+_PROFILES = 8  # raw profiles of a PNG file that are unpacked
 _LOOK = 1 << 16
 
 _IPTC_TAG, _RESOURCES_TAG, _LAYERS_TAG = 33723, 34377, 37724
@@ -134,6 +137,8 @@ class Survey:
         xmp_size: Bytes of XMP where the file has any.
         dpi: Resolution, where the file tells one by itself.
         warnings: What is wrong with the file, though it can be read.
+        profiles: Raw profiles that were met.
+        profile: A colour profile that its decoder does not give.
     """
 
     exif: bytes | None = None
@@ -151,6 +156,8 @@ class Survey:
     xmp_size: int = 0
     dpi: tuple[float, float] | None = None
     warnings: list[str] = field(default_factory=list)
+    profiles: int = 0
+    profile: bytes | None = None
 
     def name(self, kind: str, text: str, size: int = 0, derived: bool = False) -> None:
         """Note something that no result can have."""
@@ -174,6 +181,7 @@ def survey(file: IO[bytes], kind: str) -> Survey:
         "heic": _survey_heif,
         "gif": _survey_gif,
         "ppm": _survey_ppm,
+        "bmp": _survey_bmp,
     }.get(kind)
     if read is not None:
         read(file, found)
@@ -264,7 +272,9 @@ def _survey_trailer(file: IO[bytes], place: int, gain_map: bool, found: Survey) 
             break
         segments = list(islice(jpeg.segments(file, place), _SEGMENTS))
         gain_map |= any(
-            sign in read_at(file, one.place, min(one.size, _LOOK)) for one in segments for sign in _GAIN_MAP
+            sign in read_at(file, one.place, min(one.size, _LOOK))
+            for one in segments[:_LOOKED_AT]
+            for sign in _GAIN_MAP
         )
         last = segments[-1] if segments else None
         end = None if last is None or last.marker != 0xDA else jpeg.end_of_picture(file, last.place)
@@ -339,7 +349,9 @@ def _read_text(name: bytes, content: bytes, found: Survey) -> None:
     if name == b"iTXt" and content.startswith(b"XML:com.adobe.xmp\0"):
         found.xmp_size += len(content)
         return
-    profile = png.raw_profile(name, content)
+    raw = content.startswith(b"Raw profile type ")
+    found.profiles += raw
+    profile = png.raw_profile(name, content) if raw and found.profiles <= _PROFILES else None
     if profile is None:
         found.texts.append((name, content))
         return
@@ -358,9 +370,10 @@ def _read_text(name: bytes, content: bytes, found: Survey) -> None:
 
 
 def _survey_tiff(file: IO[bytes], found: Survey) -> None:
-    pages = count_pages(file) - 1
+    pages = count_pages(file, _PAGES) - 1
     if pages > 0:
-        found.name("pages", f"{pages} further page{'s' * (pages > 1)}")
+        least = " or more" if pages == _PAGES - 1 else ""
+        found.name("pages", f"{pages}{least} further page{'s' * (pages > 1)}")
     numbers = tag_numbers(file)
     wanted = geotiff.TAGS | {_IPTC_TAG, _RESOURCES_TAG, 282, 283, 296}
     tags = read_tags(file, wanted, LARGEST)
@@ -522,3 +535,12 @@ def _survey_ppm(file: IO[bytes], found: Survey) -> None:
     for line in matched[1].splitlines() if matched else ():
         if line.lstrip().startswith(b"#"):
             found.comments.append(line.lstrip()[1:].strip())
+
+
+def _survey_bmp(file: IO[bytes], found: Survey) -> None:
+    """A colour profile behind a header of version 5 (BITMAPV5HEADER)."""
+    head = read_at(file, 14, 124)
+    if len(head) == 124 and int.from_bytes(head[:4], "little") >= 124 and head[56:60] == b"DEBM":
+        start, size = struct.unpack_from("<II", head, 112)
+        found.profile = read_at(file, 14 + start, size) or None
+        found.icc = True

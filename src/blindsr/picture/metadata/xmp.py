@@ -15,7 +15,7 @@ from xml.parsers.expat import ExpatError
 
 from blindsr.picture.metadata.geometry import Change
 
-_MOST_MARKS = 100_000
+_MOST_MARKS = 40_000
 """Signs "<" of a packet that is parsed: each element takes a kilobyte."""
 
 _DEEPEST = 100
