@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from blindsr.system.lazy import lazy_names
 from blindsr.version import __version__
 
+# As in `typing`, which would be most of what importing this package takes.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from blindsr.batch.plan import Plan, plan_batch
     from blindsr.batch.run import run_batch

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import hashlib
 import os
@@ -156,6 +155,8 @@ def exchange(one: Path, other: Path) -> bool:
     Raises:
         OSError: One of them is not there, or they may not be moved.
     """
+    import ctypes  # it takes as long to load as the rest of this module
+
     names = os.fsencode(one), os.fsencode(other)
     try:
         libc = ctypes.CDLL(None, use_errno=True)

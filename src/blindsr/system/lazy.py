@@ -5,7 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Collection, Mapping
 from importlib import import_module
-from typing import Any
+
+TYPE_CHECKING = False  # importing it takes longer than all that is here
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def lazy_names(package: str, homes: Mapping[str, str], modules: Collection[str] = ()) -> Callable[[str], Any]:
