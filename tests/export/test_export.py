@@ -173,7 +173,7 @@ def test_entries_written_by_hand(tmp_path: Path) -> None:
     for text, message in (
         ("[1]", "not a JSON object"),
         ("{", "not JSON"),
-        ('{"halo": 3}', "'halo' is not for"),
+        ('{"halo": 3}', "'halo' is set by the exporter"),
     ):
         path.write_text(text)
         with pytest.raises(InputError, match=message):

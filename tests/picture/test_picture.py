@@ -312,7 +312,7 @@ def test_gray_with_a_profile_of_its_own(tmp_path: Path, suffix: str) -> None:
     write(Picture(np.full((16, 16, 1), 0.5, np.float32), icc=profile), tmp_path / f"a{suffix}")
     picture = read(tmp_path / f"a{suffix}")
     assert picture.gray
-    applied = suffix in (".webp", ".avif", ".bmp")
+    applied = suffix in (".webp", ".avif", ".bmp", ".dib")
     assert picture.icc == (None if applied else profile)
     assert levels(picture).mean() == pytest.approx(188 if applied else 128, abs=2)
 

@@ -537,7 +537,8 @@ class TestMemory:
     def test_a_wide_halo_of_grouped_pixels_has_wide_tiles(self, make_model: MakeModel) -> None:
         """The halo of a network on groups of 4 x 4 pixels is four times as wide, and so may its tiles be."""
         picture = Picture(np.zeros((3000, 4000, 3), np.float32))
-        upscaler = Upscaler(make_model(scale=1, multiple=4, adaptive=False, halo=200), device="cpu")
+        grouped = {"multiple": 4, "halo": 200, "tile_memory": 750}  # of each pixel a 16th of the usual
+        upscaler = Upscaler(make_model(scale=1, adaptive=False, **grouped), device="cpu")
         tiles = upscaler._plan(picture, 3000, 4000, None)
         assert sum(tile.window.area for tile in tiles) < 2.2 * 3000 * 4000
 
