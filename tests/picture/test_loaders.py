@@ -41,9 +41,7 @@ OTHERS = {
 @pytest.mark.parametrize("name", OTHERS)
 def test_other_kinds_are_refused_by_their_beginning(tmp_path: Path, name: str) -> None:
     (tmp_path / "a.png").write_bytes(OTHERS[name])
-    with pytest.raises(
-        InputError, match=r"a\.png: (not a photo format|a kind of file)"
-    ):
+    with pytest.raises(InputError, match=r"a\.png: (not a photo format|a kind of file)"):
         read(tmp_path / "a.png")
 
 
