@@ -4,6 +4,7 @@ from blindsr.loss.adversarial import Adversarial
 from blindsr.loss.criteria_contrastive import CriteriaContrastive
 from blindsr.loss.criterion import Criterion, Restored
 from blindsr.loss.imitation import imitation
+from blindsr.loss.lattice import Lattice
 from blindsr.loss.perceptual import Perceptual
 from blindsr.loss.pixel import Pixel
 from blindsr.loss.structural import Structural, structural_dissimilarity
@@ -25,6 +26,7 @@ __all__ = [
 CRITERIA: dict[str, type[Criterion]] = {
     "pixel": Pixel,
     "structural": Structural,
+    "lattice": Lattice,
     "perceptual": Perceptual,
     "adversarial": Adversarial,
     "contrastive": CriteriaContrastive,
