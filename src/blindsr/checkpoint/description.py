@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from blindsr.models.card import MOST_PATCH, SupportSpec
-from blindsr.network import CMDSR, Restorer
+from blindsr.network import Restorer
 
 PAPER_PATCH = 32  # side of a support patch at test time, LR pixels (arXiv 2104.03926, section IV)
 SUPPORT_COUNT = 20  # patches in a support set at test time
@@ -28,11 +28,12 @@ def describe(network: Restorer, patch: int) -> dict[str, Any]:
         "texture": 1.0 if network.texture else None,
         "multiple": network.multiple,
     }
-    if isinstance(network, CMDSR) and network.condition_net is not None:
-        fixed = network.condition_net.support
+    adapts = network.adapts
+    if adapts is not None:
+        fixed = adapts.support
         capabilities["support"] = SupportSpec(patch, fixed or SUPPORT_COUNT, fixed is not None)
-        capabilities["modulation_size"] = sum(network.basenet.modulated)
-        capabilities["condition_size"] = network.condition_net.size
+        capabilities["modulation_size"] = adapts.modulation
+        capabilities["condition_size"] = adapts.condition
     return capabilities
 
 

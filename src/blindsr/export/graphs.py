@@ -26,7 +26,7 @@ from blindsr.engine.openvino import OpenVINOEngine
 from blindsr.errors import InputError, MissingExtraError, ModelError
 from blindsr.models.card import CARD, UNKNOWN_LICENCE, SupportSpec, write_card
 from blindsr.models.catalogue import load_model
-from blindsr.network import CMDSR, Restorer
+from blindsr.network import Restorer
 from blindsr.system.files import atomic_path, read_whole, refuse_overwriting, sha256
 from blindsr.system.untrusted import parse_json
 
@@ -189,8 +189,8 @@ def _export_condition(network: Restorer, spec: SupportSpec, path: Path) -> Tenso
     """Write the condition graph; gives a modulation, (1, M)."""
     generator = torch.Generator().manual_seed(1)
     support = torch.rand(spec.count, 3, spec.patch, spec.patch, generator=generator) * network.pixel_range
-    assert isinstance(network, CMDSR) and network.condition_net is not None
-    least = network.condition_net.least
+    assert network.adapts is not None
+    least = network.adapts.least
     axes = {2: torch.export.Dim("patch_height", min=least), 3: torch.export.Dim("patch_width", min=least)}
     if not spec.fixed_count:
         axes[0] = torch.export.Dim("patches", min=1)

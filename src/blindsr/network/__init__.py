@@ -41,6 +41,7 @@ __all__ = [
     "build_discriminator",
     "build_named",
     "build_network",
+    "expect",
 ]
 
 BASENETS: dict[str, Callable[..., BaseNet]] = {
@@ -60,6 +61,7 @@ DISCRIMINATORS: dict[str, Callable[..., Discriminator]] = {
 }
 
 T = TypeVar("T")
+Kind = TypeVar("Kind")
 
 
 def build_network(spec: Mapping[str, Any]) -> CMDSR | Cria:
@@ -123,6 +125,17 @@ def build_named(
         if key not in known:
             raise ConfigError(f"{what}.{key}: {name} has no such argument{_nearest(key, [*known, *taken])}")
     return table[name](**arguments)
+
+
+def expect(network: object, kind: type[Kind], fault: str) -> Kind:
+    """A network that must be of one kind.
+
+    Raises:
+        ConfigError: It is not; its text is `fault`.
+    """
+    if not isinstance(network, kind):
+        raise ConfigError(fault)
+    return network
 
 
 def _nearest(word: object, words: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from blindsr.network.basenet import BaseNet, ModulatedConv2d
 from blindsr.network.condition import ConditionNet
-from blindsr.network.restorer import Restorer
+from blindsr.network.restorer import Adapts, Restorer
 
 
 class Modulation(nn.Module):
@@ -53,6 +53,14 @@ class CMDSR(Restorer):
         self.modulations = (
             None if condition_net is None else Modulation(condition_net.size, basenet.modulated)
         )
+
+    @property
+    def adapts(self) -> Adapts | None:
+        """See `Restorer.adapts`."""
+        reader = self.condition_net
+        if reader is None:
+            return None
+        return Adapts(reader.support, reader.least, reader.size, sum(self.basenet.modulated))
 
     def condition(self, support: Tensor) -> Tensor:
         """Support set of one task, (P, 3, h, w) -> its condition, (1, C)."""

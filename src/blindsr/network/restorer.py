@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
 from blindsr.picture.rim import margins, reflected
+
+
+@dataclass(frozen=True)
+class Adapts:
+    """How a network adapts.
+
+    Args:
+        support: Patches of a support set, where it takes exactly so many; None: any number.
+        least: Smallest side of a patch, LR pixels.
+        condition: Numbers of a condition.
+        modulation: Numbers of a modulation.
+    """
+
+    support: int | None
+    least: int
+    condition: int
+    modulation: int
 
 
 class Restorer(nn.Module):
@@ -47,6 +66,11 @@ class Restorer(nn.Module):
         sr: Tensor = self(lr * self.pixel_range, **inputs)
         rows, columns = kept
         return sr[..., rows, columns] / self.pixel_range
+
+    @property
+    def adapts(self) -> Adapts | None:
+        """How it adapts; None for a network that does not."""
+        return None
 
     def condition(self, support: Tensor) -> Tensor:
         """Support set of one task, (P, 3, h, w) -> its condition, (1, C); only of a network that adapts."""

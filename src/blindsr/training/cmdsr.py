@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from blindsr.degradation import TaskSpace
-from blindsr.errors import ConfigError
 from blindsr.loss import structural_dissimilarity
-from blindsr.network import CMDSR, build_network
+from blindsr.network import CMDSR, build_network, expect
 from blindsr.training.config import CMDSRConfig, OptimiserSection
 from blindsr.training.recipe import Losses, Stage
 from blindsr.training.tasks import TaskRecipe, scale_gradient
@@ -32,10 +31,8 @@ class CMDSRRecipe(TaskRecipe):
 
     def __init__(self, config: CMDSRConfig) -> None:
         self.config = config
-        network = build_network(config.network)
-        if not isinstance(network, CMDSR):
-            raise ConfigError(f"recipe {config.recipe} trains a network of basenet and condition, not cria")
-        self.take(network)
+        fault = f"recipe {config.recipe} trains a network of basenet and condition, not cria"
+        self.take(expect(build_network(config.network), CMDSR, fault))
 
     def _space(self) -> TaskSpace:
         return self._one_stage_space()

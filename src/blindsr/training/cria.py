@@ -19,7 +19,7 @@ from blindsr.dataset.pool import BatchLimits, PoolBatch, PoolDataset
 from blindsr.degradation import degrade
 from blindsr.errors import ConfigError
 from blindsr.loss.criterion import Taught
-from blindsr.network import Cria, build_network
+from blindsr.network import Cria, build_network, expect
 from blindsr.training.config import CriaConfig, OptimiserSection
 from blindsr.training.criteria import ALL, Criteria
 from blindsr.training.initial import read_initial
@@ -39,9 +39,8 @@ class CriaRecipe(Recipe):
         self.config, self.auxiliary, self.fixed = config, {}, []
         self.workers = config.data.workers
         self._teacher: Teacher | None = None
-        network = build_network(config.network)
-        if not isinstance(network, Cria):
-            raise ConfigError("recipe cria trains a network of cria alone, not of basenet and condition")
+        fault = "recipe cria trains a network of cria alone, not of basenet and condition"
+        network = expect(build_network(config.network), Cria, fault)
         if network.scale != config.data.scale:
             raise ConfigError(f"network.cria.scale is {network.scale} but data.scale is {config.data.scale}")
         if config.data.patch % network.multiple:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -271,5 +271,4 @@ class Criteria:
     def _discriminator_features(self, x: Tensor) -> list[Tensor]:
         """The discriminator's own features, where no other network's weights are at hand."""
         judge = self.auxiliary["discriminator"]
-        assert isinstance(judge, Discriminator)
-        return judge.features(x)
+        return cast(Discriminator, judge).features(x)

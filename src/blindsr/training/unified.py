@@ -15,7 +15,7 @@ from blindsr.degradation import DegradationSpace
 from blindsr.degradation.batched import OneStageLimits
 from blindsr.errors import ConfigError
 from blindsr.loss.criterion import Taught
-from blindsr.network import Unified, build_network
+from blindsr.network import Unified, build_network, expect
 from blindsr.network.unified import rename_cria
 from blindsr.training.config import OptimiserSection, UnifiedConfig
 from blindsr.training.criteria import ALL, Criteria
@@ -41,9 +41,8 @@ class UnifiedRecipe(TaskRecipe):
     def __init__(self, config: UnifiedConfig) -> None:
         self.config: UnifiedConfig = config
         self._teacher: Teacher | None = None
-        network = build_network(config.network)
-        if not isinstance(network, Unified):
-            raise ConfigError("recipe unified trains a network of basenet, condition and unified")
+        fault = "recipe unified trains a network of basenet, condition and unified"
+        network = expect(build_network(config.network), Unified, fault)
         self.take(network)
         self.criteria = Criteria(config)
         self.fixed = self.criteria.fixed
