@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from typing import Any
 
 from blindsr.errors import InputError
 from blindsr.system.files import lock, make_folder, open_in_place
+from blindsr.system.lines import append, json_line
 from blindsr.system.untrusted import parse_json
 
 __all__ = ["JOURNAL", "Journal"]
@@ -52,11 +52,10 @@ class Journal:
         self._descriptor = _open_locked(self.path)
         try:
             header = {"blindsr-journal": _VERSION, "settings": settings}
-            self._end = 0 if fresh else self._read(_line(header))
+            self._end = 0 if fresh else self._read(json_line(header))
             os.ftruncate(self._descriptor, self._end)
-            os.lseek(self._descriptor, self._end, os.SEEK_SET)
             if not self._end:
-                self._append(header)
+                self._end = append(self._descriptor, json_line(header), self._end)
         except BaseException:
             os.close(self._descriptor)
             raise
@@ -80,7 +79,7 @@ class Journal:
         key = self._relative(source), self._relative(target)
         entry = {"source": key[0], "target": key[1], "source_signature": read, "target_signature": written}
         try:
-            self._append(entry)
+            self._end = append(self._descriptor, json_line(entry), self._end)
             self._finished[key] = read, written
         except OSError as error:
             if not self._failing:
@@ -129,20 +128,6 @@ class Journal:
             end += len(line)
         return end
 
-    def _append(self, entry: Mapping[str, Any]) -> None:
-        """Write a line, wholly and to the disk, or leave the file as it was."""
-        line = _line(entry)
-        try:
-            written = 0
-            while written < len(line):
-                written += os.write(self._descriptor, line[written:])
-            os.fsync(self._descriptor)
-        except OSError:
-            os.ftruncate(self._descriptor, self._end)
-            os.lseek(self._descriptor, self._end, os.SEEK_SET)
-            raise
-        self._end += len(line)
-
 
 def signature(path: Path) -> Signature | None:
     """What tells that a file is still the same; None where there is none."""
@@ -151,11 +136,6 @@ def signature(path: Path) -> Signature | None:
     except OSError:
         return None
     return status.st_size, status.st_mtime_ns
-
-
-def _line(entry: Mapping[str, Any]) -> bytes:
-    """One line; undecodable bytes of a name are kept as JSON's escapes."""
-    return json.dumps(entry, sort_keys=True).encode("ascii") + b"\n"
 
 
 def _open_locked(path: Path) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 
 from blindsr.errors import InputError
 from blindsr.system.files import make_folder, open_in_place, read_whole
+from blindsr.system.lines import append, json_line
 from blindsr.system.untrusted import parse_json
 
 PIXEL_CODE = (
@@ -95,13 +96,15 @@ class ResultCache:
             "size": [measured.width, measured.height],
             "scores": dict(measured.scores),
         }
-        line = json.dumps(entry, sort_keys=True).encode("ascii") + b"\n"
+        line = json_line(entry)
         try:
             make_folder(self.path.parent)
-            with open(open_in_place(self.path), "ab") as file:  # noqa: PTH123  (a descriptor)
-                file.write(b"\n" + line if self._cut_off else line)
-                file.flush()
-                os.fsync(file.fileno())
+            descriptor = open_in_place(self.path)
+            try:
+                content = b"\n" + line if self._cut_off else line
+                append(descriptor, content, os.fstat(descriptor).st_size)
+            finally:
+                os.close(descriptor)
         except OSError as error:
             raise InputError(f"{self.path}: cannot be written ({error.strerror})") from error
         self._cut_off = False
