@@ -69,7 +69,10 @@ def test_it_ends_in_time_with_all_its_files(
     state, reports = tmp_path / "state.npz", []
     begun = time.monotonic()
     last = train(
-        load_config(config_file, [*BRIEF, *STABLE]), tmp_path / "run", report=reports.append, state=state
+        load_config(config_file, [*BRIEF, *STABLE, "checkpoint_every=1000000"]),
+        tmp_path / "run",
+        report=reports.append,
+        state=state,
     )
     assert 1.2 < time.monotonic() - begun < 1.8 + 3.0  # a step more and the files
     taken = len(rates)
