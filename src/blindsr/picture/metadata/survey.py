@@ -26,58 +26,12 @@ _PROFILES = 8  # raw profiles of a PNG file that are unpacked
 _LOOK = 1 << 16
 
 _IPTC_TAG, _RESOURCES_TAG, _LAYERS_TAG = 33723, 34377, 37724
-_PIXEL_TAGS = frozenset(
-    (
-        *(
-            254,
-            255,
-            256,
-            257,
-            258,
-            259,
-            262,
-            263,
-            264,
-            265,
-            266,
-            273,
-            274,
-            277,
-            278,
-            279,
-            280,
-            281,
-            282,
-            283,
-            284,
-        ),
-        *(286, 287, 288, 289, 290, 291, 292, 293, 296, 297, 301, 317, 318, 319, 320, 321, 322, 323, 324, 325),
-        *(
-            326,
-            327,
-            328,
-            332,
-            333,
-            334,
-            336,
-            337,
-            338,
-            339,
-            340,
-            341,
-            342,
-            347,
-            512,
-            513,
-            514,
-            515,
-            517,
-            518,
-            519,
-        ),
-        *(520, 521, 529, 530, 531, 532, 559, 700, 34675, 40961, 40962, 40963, 32996, 32997, 32995),
-    )
-)
+_PIXEL_TAGS = frozenset((
+    254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 274, 277, 278, 279, 280, 281, 282, 283,
+    284, 286, 287, 288, 289, 290, 291, 292, 293, 296, 297, 301, 317, 318, 319, 320, 321, 322, 323, 324,
+    325, 326, 327, 328, 332, 333, 334, 336, 337, 338, 339, 340, 341, 342, 347, 512, 513, 514, 515, 517,
+    518, 519, 520, 521, 529, 530, 531, 532, 559, 700, 32995, 32996, 32997, 34675, 40961, 40962, 40963,
+))  # fmt: skip
 """Tags that say how the pixels are stored, and those that are looked at elsewhere."""
 
 _QUIET_TAGS = {330: "smaller pictures within the file", _LAYERS_TAG: "Photoshop's layers"}
@@ -98,14 +52,15 @@ _SEGMENT_NAMES = (
     (0xE3, b"_JPSJPS_", "stereo description"),
 )
 _SILENT_SEGMENTS = (
-    *(
-        (0xE0, b"JFIF\0"),
-        (0xE1, jpeg.EXIF),
-        (0xE1, jpeg.XMP),
-        (0xE1, jpeg.EXTENSION),
-        (0xE2, b"ICC_PROFILE\0"),
-    ),
-    *((0xED, jpeg.RESOURCES), (0xEE, b"Adobe"), (0xEC, b"Ducky"), (0xE2, b"MPF\0")),
+    (0xE0, b"JFIF\0"),
+    (0xE1, jpeg.EXIF),
+    (0xE1, jpeg.XMP),
+    (0xE1, jpeg.EXTENSION),
+    (0xE2, b"ICC_PROFILE\0"),
+    (0xE2, b"MPF\0"),
+    (0xEC, b"Ducky"),
+    (0xED, jpeg.RESOURCES),
+    (0xEE, b"Adobe"),
 )
 _GAIN_MAP = (b"urn:iso:std:iso:ts:21496", b"hdrgm:", b"HDRGainMap")
 
