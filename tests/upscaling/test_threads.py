@@ -21,7 +21,8 @@ from blindsr.picture.samples import Samples
 from blindsr.picture.sizing import OutputSize
 from blindsr.upscaling.upscaler import Upscaler
 
-from ..conftest import MakeModel, made_photo
+from ..children import finished
+from ..conftest import MakeModel, made_photo, save_photos
 
 THREADS = 8
 ROUNDS = 4
@@ -102,6 +103,40 @@ def test_the_first_calls_of_a_fresh_engine(make_model: MakeModel) -> None:
         with ThreadPoolExecutor(THREADS) as pool:
             found = list(pool.map(lambda _, engine=engine: engine.condition(support), range(THREADS)))
         assert all(equal(one, expected) for one in found)
+
+
+FIRST_PHOTOS = """
+import sys, threading
+import blindsr
+model, shared, *photos = sys.argv[1:]
+sys.setswitchinterval(1e-6)
+common = blindsr.Upscaler(model, threads=1) if shared == "shared" else None
+start = threading.Barrier(len(photos))
+def restore(photo):
+    start.wait()
+    (common or blindsr.Upscaler(model, threads=1)).upscale(photo).save(photo + ".x4.png")
+threads = [threading.Thread(target=restore, args=(photo,)) for photo in photos]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+
+
+@pytest.mark.parametrize("shared", ["shared", "apart"])
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_the_first_photos_of_a_process(
+    make_model: MakeModel, tmp_path: Path, adaptive: bool, shared: str
+) -> None:
+    """What a process makes when first asked for is asked for by all threads at once."""
+    model = make_model(adaptive=adaptive)
+    save_photos(tmp_path, THREADS, 24, 30)
+    photos = [tmp_path / f"{number}.png" for number in range(THREADS)]
+    done = finished(sys.executable, "-c", FIRST_PHOTOS, model, shared, *photos, seconds=60)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    alone, expected = Upscaler(model, threads=1), tmp_path / "alone.png"
+    for photo in photos:
+        alone.upscale(photo).save(expected)
+        assert Path(f"{photo}.x4.png").read_bytes() == expected.read_bytes()
+        expected.unlink()
 
 
 def test_one_torch_engine(make_model: MakeModel) -> None:

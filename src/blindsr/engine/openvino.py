@@ -372,7 +372,11 @@ def shared_core() -> Any:  # noqa: ANN401  (OpenVINO has no types)
     global _core
     with _making_core:  # two threads must not make one each
         if _core is None:
-            _core = import_openvino().Core()
+            openvino = import_openvino()
+            # Its table of NumPy's types is made by the first who asks, under a lock of C++ and with the GIL
+            # given away: two threads who ask first at once, such as two first photos, wait for ever.
+            openvino.Type.f32.to_dtype()
+            _core = openvino.Core()
         return _core
 
 
