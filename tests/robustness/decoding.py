@@ -1,12 +1,13 @@
 """Damaged, hostile and odd photos: each is read, or refused with one clear line; nothing else happens.
 
-    python tests/robustness/decoding.py                              # 20,000 inputs; exit 1 on any finding
-    python tests/robustness/decoding.py --count 1000000 --decode     # many more, decoded only
-    python tests/robustness/decoding.py --seed 7 --only 1234 --keep .  # one input again, and its file
+    python -m tests.robustness.decoding                              # 20,000 inputs; exit 1 on any finding
+    python -m tests.robustness.decoding --count 1000000 --decode     # many more, decoded only
+    python -m tests.robustness.decoding --seed 7 --only 1234 --keep .  # one input again, and its file
 
 An input is a small valid file of some format, damaged one to three times; its seed and its number tell how.
-It goes through `picture.read` with the limits of the smallest `--memory`, twice. What is read and small is
-restored by a tiny model, written in some format, and read back. Findings are: a crash, a run without end,
+It goes through `picture.read` with the limits of the smallest `--memory`, twice, a quarter with `--damaged`,
+and what it carries is listed. What is read and small is restored by a tiny model, written in some format, and
+read back. Findings are: a crash, a run without end,
 memory beyond the limits, any error but a BlindSRError (or one that does not name the file, or takes more than
 a line), an exception that is lost on the way, samples outside 0..1, a second reading that differs from the
 first, a file left behind.
@@ -17,6 +18,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -27,12 +29,13 @@ import tempfile
 import threading
 import time
 import traceback
+import warnings
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -43,7 +46,14 @@ from PIL import Image
 
 from blindsr.errors import BlindSRError
 from blindsr.picture import WRITABLE, Limits, Picture, read, write
+from blindsr.picture.metadata import jpeg, png
+from blindsr.picture.metadata.carrying import inventory
+from blindsr.picture.metadata.xmp import digest
+from blindsr.picture.tiff import add_tags
 from blindsr.system.memory import SMALLEST, Memory, peak
+
+from ..picture.metadata.test_carrying import CASES, GEO, with_chunks, with_segments
+from ..picture.metadata.test_xmp import packet
 
 if TYPE_CHECKING:
     from blindsr.upscaling.upscaler import Upscaler
@@ -171,6 +181,7 @@ def originals() -> tuple[Original, ...]:
     made.append(Original("ppm-text", ".ppm", b"P3\n# text\n2 2\n255\n" + b"10 20 30  40 50 60\n" * 2))
     made.append(Original("pgm-16", ".pgm", b"P5 24 18 65535\n" + rgb16[:, :, 0].astype(">u2").tobytes()))
     made.append(Original("pbm", ".pgm", b"P4\n24 18\n" + np.packbits(rgb[:, :, 0] > 99, axis=1).tobytes()))
+    made += _laden(rgb, {one.name: one.encoded for one in made})
     try:
         import pillow_heif
     except ModuleNotFoundError:
@@ -179,6 +190,58 @@ def originals() -> tuple[Original, ...]:
     pillow("heic", ".heic", photo, "HEIF", exif=exif, icc_profile=icc)
     pillow("heic-alpha", ".heic", rgba, "HEIF")
     return tuple(made)
+
+
+def _laden(rgb: np.ndarray, plain: dict[str, bytes]) -> Iterator[Original]:
+    """Files that carry much besides their pixels, or have rare kinds of pixels."""
+    import pyvips
+    import tifffile
+
+    yield from (Original(f"{kind}-laden", f".{kind[:3]}", content) for kind, content in CASES.items())
+    primaries = struct.pack(">8I", 31270, 32900, 70800, 29200, 17000, 79700, 13100, 4600)
+    colours = png.chunk(b"gAMA", struct.pack(">I", 100_000)) + png.chunk(b"cHRM", primaries)
+    yield Original("png-gamma", ".png", with_chunks(plain["png-plain"], colours))
+    yield Original("png-pq", ".png", with_chunks(plain["png-16"], png.chunk(b"cICP", bytes((9, 16, 0, 1)))))
+    buffer = io.BytesIO()
+    Image.fromarray(rgb).save(buffer, "AVIF", speed=10)
+    hlg = b"colrnclx" + struct.pack(">3H", 9, 18, 9)
+    yield Original(
+        "avif-hlg", ".avif", re.sub(rb"colrnclx.{6}", lambda _: hlg, buffer.getvalue(), flags=re.S)
+    )
+    rest = packet(elements="<dc:source>of some place</dc:source>")
+    note = f'xmlns:xmpNote="http://ns.adobe.com/xmp/note/" xmpNote:HasExtendedXMP="{digest(rest)}"'
+    extension = jpeg.EXTENSION + digest(rest).encode() + struct.pack(">II", len(rest), 0) + rest
+    (main,) = jpeg.xmp_segments(packet(note)) or ()
+    extended = with_segments(plain["jpeg"], main, jpeg.segment(0xE1, extension))
+    yield Original("jpeg-extended-xmp", ".jpg", extended)
+    gain = packet('hdrgm:Version="1.0" hdrgm:GainMapMax="2"')
+    buffer = io.BytesIO()
+    photo = Image.fromarray(rgb)
+    photo.save(buffer, "MPO", save_all=True, append_images=[photo.convert("L")])
+    yield Original(
+        "jpeg-gain-map", ".jpg", with_segments(buffer.getvalue(), *(jpeg.xmp_segments(gain) or ()))
+    )
+    geo = io.BytesIO(plain["tiff"])
+    add_tags(geo, GEO)
+    yield Original("tiff-geo", ".tif", geo.getvalue())
+    wide = rgb.astype(np.uint16) * 257
+    double, lzma = io.BytesIO(), io.BytesIO()
+    tifffile.imwrite(double, rgb / 255, photometric="rgb", resolution=(300, 300))
+    yield Original("tiff-double", ".tif", double.getvalue())
+    tifffile.imwrite(lzma, rgb, photometric="rgb", compression="lzma")
+    yield Original("tiff-lzma", ".tif", lzma.getvalue())
+    for kind, samples in (("lab", rgb), ("lab-16", wide), ("cmyk-16", np.dstack([wide, wide[:, :, :1]]))):
+        space = "cmyk" if kind.startswith("cmyk") else "labs" if kind.endswith("16") else "lab"
+        image = pyvips.Image.new_from_array(samples if space != "labs" else samples.astype(np.int16))
+        if space == "lab":
+            image = image.copy(interpretation="srgb").colourspace("lab")
+        yield Original(
+            f"tiff-{kind}", ".tif", image.copy(interpretation=space).tiffsave_buffer(compression="lzw")
+        )
+    yield Original("ppm-16", ".ppm", b"P6 24 18 65535\n" + wide.astype(">u2").tobytes())
+    head = b"P7\nWIDTH 24\nHEIGHT 18\nDEPTH 3\nMAXVAL 255\nTUPLTYPE RGB\nENDHDR\n"
+    yield Original("pam", ".pam", head + rgb.tobytes())
+    yield Original("pfm", ".pfm", b"PF\n24 18\n-1.0\n" + (rgb[::-1] / 255).astype("<f4").tobytes())
 
 
 def _rle_bmp() -> bytes:
@@ -655,8 +718,10 @@ def try_one(seed: int, number: int, folder: Path, upscaler: Upscaler | None) -> 
     kind = "refused"
     try:
         try:
+            limits = replace(LIMITS, damaged=number % 4 == 3)
             with _watched():
-                picture = read(path, limits=LIMITS)
+                picture = read(path, limits=limits)
+                inventory(picture)
         except BlindSRError as error:
             _check_message(error, path)
             if number < len(originals()) and not case.story.endswith("animated"):
@@ -665,7 +730,7 @@ def try_one(seed: int, number: int, folder: Path, upscaler: Upscaler | None) -> 
             kind = "read"
             _check_reading(picture)
             if upscaler is not None:
-                _check_again(picture, path)
+                _check_again(picture, path, limits)
                 _restore(picture, folder / f"result{case.result}", upscaler)
         left = sorted(one.name for one in folder.iterdir() if one != path)
         if left:
@@ -693,13 +758,15 @@ def _check_message(error: BlindSRError, path: Path) -> None:
 
 @contextmanager
 def _watched() -> Iterator[None]:
-    """No exception may be lost in this block, and no more memory taken than is allowed."""
+    """No exception is lost in this block, no warning comes, and no more memory is taken than is allowed."""
     lost: list[str] = []
     hook, sys.unraisablehook = sys.unraisablehook, lambda told: lost.append(repr(told.exc_value))
     before = _memory()[1]
     _forget_peak()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            yield
     finally:
         sys.unraisablehook = hook
         grown = (peak() or 0) - before
@@ -730,9 +797,9 @@ def _check_reading(picture: Picture) -> None:
         raise Mishap("alpha of another size")
 
 
-def _check_again(picture: Picture, path: Path) -> None:
+def _check_again(picture: Picture, path: Path, limits: Limits) -> None:
     """A second reading gives the same."""
-    again = read(path, limits=LIMITS)
+    again = read(path, limits=limits)
     same = [(again.pixels == picture.pixels).all(), again.icc == picture.icc, again.exif == picture.exif]
     if picture.alpha is not None:
         same.append((again.alpha == picture.alpha).all())
@@ -912,7 +979,7 @@ def fuzz(
 def worker_command(seed: int, memory: float, decode: bool) -> list[str]:
     """The command of a worker."""
     options = ["--seed", str(seed), "--memory", str(memory), *(["--decode"] if decode else [])]
-    return [sys.executable, __file__, *options, "--serve"]
+    return [sys.executable, "-m", "tests.robustness.decoding", *options, "--serve"]
 
 
 def main(
@@ -965,7 +1032,7 @@ def main(
         f"{kinds['refused']} refused, {kinds['finding']} findings, {time.monotonic() - start:.0f} s"
     )
     if findings:
-        typer.echo(f"again: python tests/robustness/decoding.py --seed {seed} --only NUMBER")
+        typer.echo(f"again: python -m tests.robustness.decoding --seed {seed} --only NUMBER")
         raise typer.Exit(1)
 
 

@@ -299,14 +299,14 @@ def _decode_unusual(path: Path, file: IO[bytes], found: Survey, limits: Limits, 
     limits.check_size(path, *size)
     limits.check_whole(path, size[0] * size[1] * _PILLOW_BYTES)
     try:
-        conversion, levels = unusual_tiff.decoded(file)
+        conversion, levels = unusual_tiff.decoded(file, size)
     except ModuleNotFoundError as error:
         raise MissingExtraError(f"{path}: reading this TIFF file ({why})", "tiff", "tifffile") from error
     except _PILLOW_ERRORS as error:
         raise _unsupported(path, f"{why}; {reason(error)}") from error
     if levels.dtype.kind == "f":
-        levels = levels.astype(np.float32)
         _check_range(path, levels)
+        levels = levels.astype(np.float32)
     elif levels.dtype.kind != "u" or levels.dtype.itemsize > 4:
         raise _unsupported(path, f"samples of type {levels.dtype}")
     blocks = told_blocks(file, read_exif(file, path))
