@@ -211,15 +211,15 @@ def _laden(rgb: np.ndarray, plain: dict[str, bytes]) -> Iterator[Original]:
     rest = packet(elements="<dc:source>of some place</dc:source>")
     note = f'xmlns:xmpNote="http://ns.adobe.com/xmp/note/" xmpNote:HasExtendedXMP="{digest(rest)}"'
     extension = jpeg.EXTENSION + digest(rest).encode() + struct.pack(">II", len(rest), 0) + rest
-    (main,) = jpeg.xmp_segments(packet(note)) or ()
-    extended = with_segments(plain["jpeg"], main, jpeg.segment(0xE1, extension))
+    main = jpeg.xmp_segments(packet(note)) or []
+    extended = with_segments(plain["jpeg"], *main, jpeg.segment(0xE1, extension))
     yield Original("jpeg-extended-xmp", ".jpg", extended)
     gain = packet('hdrgm:Version="1.0" hdrgm:GainMapMax="2"')
     buffer = io.BytesIO()
     photo = Image.fromarray(rgb)
     photo.save(buffer, "MPO", save_all=True, append_images=[photo.convert("L")])
     yield Original(
-        "jpeg-gain-map", ".jpg", with_segments(buffer.getvalue(), *(jpeg.xmp_segments(gain) or ()))
+        "jpeg-gain-map", ".jpg", with_segments(buffer.getvalue(), *(jpeg.xmp_segments(gain) or []))
     )
     geo = io.BytesIO(plain["tiff"])
     add_tags(geo, GEO)
