@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from typer.main import get_command
 
 from blindsr.cli import app
@@ -73,6 +74,10 @@ def test_completion(shell: str) -> None:
     assert "inspect" in finished(*BLINDSR, env=complete).stdout
 
 
+def test_every_command_can_tell_it_to_a_program() -> None:
+    assert [command for command in COMMANDS if "--json" not in options(command)] == []
+
+
 def lines(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
@@ -127,3 +132,37 @@ def test_degrade(run: Run, tmp_path: Path) -> None:
     (folder / "1.png").write_bytes(b"no photo")
     code, shown, _ = run("degrade", folder, "-o", tmp_path / "lr", "--degrade", "noise=5", "--json")
     assert code == 3 and [bool(one["error"]) for one in lines(shown)] == [False, True]
+
+
+def test_evaluate(run: Run, tmp_path: Path) -> None:
+    folder = save_photos(tmp_path / "hr", 2, 40, 48)
+    Image.new("L", (48, 40), 200).save(folder / "2.png")
+    command = ("evaluate", "--model", "input", "--data", f"mine={folder}", "--scale", "1")
+    code, shown, error = run(*command, "--degrade", "", "--metric", "psnr", "-o", tmp_path / "out", "--json")
+    assert code == 0, error
+    (told,) = lines(shown)
+    assert (told["benchmark"], told["scale"], told["count"], told["failed"]) == ("mine", 1, 3, 0)
+    assert told["scores"] == {"psnr": "inf"}, "of which JSON knows no number"
+
+
+def test_train_and_export(run: Run, config_file: Path, tmp_path: Path) -> None:
+    code, shown, error = run(
+        "train", config_file, "-o", tmp_path / "run", "--set", "steps=2", "--set", "log_every=1", "--json"
+    )
+    *steps, last = lines(shown)
+    assert code == 0 and not error
+    assert [one["step"] for one in steps] == [1, 2] and steps[0]["losses"]["total"] > 0
+    assert steps[1]["share"] == 1 and set(steps[1]) >= {"phase", "patches", "scores", "seconds_per_step"}
+    code, shown, _ = run("export", last["checkpoint"], "-o", tmp_path / "model", "--json")
+    assert code == 0 and lines(shown) == [{"folder": str(tmp_path / "model")}]
+
+
+def test_what_is_fitted(run: Run, tmp_path: Path) -> None:
+    folder = save_photos(tmp_path / "photos", 2, 600, 700)
+    (folder / "1.png").write_bytes(b"no photo")
+    niqe, bank = tmp_path / "niqe.npz", tmp_path / "bank.npz"
+    code, shown, _ = run("fit-niqe", folder, "-o", niqe, "--sharpness", "0", "--json")
+    assert code == 3 and lines(shown) == [{"parameters": str(niqe), "blocks": 42, "photos": 1}]
+    code, shown, _ = run("fit-degradations", folder, "-o", bank, "--scale", "2", "--patches", "5", "--json")
+    (told,) = lines(shown)
+    assert code == 3 and (told["bank"], told["kernels"], told["scale"]) == (str(bank), 1, 2)

@@ -104,7 +104,18 @@ def test_a_model_gets_a_second_graph(
     drop_from_card(folder, ("int8", "int8_weights"))  # as where replacing them was cut off
     (folder / "int8.bin").write_bytes(b"half")
     assert (Upscaler(folder).upscale(photo) == exact).all()
-    assert quantise(run, folder, photos, "--drop", "0.3")[0] == 0
+    code, out, _ = quantise(run, folder, photos, "--drop", "0.3", "--json")
+    assert (
+        code == 0
+        and [
+            {
+                key: round(value, 3) if key != "degradation" else value
+                for key, value in json.loads(line).items()
+            }
+            for line in out.splitlines()
+        ]
+        == told["rows"]
+    )
     for there, expected in ((True, rough), (False, exact)):
         monkeypatch.setattr(engine, "int8_is_faster", lambda there=there: there)
         np.testing.assert_array_equal(Upscaler(folder).upscale(photo), expected)

@@ -7,21 +7,14 @@ from typing import Annotated
 
 import typer
 
-from blindsr.cli.camera import adapt, fit_inspect, inspect
+from blindsr.cli.camera import adapt, inspect
+from blindsr.cli.data_sets import data, degrade
 from blindsr.cli.evaluate import evaluate
+from blindsr.cli.fitting import fit_degradations, fit_inspect, fit_niqe
+from blindsr.cli.models import models, pull
 from blindsr.cli.screen import EXIT_USAGE as EXIT_USAGE
 from blindsr.cli.screen import exit_status, open_streams
-from blindsr.cli.training import (
-    data,
-    degrade,
-    export,
-    fit_degradations,
-    fit_niqe,
-    models,
-    pull,
-    quantise,
-    train,
-)
+from blindsr.cli.training import export, quantise, train
 from blindsr.cli.upscale import upscale
 from blindsr.version import __version__
 

@@ -10,22 +10,18 @@ import typer
 from rich.console import Console
 
 from blindsr.cli.options import (
-    FITTING,
     MODEL,
     RESULT,
     Device,
-    Holdout,
     Json,
     ModelName,
     Photos,
-    Seed,
     Threads,
 )
 from blindsr.cli.screen import (
     EXIT_SOME_FAILED,
     as_unicode,
     escape,
-    extra,
     file_entry,
     name,
     named_path,
@@ -188,37 +184,6 @@ def inspect(
         say(console, _LEGEND)
     if failed:
         raise typer.Exit(EXIT_SOME_FAILED)
-
-
-def fit_inspect(
-    model: Annotated[Path, typer.Argument(help="A model's name or folder; its card and a file are written.")],
-    photos: Annotated[Path, typer.Option(help="Folder of the sharp photos that the model was trained on.")],
-    holdout: Holdout = 8,
-    crops: Annotated[
-        int,
-        typer.Option(
-            metavar="N", min=1, help="Crops of each photo; more take longer.", rich_help_panel=FITTING
-        ),
-    ] = 8,
-    seed: Seed = 0,
-) -> None:
-    """Fit what a model's conditions tell, for `blindsr inspect`."""
-    from blindsr.models.catalogue import available_models
-
-    with extra("fitting", "train"):
-        from blindsr.inspection.fit import HEADING, fit_inspector
-    folder = available_models().get(str(model), model)
-    with progress_bars() as progress:
-        bar = progress.add_task("photos", total=None)
-        rows = fit_inspector(
-            folder,
-            photos,
-            holdout,
-            crops,
-            seed,
-            lambda done, total: progress.update(bar, completed=done, total=total),
-        )
-    typer.echo("\n".join([HEADING, *map(str, rows)]))
 
 
 def _upscaler(model: str | None, device: str, threads: int | None) -> Upscaler:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from blindsr.cli.options import MEASURES, MODEL, RESULT, TEST_SETS, Device, Threads
+from blindsr.cli.options import MEASURES, MODEL, RESULT, TEST_SETS, Device, Json, Threads
 from blindsr.cli.screen import (
     EXIT_SOME_FAILED,
     ended_by_closed_pipe,
     ended_by_signals,
     escape,
+    print_object,
     progress_bars,
     say,
 )
@@ -142,6 +143,7 @@ def evaluate(
             rich_help_panel=RESULT,
         ),
     ] = 2,
+    as_json: Json = False,
 ) -> None:
     """Measure models on test sets: a table, and table.md, pictures.csv, results.json, index.html in --out.
 
@@ -159,7 +161,8 @@ def evaluate(
     from blindsr.evaluation.peak_memory import peak_memory
     from blindsr.evaluation.result_cache import ResultCache
     from blindsr.evaluation.runner import cells_of, evaluate
-    from blindsr.evaluation.summary import as_csv, as_json, as_markdown, tables_of, write_text
+    from blindsr.evaluation.summary import as_csv, as_markdown, as_objects, tables_of, write_text
+    from blindsr.evaluation.summary import as_json as document_of
     from blindsr.system.files import refuse_overwriting
 
     if not model:
@@ -216,12 +219,15 @@ def evaluate(
             return
         tables = tables_of(results, cells, specs, taken)
         texts = (
-            as_markdown(tables) + "\n", as_csv(results, specs), as_json(results, tables),
+            as_markdown(tables) + "\n", as_csv(results, specs), document_of(results, tables),
             page_of(tables, crop_folder),
         )  # fmt: skip
         for path, text in zip(writes[1:], texts, strict=True):
             write_text(path, text)
-        for table in tables:
+        if as_json:
+            for entry in as_objects(tables):
+                print_object(entry)
+        for table in () if as_json else tables:
             _print(table)
     if not any(table.methods for table in tables):
         raise InputError("no model has the scale of any test set")

@@ -9,16 +9,18 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from blindsr.errors import BlindSRError, InputError, MissingExtraError
 from blindsr.system.files import abandon_writes
+from blindsr.system.lines import finite
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -237,7 +239,20 @@ def print_object(values: Mapping[str, object]) -> None:
     Raises:
         InputError: As `print_line`.
     """
-    print_line(json.dumps(values))
+    print_line(json.dumps(finite(dict(values)), allow_nan=False))
+
+
+def print_rows(heading: str, rows: Iterable[Any], as_json: bool) -> None:
+    """Rows of a table, dataclasses that show themselves on a line each, under their heading or as objects.
+
+    Raises:
+        InputError: As `print_line`.
+    """
+    if as_json:
+        for row in rows:
+            print_object(asdict(row))
+    else:
+        print_line("\n".join([heading, *map(str, rows)]))
 
 
 def _give_up(stream: IO[str]) -> None:

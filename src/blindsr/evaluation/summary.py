@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from blindsr.errors import InputError
 from blindsr.evaluation.metric_specs import Convention, MetricSpec, Pixels
 from blindsr.evaluation.runner import Cell, Result
 from blindsr.system.files import atomic_path
+from blindsr.system.lines import finite
 from blindsr.version import __version__
 
 
@@ -161,7 +162,21 @@ def as_json(results: Sequence[Result], tables: Sequence[Table]) -> str:
         ],
         "pictures": [asdict(result) for result in results],
     }
-    return json.dumps(_finite(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(finite(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def as_objects(tables: Sequence[Table]) -> Iterator[dict[str, Any]]:
+    """The means, an object for each method under each degradation of each test set."""
+    for table in tables:
+        for degradation, row in table.rows.items():
+            for method, mean in row.items():
+                yield {
+                    "benchmark": table.benchmark,
+                    "scale": table.scale,
+                    "degradation": degradation,
+                    "method": method,
+                    **asdict(mean),
+                }
 
 
 def as_markdown(tables: Sequence[Table], speed: bool = True) -> str:
@@ -322,11 +337,3 @@ def _summarise(results: Sequence[Result]) -> Mean:
 
 def _mean(values: Sequence[float]) -> float:
     return math.fsum(values) / len(values) if all(map(math.isfinite, values)) else sum(values) / len(values)
-
-
-def _finite(value: Any) -> Any:  # noqa: ANN401  (whatever JSON can hold)
-    if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(inner) for inner in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["append", "json_line"]
+__all__ = ["append", "finite", "json_line"]
+
+
+def finite(value: Any) -> Any:  # noqa: ANN401  (whatever JSON can hold)
+    """The same with "inf", "-inf" and "nan" for numbers that JSON has no word for.
+
+    Example:
+        >>> finite({"psnr": [31.5, float("inf")]})
+        {'psnr': [31.5, 'inf']}
+    """
+    if isinstance(value, dict):
+        return {key: finite(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(inner) for inner in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def json_line(entry: Mapping[str, Any]) -> bytes:
