@@ -34,7 +34,7 @@ from blindsr.evaluation.metric_specs import Convention
 from blindsr.evaluation.runner import Cell, EvaluationSample
 from blindsr.loss import PARAMETERS, task_parameters
 from blindsr.metrics import psnr
-from blindsr.models.catalogue import load_model
+from blindsr.models.catalogue import find_model
 from blindsr.network import CMDSR, Oracle
 from blindsr.upscaling.support import select_support
 
@@ -105,7 +105,7 @@ def main(
     told_steps: Annotated[int, typer.Option(help="Gradient steps of what is told the task.")] = 1200,
 ) -> None:
     """Print the table."""
-    card = load_model(model)
+    card = find_model(model)
     network = load_weights(card).requires_grad_(False).eval()
     if not isinstance(network, CMDSR) or card.support is None or card.pixel_range != 1:
         raise typer.BadParameter(f"{model} does not adapt, or is not of photos in [0, 1]")

@@ -21,7 +21,7 @@ import typer
 from blindsr.checkpoint.reading import FORMAT
 from blindsr.engine.openvino import OpenVINOEngine
 from blindsr.export.graphs import export_checkpoint
-from blindsr.models.catalogue import load_model
+from blindsr.models.catalogue import find_model
 from blindsr.network import build_network
 from blindsr.training import load_config
 
@@ -47,7 +47,7 @@ def main(
     specs = {"compact": compact, "published": {"cria": {"scale": compact["cria"]["scale"]}}}
     lr = np.random.default_rng(0).random((1, 3, side, side), np.float32)
     with tempfile.TemporaryDirectory() as folder:
-        models = {name: load_model(export(spec, Path(folder) / name)) for name, spec in specs.items()}
+        models = {name: find_model(export(spec, Path(folder) / name)) for name, spec in specs.items()}
         engines = {name: OpenVINOEngine(model, threads) for name, model in models.items()}
         seconds: dict[str, list[float]] = {name: [] for name in engines}
         for turn in range(rounds + 1):

@@ -18,7 +18,7 @@ import typer
 from blindsr.engine.instructions import INSTRUCTION_SETS, instruction_set
 from blindsr.engine.openvino import OpenVINOEngine
 from blindsr.models.card import Model
-from blindsr.models.catalogue import load_model
+from blindsr.models.catalogue import find_model
 
 
 def ratio_of(model: Model, size: int, rounds: int, threads: int) -> tuple[float, float, float]:
@@ -48,7 +48,7 @@ def main(
     own = instruction_set()
     measured = {}
     for name in models or ["cria-x4-compact", "cmdsr-x4"]:
-        fp32, int8, ratio = ratio_of(load_model(name), size, rounds, threads)
+        fp32, int8, ratio = ratio_of(find_model(name), size, rounds, threads)
         print(f"{name}: fp32 {fp32:.0f} ms, int8 {int8:.0f} ms, {ratio:.2f} times as fast")
         measured[name] = round(ratio, 1)
     print(f"\n{own.name}: int8={measured}")

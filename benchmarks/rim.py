@@ -28,7 +28,7 @@ from blindsr.evaluation.metric_specs import Convention
 from blindsr.evaluation.runner import Cell, EvaluationSample
 from blindsr.metrics.convention import planes
 from blindsr.models.card import Model
-from blindsr.models.catalogue import load_model
+from blindsr.models.catalogue import find_model
 from blindsr.upscaling.support import select_support
 
 Pixels = NDArray[np.float32]
@@ -123,7 +123,7 @@ def main(
 ) -> None:
     """Print a table for each model."""
     for name in model:
-        card = load_model(name)
+        card = find_model(name)
         restore = Restorer(card, choose_engine(card, "cpu", threads, precision))
         sets = {task: photos(dataset, data, card.scale, task) for task in TASKS}
         titles = [f"rim, {task or 'bicubic'}" for task in TASKS]

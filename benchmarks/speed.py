@@ -54,13 +54,13 @@ def torch_network(model: str, files: list[Path], threads: int, channels_last: bo
     import torch
     from safetensors.torch import load_file
 
-    from blindsr.models.catalogue import load_model
+    from blindsr.models.catalogue import find_model
     from blindsr.network import build_network
     from blindsr.picture import read
     from blindsr.upscaling.support import select_support
 
     torch.set_num_threads(threads)
-    card = load_model(model)
+    card = find_model(model)
     network = build_network(card.network).eval()
     network.load_state_dict(load_file(card.file("weights")))
     pixels = read(files[0]).pixels
@@ -151,10 +151,10 @@ def macs_of(model: str) -> float:
     from arithmetic import macs
 
     from blindsr.engine.torch import load_weights
-    from blindsr.models.catalogue import load_model
+    from blindsr.models.catalogue import find_model
 
     side = 32
-    return macs(load_weights(load_model(model)), torch.zeros(1, 3, side, side)) / side**2
+    return macs(load_weights(find_model(model)), torch.zeros(1, 3, side, side)) / side**2
 
 
 def whole(

@@ -17,7 +17,7 @@ from blindsr.batch.plan import plan_batch
 from blindsr.batch.run import run_batch
 from blindsr.batch.stages import Task
 from blindsr.errors import InputError
-from blindsr.models.catalogue import load_model
+from blindsr.models.catalogue import find_model
 from blindsr.picture.sizing import OutputSize
 from blindsr.system import files
 from blindsr.system.memory import SMALLEST, Memory
@@ -340,7 +340,7 @@ def test_what_changes_no_byte_does_nothing_again(photos: Path, make_model: MakeM
         assert statuses(photos, out, other).count("skipped") == 4
         statuses(photos, out, other, existing="overwrite")
         assert {path: path.read_bytes() for path in out.rglob("*.png")} == before
-    model = replace(load_model(folder), name="renamed")
+    model = replace(find_model(folder), name="renamed")
     assert statuses(photos, out, Upscaler(model, device="cpu")).count("skipped") == 4
     assert (
         statuses(photos, out, Upscaler(folder, device="cpu"), size=OutputSize(scale=4)).count("skipped") == 4

@@ -14,7 +14,7 @@ from PIL import Image
 from blindsr.cli.camera import _summary
 from blindsr.cli.screen import EXIT_SOME_FAILED, EXIT_USAGE
 from blindsr.inspection.reading import Estimate, Reading
-from blindsr.models.catalogue import load_model
+from blindsr.models.catalogue import find_model
 from blindsr.upscaling.profile import read_profile
 from blindsr.upscaling.upscaler import Upscaler
 
@@ -32,7 +32,7 @@ def test_a_profile_of_a_folder(run: Run, make_model: MakeModel, folder: Path) ->
     code, said, error = run("adapt", folder, "-o", out, "--model", model)
     assert (code, error) == (0, "")
     assert "phone.profile: 5 photos read for tiny" in said and "from the profile on average" in said
-    profile = read_profile(out, load_model(model))
+    profile = read_profile(out, find_model(model))
     expected = Upscaler(model, device="cpu").adapt(sorted(folder.iterdir()))
     assert profile.condition.tobytes() == expected.condition.tobytes()
     again = out.with_name("again.profile")

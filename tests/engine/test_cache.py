@@ -21,7 +21,7 @@ from blindsr.engine import cache as cache_module
 from blindsr.engine import openvino
 from blindsr.engine.cache import GraphCache, user_cache
 from blindsr.engine.openvino import OpenVINOEngine, compile_graph
-from blindsr.models.catalogue import load_model
+from blindsr.models.catalogue import find_model
 
 from ..children import started
 from ..conftest import MakeModel, made_photo, with_int8
@@ -194,7 +194,7 @@ class TestTheGraphs:
 
     @pytest.fixture
     def path(self, make_model: MakeModel) -> Path:
-        return load_model(make_model(adaptive=False)).file("base")
+        return find_model(make_model(adaptive=False)).file("base")
 
     @staticmethod
     def run(path: Path, **options: Any) -> np.ndarray:
@@ -264,7 +264,7 @@ class TestTheGraphs:
         self, folder: Path, path: Path, suffix: str, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """What is kept under a graph's digest is that graph, whichever of the two was compiled now."""
-        other = load_model(make_model("other", adaptive=False, seed=1)).file("base")
+        other = find_model(make_model("other", adaptive=False, seed=1)).file("base")
         graphs = [
             with_int8(one.parent) / ("base.onnx" if suffix == ".onnx" else "int8.xml")
             for one in (path, other)
@@ -339,7 +339,7 @@ class TestTheGraphs:
 
 
 def test_a_folded_graph_is_never_kept(folder: Path, make_model: MakeModel) -> None:
-    engine = OpenVINOEngine(load_model(make_model()), threads=1, fold=True)
+    engine = OpenVINOEngine(find_model(make_model()), threads=1, fold=True)
     lr = np.zeros((1, 3, 8, 8), np.float32)
     engine.upscale(lr, np.ones((1, 12), np.float32))
     assert not folder.exists() or not list(folder.iterdir())

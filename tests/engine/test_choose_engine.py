@@ -10,25 +10,25 @@ import pytest
 from blindsr.engine import choose_engine
 from blindsr.engine.openvino import OpenVINOEngine
 from blindsr.errors import InputError, MissingExtraError
-from blindsr.models.catalogue import load_model
+from blindsr.models.catalogue import find_model
 
 from ..conftest import MakeModel
 
 
 @pytest.mark.parametrize("device", ["auto", "cpu"])
 def test_cpu_is_openvino(make_model: MakeModel, device: str) -> None:
-    assert isinstance(choose_engine(load_model(make_model()), device), OpenVINOEngine)
+    assert isinstance(choose_engine(find_model(make_model()), device), OpenVINOEngine)
 
 
 def test_unknown_device(make_model: MakeModel) -> None:
     with pytest.raises(InputError, match="device 'gpu' is not one of auto, cpu, cuda, mps"):
-        choose_engine(load_model(make_model()), "gpu")
+        choose_engine(find_model(make_model()), "gpu")
 
 
 def test_cuda_without_pytorch(make_model: MakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("blindsr.engine.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r'pip install "blindsr\[torch\]"'):
-        choose_engine(load_model(make_model()), "cuda")
+        choose_engine(find_model(make_model()), "cuda")
 
 
 @pytest.mark.parametrize(("installed", "driver"), [(False, True), (True, False)])
@@ -38,6 +38,6 @@ def test_auto_does_not_import_pytorch_in_vain(
     monkeypatch.setattr("blindsr.engine._torch_installed", lambda: installed)
     monkeypatch.setattr("blindsr.engine._driver_installed", lambda: driver)
     monkeypatch.setitem(sys.modules, "torch", None)  # an import of it would fail
-    model = load_model(make_model())
+    model = find_model(make_model())
     with_weights = replace(model, files={**model.files, "weights": model.file("base")})
     assert isinstance(choose_engine(with_weights, "auto"), OpenVINOEngine)

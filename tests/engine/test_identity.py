@@ -16,14 +16,14 @@ from blindsr.engine.identity import openvino_identity, torch_identity
 from blindsr.engine.instructions import INSTRUCTION_SETS
 from blindsr.engine.openvino import OpenVINOEngine
 from blindsr.models.card import Model
-from blindsr.models.catalogue import load_model
+from blindsr.models.catalogue import find_model
 
 from ..conftest import MakeModel, add_inspector
 
 
 @pytest.fixture
 def model(make_model: MakeModel) -> Model:
-    found = load_model(add_inspector(make_model()))
+    found = find_model(add_inspector(make_model()))
     files = dict.fromkeys(("int8", "int8_weights", "weights"), found.file("base"))
     digests = {role: f"{number:064x}" for number, role in enumerate([*found.files, *files])}
     return replace(found, files={**found.files, **files}, digests=digests)
@@ -106,7 +106,7 @@ def test_libraries_and_devices_count(model: Model, monkeypatch: pytest.MonkeyPat
 
 
 def test_engines_carry_it(make_model: MakeModel) -> None:
-    model = load_model(make_model())
+    model = find_model(make_model())
     one, many = (OpenVINOEngine(model, threads) for threads in (1, 2))
     assert one.identity == many.identity == openvino_identity(model, "fp32")
     assert OpenVINOEngine(model, fold=True).identity != one.identity
@@ -117,7 +117,7 @@ def test_engines_carry_it(make_model: MakeModel) -> None:
 def test_the_choice_is_known_before_it_is_made(
     make_model: MakeModel, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = load_model(make_model("plain"))
+    plain = find_model(make_model("plain"))
     assert identity_of_choice(plain) == choose_engine(plain, "cpu").identity
     for faster, precision in ((True, "int8"), (False, "fp32")):
         monkeypatch.setattr(engine_module, "int8_is_faster", lambda faster=faster: faster)
@@ -132,5 +132,5 @@ def test_a_torch_engine_carries_it(make_model: MakeModel, tmp_path: Path) -> Non
 
     from .test_torch import NETWORK, with_weights
 
-    model = load_model(with_weights(make_model(scale=2), NETWORK))
+    model = find_model(with_weights(make_model(scale=2), NETWORK))
     assert TorchEngine(model).identity == torch_identity(model, "cpu")

@@ -7,7 +7,7 @@ import pytest
 
 from blindsr.engine.inputs import fill_inputs, input_names
 from blindsr.errors import ModelError
-from blindsr.models.catalogue import load_model
+from blindsr.models.catalogue import find_model
 
 from ..conftest import MakeModel
 
@@ -18,7 +18,7 @@ MODULATION = np.ones((1, 12), np.float32)
 @pytest.mark.parametrize("adaptive", [False, True])
 @pytest.mark.parametrize("texture", [None, 0.25])
 def test_every_input_is_filled(make_model: MakeModel, adaptive: bool, texture: float | None) -> None:
-    model = load_model(make_model(adaptive=adaptive, texture=texture))
+    model = find_model(make_model(adaptive=adaptive, texture=texture))
     inputs = fill_inputs(model, LR, MODULATION if adaptive else None, None)
     assert tuple(inputs) == input_names(model) and inputs["lr"] is LR
     assert ("modulation" in inputs) == adaptive
@@ -28,7 +28,7 @@ def test_every_input_is_filled(make_model: MakeModel, adaptive: bool, texture: f
 
 
 def test_sides_are_whole_groups(make_model: MakeModel) -> None:
-    model = load_model(make_model(scale=2, multiple=4, adaptive=False))
+    model = find_model(make_model(scale=2, multiple=4, adaptive=False))
     whole = LR[:, :, :4]
     assert fill_inputs(model, whole, None, None)["lr"] is whole
     with pytest.raises(
@@ -39,6 +39,6 @@ def test_sides_are_whole_groups(make_model: MakeModel) -> None:
 
 def test_what_is_missing_or_of_no_use(make_model: MakeModel) -> None:
     with pytest.raises(ModelError, match="model tiny adapts: it needs a modulation"):
-        fill_inputs(load_model(make_model()), LR, None, None)
+        fill_inputs(find_model(make_model()), LR, None, None)
     with pytest.raises(ModelError, match="model tiny has no texture view"):
-        fill_inputs(load_model(make_model(adaptive=False)), LR, None, 1.0)
+        fill_inputs(find_model(make_model(adaptive=False)), LR, None, 1.0)

@@ -13,7 +13,7 @@ from onnx.reference import ReferenceEvaluator
 from blindsr.engine.openvino import OpenVINOEngine, compile_graph
 from blindsr.errors import ModelError
 from blindsr.models.card import Model
-from blindsr.models.catalogue import load_model
+from blindsr.models.catalogue import find_model
 
 from ..children import finished
 from ..conftest import MakeModel, made_photo
@@ -27,7 +27,7 @@ def lr(height: int = 20, width: int = 27) -> np.ndarray:
 
 
 def test_equals_a_second_implementation(make_model: MakeModel) -> None:
-    model = load_model(make_model())
+    model = find_model(make_model())
     engine = OpenVINOEngine(model)
     condition, modulation = engine.condition(SUPPORT)
     expected = ReferenceEvaluator(onnx.load(model.file("condition"))).run(None, {"support": SUPPORT})
@@ -42,7 +42,7 @@ def test_equals_a_second_implementation(make_model: MakeModel) -> None:
 
 
 def test_results_do_not_depend_on_the_graphs_range(make_model: MakeModel) -> None:
-    engines = [OpenVINOEngine(load_model(make_model(f"r{r}", pixel_range=r))) for r in (1.0, 255.0)]
+    engines = [OpenVINOEngine(find_model(make_model(f"r{r}", pixel_range=r))) for r in (1.0, 255.0)]
     (condition, modulation), (condition_255, modulation_255) = (e.condition(SUPPORT) for e in engines)
     np.testing.assert_allclose(condition, condition_255, atol=1e-4)
     np.testing.assert_allclose(modulation, modulation_255, atol=1e-4)
@@ -52,7 +52,7 @@ def test_results_do_not_depend_on_the_graphs_range(make_model: MakeModel) -> Non
 
 
 def test_folded_equals_fed(make_model: MakeModel) -> None:
-    model = load_model(make_model())
+    model = find_model(make_model())
     fed, folded = OpenVINOEngine(model), OpenVINOEngine(model, fold=True)
     _, one = fed.condition(SUPPORT)
     _, two = fed.condition(SUPPORT[::-1] * 0.3)
@@ -62,7 +62,7 @@ def test_folded_equals_fed(make_model: MakeModel) -> None:
 
 
 def test_results_are_the_callers_own(make_model: MakeModel) -> None:
-    engine = OpenVINOEngine(load_model(make_model()))
+    engine = OpenVINOEngine(find_model(make_model()))
     first = engine.condition(SUPPORT)
     kept = [array.copy() for array in first]
     engine.condition(SUPPORT * 0)
@@ -74,20 +74,20 @@ def test_results_are_the_callers_own(make_model: MakeModel) -> None:
 
 
 def test_threads_do_not_matter_to_the_result(make_model: MakeModel) -> None:
-    model = load_model(make_model(adaptive=False))
+    model = find_model(make_model(adaptive=False))
     one, all_ = OpenVINOEngine(model, threads=1), OpenVINOEngine(model)
     np.testing.assert_allclose(one.upscale(lr(), None), all_.upscale(lr(), None), atol=1e-6)
 
 
 def test_adaptive_needs_a_modulation(make_model: MakeModel) -> None:
     with pytest.raises(ModelError, match="needs a modulation"):
-        OpenVINOEngine(load_model(make_model())).upscale(lr(), None)
+        OpenVINOEngine(find_model(make_model())).upscale(lr(), None)
 
 
 @pytest.mark.parametrize("adaptive", [False, True])
 @pytest.mark.parametrize("pixel_range", [1.0, 255.0])
 def test_texture_moves_in_a_straight_line(make_model: MakeModel, adaptive: bool, pixel_range: float) -> None:
-    model = load_model(make_model(texture=0.25, adaptive=adaptive, pixel_range=pixel_range))
+    model = find_model(make_model(texture=0.25, adaptive=adaptive, pixel_range=pixel_range))
     engine = OpenVINOEngine(model)
     modulation = engine.condition(SUPPORT)[1] if adaptive else None
     none, half, all_ = (engine.upscale(lr(), modulation, texture) for texture in (0, 0.5, 1))
@@ -101,11 +101,11 @@ def test_texture_moves_in_a_straight_line(make_model: MakeModel, adaptive: bool,
 
 def test_texture_of_a_model_that_has_none(make_model: MakeModel) -> None:
     with pytest.raises(ModelError, match="has no texture view"):
-        OpenVINOEngine(load_model(make_model(adaptive=False))).upscale(lr(), None, 0.5)
+        OpenVINOEngine(find_model(make_model(adaptive=False))).upscale(lr(), None, 0.5)
 
 
 def test_whole_groups_of_pixels(make_model: MakeModel) -> None:
-    model = load_model(make_model(adaptive=False, scale=2, multiple=4))
+    model = find_model(make_model(adaptive=False, scale=2, multiple=4))
     engine, image = OpenVINOEngine(model), lr(16, 20)
     (expected,) = ReferenceEvaluator(onnx.load(model.file("base"))).run(None, {"lr": image})
     np.testing.assert_allclose(engine.upscale(image, None), expected, atol=1e-4)
@@ -114,7 +114,7 @@ def test_whole_groups_of_pixels(make_model: MakeModel) -> None:
 
 
 def test_graph_with_other_ends_than_the_card_says(make_model: MakeModel) -> None:
-    adaptive, plain = load_model(make_model("a")), load_model(make_model("b", adaptive=False))
+    adaptive, plain = find_model(make_model("a")), find_model(make_model("b", adaptive=False))
     mixed = Model(**{**adaptive.__dict__, "files": {**adaptive.files, "base": plain.file("base")}})
     with pytest.raises(ModelError, match=r"base\.onnx: its inputs are \['lr.*, not \['lr', 'modulation'\]"):
         OpenVINOEngine(mixed)
@@ -130,7 +130,7 @@ def test_file_that_is_no_graph(tmp_path: Path) -> None:
 
 def test_cache_is_used(make_model: MakeModel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    model = load_model(make_model(adaptive=False))
+    model = find_model(make_model(adaptive=False))
     first = OpenVINOEngine(model).upscale(lr(), None)
     blobs = list((tmp_path / "cache" / "blindsr" / "openvino").glob("*.blob"))
     assert blobs
@@ -146,7 +146,7 @@ def test_no_cache_folder_is_no_error(
     blocked = tmp_path / "a file"
     blocked.touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(blocked))
-    model = load_model(make_model(adaptive=False))
+    model = find_model(make_model(adaptive=False))
     assert OpenVINOEngine(model).upscale(lr(), None).shape == (1, 3, 80, 108)
 
 
@@ -163,8 +163,8 @@ def test_ctrl_c_after_engines_are_dropped_is_no_crash(make_model: MakeModel) -> 
     code = (
         "import signal, sys\n"
         "from blindsr.engine.openvino import OpenVINOEngine\n"
-        "from blindsr.models.catalogue import load_model\n"
-        "first, second = (OpenVINOEngine(load_model(sys.argv[1])) for _ in range(2))\n"
+        "from blindsr.models.catalogue import find_model\n"
+        "first, second = (OpenVINOEngine(find_model(sys.argv[1])) for _ in range(2))\n"
         "del first\n"
         "del second\n"
         "try:\n"

@@ -16,7 +16,7 @@ from PIL import Image
 from blindsr.engine.inputs import all_finite, check_condition, check_result
 from blindsr.engine.openvino import OpenVINOEngine
 from blindsr.errors import InputError, ModelError
-from blindsr.models.catalogue import load_model
+from blindsr.models.catalogue import find_model
 from blindsr.upscaling.upscaler import Upscaler
 
 from ..conftest import MakeModel, Run, made_photo
@@ -81,7 +81,7 @@ def put(folder: Path, role: str, graph: onnx.ModelProto) -> Path:
     ],
 )
 def test_other_pixels_than_promised(make_model: MakeModel, graph: onnx.ModelProto, fault: str) -> None:
-    model = load_model(put(make_model(scale=2, adaptive=False), "base", graph))
+    model = find_model(put(make_model(scale=2, adaptive=False), "base", graph))
     with pytest.raises(ModelError, match=f"model tiny: .*{fault}"):
         OpenVINOEngine(model).upscale(LR, None)
     # A whole picture has no part of it either, whatever its tiles and its size.
@@ -91,7 +91,7 @@ def test_other_pixels_than_promised(make_model: MakeModel, graph: onnx.ModelProt
 
 def test_a_graph_that_keeps_its_promise(make_model: MakeModel) -> None:
     """The same graph, right: what the others are refused for is not how they are made."""
-    model = load_model(put(make_model(scale=2, adaptive=False), "base", enlarging()))
+    model = find_model(put(make_model(scale=2, adaptive=False), "base", enlarging()))
     expected = LR.mean(axis=1, keepdims=True).repeat(3, 1).repeat(2, 2).repeat(2, 3)
     np.testing.assert_allclose(OpenVINOEngine(model).upscale(LR, None), expected, atol=1e-6)
 
@@ -105,7 +105,7 @@ def test_other_numbers_than_promised(make_model: MakeModel, type_: str, to: str,
     graph.graph.node[-1].output[0] = "as_float"
     graph.graph.node.append(helper.make_node("Cast", ["as_float"], ["sr"], to=kind))
     graph.graph.output[0].type.tensor_type.elem_type = kind
-    model = load_model(put(make_model(scale=2, adaptive=False), "base", graph))
+    model = find_model(put(make_model(scale=2, adaptive=False), "base", graph))
     with pytest.raises(ModelError, match=rf"base\.onnx: its output sr is of {to}, not of f32"):
         OpenVINOEngine(model)
 
@@ -117,7 +117,7 @@ def test_a_graph_of_one_size_only(make_model: MakeModel) -> None:
         {"lr": [1, 3, 16, 16]},
         ["sr"],
     )
-    engine = OpenVINOEngine(load_model(put(make_model(scale=2, adaptive=False), "base", graph)))
+    engine = OpenVINOEngine(find_model(put(make_model(scale=2, adaptive=False), "base", graph)))
     assert engine.upscale(np.zeros((1, 3, 16, 16), np.float32), None).shape == (1, 3, 32, 32)
     with pytest.raises(ModelError, match=r"base\.onnx cannot run on an LR image of shape \(1, 3, 9, 11\)"):
         engine.upscale(LR, None)
@@ -126,7 +126,7 @@ def test_a_graph_of_one_size_only(make_model: MakeModel) -> None:
 def test_an_output_that_is_no_image(make_model: MakeModel) -> None:
     graph = graph_of([helper.make_node("Flatten", ["lr"], ["sr"])], [], {"lr": [1, 3, "h", "w"]}, ["sr"])
     with pytest.raises(ModelError, match=r"base\.onnx: OpenVINO cannot use this graph"):
-        OpenVINOEngine(load_model(put(make_model(scale=2, adaptive=False), "base", graph)))
+        OpenVINOEngine(find_model(put(make_model(scale=2, adaptive=False), "base", graph)))
 
 
 def conditioning(condition: int = 5, modulation: int = 12, times: float = 1.0) -> onnx.ModelProto:
@@ -161,7 +161,7 @@ def test_other_conditions_than_promised(make_model: MakeModel, graph: onnx.Model
 
 
 def test_a_modulation_that_is_none(make_model: MakeModel) -> None:
-    engine = OpenVINOEngine(load_model(make_model()))
+    engine = OpenVINOEngine(find_model(make_model()))
     for modulation, fault in (
         (np.ones((1, 11), np.float32), r"\(1, 11\); by its card .* \(1, 12\)"),
         (np.ones((2, 12), np.float32), r"\(2, 12\)"),
@@ -175,7 +175,7 @@ def test_an_image_of_no_numbers_is_not_the_models_fault(make_model: MakeModel) -
     image = LR.copy()
     image[0, 1, 4, 5] = np.nan
     with pytest.raises(InputError, match="the image holds values"):
-        OpenVINOEngine(load_model(make_model(adaptive=False))).upscale(image, None)
+        OpenVINOEngine(find_model(make_model(adaptive=False))).upscale(image, None)
 
 
 def test_other_torch_networks_than_the_card_promises(make_model: MakeModel) -> None:
@@ -186,7 +186,7 @@ def test_other_torch_networks_than_the_card_promises(make_model: MakeModel) -> N
 
     from .test_torch import NETWORK, with_weights
 
-    model = load_model(with_weights(make_model(scale=2), NETWORK))
+    model = find_model(with_weights(make_model(scale=2), NETWORK))
     modulation = TorchEngine(model).condition(np.ones((4, 3, 12, 12), np.float32))[1]
     with pytest.raises(ModelError, match=r"shape \(1, 3, 18, 22\) .* scale 4, .* \(1, 3, 36, 44\)"):
         TorchEngine(replace(model, scale=4)).upscale(LR, modulation)
@@ -204,7 +204,7 @@ def test_sums_that_overflow_are_no_proof() -> None:
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("place", [0, 1000, 3 * 48 * 68 - 1])
 def test_one_value_suffices(make_model: MakeModel, value: float, place: int) -> None:
-    model = load_model(make_model(scale=4, adaptive=False))
+    model = find_model(make_model(scale=4, adaptive=False))
     sr = np.ones((1, 3, 48, 68), np.float32)
     check_result(model, np.ones((1, 3, 12, 17), np.float32), sr)
     sr.flat[place] = value
@@ -215,7 +215,7 @@ def test_one_value_suffices(make_model: MakeModel, value: float, place: int) -> 
 
 
 def test_conditions_of_another_type(make_model: MakeModel) -> None:
-    model = load_model(make_model())
+    model = find_model(make_model())
     with pytest.raises(ModelError, match="a modulation, float64"):
         check_condition(model, np.ones((1, 5), np.float32), np.ones((1, 12)))  # type: ignore[arg-type]
 

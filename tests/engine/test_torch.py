@@ -16,7 +16,7 @@ safetensors = pytest.importorskip("safetensors.torch")
 from blindsr.engine import choose_engine  # noqa: E402
 from blindsr.engine.torch import TorchEngine  # noqa: E402
 from blindsr.errors import InputError, ModelError  # noqa: E402
-from blindsr.models.catalogue import load_model  # noqa: E402
+from blindsr.models.catalogue import find_model  # noqa: E402
 from blindsr.network import Cria, build_network  # noqa: E402
 
 from ..conftest import MakeModel  # noqa: E402
@@ -61,7 +61,7 @@ def with_weights(folder: Path, network: dict[str, Any], weights: bytes | None = 
 
 
 def test_equals_the_network(make_model: MakeModel) -> None:
-    engine = TorchEngine(load_model(with_weights(make_model(), NETWORK)))
+    engine = TorchEngine(find_model(with_weights(make_model(), NETWORK)))
     torch.manual_seed(0)
     network = build_network(NETWORK).eval()
     with torch.no_grad():
@@ -78,13 +78,13 @@ def test_equals_the_network(make_model: MakeModel) -> None:
 
 def test_adaptive_needs_a_modulation(make_model: MakeModel) -> None:
     with pytest.raises(ModelError, match="needs a modulation"):
-        TorchEngine(load_model(with_weights(make_model(), NETWORK))).upscale(LR, None)
+        TorchEngine(find_model(with_weights(make_model(), NETWORK))).upscale(LR, None)
 
 
 @pytest.mark.parametrize("texture", [None, 0.0, 0.3, 1.0])
 def test_the_texture_of_the_network(make_model: MakeModel, texture: float | None) -> None:
     folder = make_model(adaptive=False, texture=0.6, multiple=2)
-    engine = TorchEngine(load_model(with_weights(folder, CRIA)))
+    engine = TorchEngine(find_model(with_weights(folder, CRIA)))
     torch.manual_seed(0)
     network = build_network(CRIA).eval()
     assert isinstance(network, Cria)
@@ -102,7 +102,7 @@ def test_the_texture_of_the_network(make_model: MakeModel, texture: float | None
 
 def test_model_without_weights(make_model: MakeModel) -> None:
     with pytest.raises(ModelError, match="no 'weights' file"):
-        TorchEngine(load_model(make_model()))
+        TorchEngine(find_model(make_model()))
 
 
 def test_weights_that_do_not_fit(make_model: MakeModel) -> None:
@@ -111,12 +111,12 @@ def test_weights_that_do_not_fit(make_model: MakeModel) -> None:
     card["network"]["basenet"]["channels"] = 12
     (folder / "card.json").write_text(json.dumps(card))
     with pytest.raises(ModelError, match=r"weights\.safetensors: the weights do not fit"):
-        TorchEngine(load_model(folder))
+        TorchEngine(find_model(folder))
 
 
 def test_weights_that_are_no_safetensors(make_model: MakeModel) -> None:
     with pytest.raises(ModelError, match=r"weights\.safetensors: not a whole \.safetensors file"):
-        TorchEngine(load_model(with_weights(make_model(), NETWORK, b"\x80\x04K*.")))
+        TorchEngine(find_model(with_weights(make_model(), NETWORK, b"\x80\x04K*.")))
 
 
 def test_network_that_cannot_be_built(make_model: MakeModel) -> None:
@@ -125,18 +125,18 @@ def test_network_that_cannot_be_built(make_model: MakeModel) -> None:
     card["network"]["basenet"]["name"] = "srresent"
     (folder / "card.json").write_text(json.dumps(card))
     with pytest.raises(ModelError, match=r"the weights do not fit .*did you mean 'srresnet'"):
-        TorchEngine(load_model(folder))
+        TorchEngine(find_model(folder))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is here")
 def test_absent_cuda(make_model: MakeModel) -> None:
     with pytest.raises(InputError, match="sees no such device"):
-        choose_engine(load_model(make_model()), "cuda")
+        choose_engine(find_model(make_model()), "cuda")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_equals_cpu(make_model: MakeModel) -> None:
-    model = load_model(with_weights(make_model(), NETWORK))
+    model = find_model(with_weights(make_model(), NETWORK))
     cuda, cpu = choose_engine(model, "auto"), TorchEngine(model, "cpu")
     assert isinstance(cuda, TorchEngine)
     _, modulation = cpu.condition(SUPPORT)

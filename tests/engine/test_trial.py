@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from blindsr.engine import choose_engine, trial
 from blindsr.engine.trial import ensure_tried, try_model
 from blindsr.errors import ModelError
-from blindsr.models.catalogue import load_model
+from blindsr.models.catalogue import find_model
 from blindsr.pulling import pull as pulling
 
 from ..conftest import MakeModel, Run
@@ -72,15 +72,15 @@ def graph_of(*nodes: onnx.NodeProto, **constants: object) -> bytes:
 def test_a_sound_model_is_tried_once(
     make_model: MakeModel, tried: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = load_model(with_int8(make_model(texture=0.5)))
+    model = find_model(with_int8(make_model(texture=0.5)))
     ensure_tried(model)
     assert len([*tried.iterdir()]) == 1
     monkeypatch.setattr(trial, "try_model", lambda model: pytest.fail("tried again"))
-    ensure_tried(load_model(model.files["base"].parent))
-    other = load_model(make_model("other", seed=4))
+    ensure_tried(find_model(model.files["base"].parent))
+    other = find_model(make_model("other", seed=4))
     with pytest.raises(pytest.fail.Exception, match="tried again"):
         ensure_tried(other)
-    ensure_tried(load_model("cmdsr-x4"))  # shipped
+    ensure_tried(find_model("cmdsr-x4"))  # shipped
     monkeypatch.setenv(trial.SWITCH, "0")
     ensure_tried(other)
 
@@ -89,7 +89,7 @@ def test_a_sound_model_is_tried_once(
 def test_a_graph_that_crashes(make_model: MakeModel, run: Run, tmp_path: Path, tried: Path) -> None:
     model = with_int8(make_model(), crashing)
     with pytest.raises(ModelError, match=r"\(SIG[A-Z]+\)|OpenVINO cannot use") as caught:
-        choose_engine(load_model(model), "cpu", precision="int8")
+        choose_engine(find_model(model), "cpu", precision="int8")
     assert "\n" not in str(caught.value) and not tried.exists()
     with pytest.raises(ModelError, match="tiny"):
         pulling.pull(model, folder=tmp_path / "shelf")
@@ -99,7 +99,7 @@ def test_a_graph_that_crashes(make_model: MakeModel, run: Run, tmp_path: Path, t
 def test_a_graph_without_an_end(make_model: MakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trial, "SECONDS", 0.01)
     with pytest.raises(ModelError, match="do not come to an end"):
-        try_model(load_model(make_model()))
+        try_model(find_model(make_model()))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="bounds on memory hold there")
@@ -110,7 +110,7 @@ def test_a_graph_that_takes_all_memory(make_model: MakeModel) -> None:
     graph = graph_of(zeros, most, add, shape=np.array([1, 3, 40_000, 40_000]))
     model = with_files(make_model(adaptive=False, scale=1), base=graph)
     with pytest.raises(ModelError, match="tiny"):
-        try_model(load_model(model))
+        try_model(find_model(model))
 
 
 @pytest.mark.parametrize("place", ["../../secret.bin", "/dev/zero", "other.bin"])
@@ -126,13 +126,13 @@ def test_weights_in_another_file(make_model: MakeModel, tmp_path: Path, place: s
         entry.key, entry.value = key, value
     folder = with_files(make_model(adaptive=False, scale=1), base=model.SerializeToString())
     with pytest.raises(ModelError, match=r"base\.onnx: keeps weights in another file"):
-        choose_engine(load_model(folder), "cpu")
+        choose_engine(find_model(folder), "cpu")
 
 
 def test_no_graph_at_all(make_model: MakeModel, tmp_path: Path) -> None:
     model = with_files(make_model(), base=b"no graph")
     with pytest.raises(ModelError, match=r"base\.onnx: OpenVINO cannot use this graph"):
-        try_model(load_model(model))
+        try_model(find_model(model))
     with pytest.raises(ModelError, match=r"card\.json: base\.onnx: OpenVINO cannot use"):
         pulling.pull(model, folder=tmp_path / "shelf")
 
@@ -143,5 +143,5 @@ def test_another_size_and_no_numbers(make_model: MakeModel) -> None:
     for graph, scale in ((same, 2), (none, 1)):
         model = with_files(make_model(adaptive=False, scale=scale), base=graph)
         with pytest.raises(ModelError, match=r"should be float32 of shape|infinite or no numbers"):
-            try_model(load_model(model))
-    try_model(load_model(with_files(make_model(adaptive=False, scale=1), base=same)))
+            try_model(find_model(model))
+    try_model(find_model(with_files(make_model(adaptive=False, scale=1), base=same)))

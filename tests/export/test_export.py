@@ -16,7 +16,7 @@ from blindsr.engine.torch import TorchEngine
 from blindsr.errors import InputError, ModelError
 from blindsr.export import graphs as export
 from blindsr.export.graphs import export_checkpoint, read_entries
-from blindsr.models.catalogue import load_model
+from blindsr.models.catalogue import find_model
 from blindsr.network import build_network
 from blindsr.upscaling.upscaler import Upscaler
 
@@ -67,7 +67,7 @@ def check_at(network: Any, folder: Path, texture: float | None) -> None:
 def test_an_adaptive_network_becomes_a_model(tmp_path: Path, condition: dict[str, Any]) -> None:
     network = save(tmp_path / "a.ckpt", DIRECT, condition)
     folder = export_checkpoint(tmp_path / "a.ckpt", tmp_path / "small", card={"description": "small"})
-    model = load_model(folder)
+    model = find_model(folder)
     assert (model.name, model.description, model.scale, model.halo) == ("small", "small", 4, 6)
     assert model.support is not None
     assert not model.support.fixed_count
@@ -91,7 +91,7 @@ def test_a_network_with_a_texture_view_becomes_a_model(tmp_path: Path) -> None:
     """Scale 1, on pixels in groups: as many photos have as many sides that are no multiples of them."""
     network = save_spec(tmp_path / "a.ckpt", {"cria": GROUPED | {"scale": 1, "unshuffle": 4}})
     folder = export_checkpoint(tmp_path / "a.ckpt", tmp_path / "same-size")
-    model = load_model(folder)
+    model = find_model(folder)
     assert (model.scale, model.multiple, model.texture, model.adaptive) == (1, 4, 1.0, False)
     assert (model.halo, model.pixel_range, model.support) == (network.halo, 1.0, None)
     assert sorted(model.files) == ["base", "weights"]
@@ -113,7 +113,7 @@ def test_a_network_that_adapts_and_has_a_texture_view_becomes_a_model(tmp_path: 
     }
     network = save_spec(tmp_path / "a.ckpt", spec)
     folder = export_checkpoint(tmp_path / "a.ckpt", tmp_path / "both")
-    model = load_model(folder)
+    model = find_model(folder)
     assert model.adaptive and model.support is not None
     assert (model.scale, model.halo, model.texture) == (2, network.halo, 1.0)
     check(network, folder)

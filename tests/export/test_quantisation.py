@@ -20,7 +20,7 @@ from blindsr.export import quantisation
 from blindsr.export.graphs import export_checkpoint
 from blindsr.export.quantisation import ROWS
 from blindsr.models.card import drop_from_card
-from blindsr.models.catalogue import load_model
+from blindsr.models.catalogue import find_model
 from blindsr.network import build_network
 from blindsr.upscaling.upscaler import Upscaler
 
@@ -82,13 +82,13 @@ def test_a_model_gets_a_second_graph(
     spec: dict[str, Any], tmp_path: Path, photos: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = made(spec, tmp_path)
-    before = load_model(folder)
+    before = find_model(folder)
     code, out, error = quantise(run, folder, photos, "--drop", "0.3")
     assert code == 0, error
     header, *rows = out.strip().splitlines()
     assert header.split() == ["fp32", "int8", "cost"] and len(rows) == 3
     assert all(float(row.split()[-1]) >= -0.3 for row in rows)
-    model = load_model(folder)
+    model = find_model(folder)
     assert set(model.files) - set(before.files) == {"int8", "int8_weights"}
     assert {role: model.digests[role] for role in before.files} == dict(before.digests)
     assert str(tmp_path).encode() not in model.file("int8").read_bytes()  # nothing of this machine
@@ -154,7 +154,7 @@ def test_without_nncf(tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_precisions_that_cannot_be(make_model: MakeModel) -> None:
-    model = load_model(make_model())
+    model = find_model(make_model())
     with pytest.raises(InputError, match="'int4' is not one of auto, fp32, int8"):
         choose_engine(model, precision="int4")
     with pytest.raises(InputError, match="does not come in int8"):
@@ -168,4 +168,4 @@ def test_a_card_names_both_files_or_none(make_model: MakeModel) -> None:
     card["files"]["int8"] = card["files"]["base"]
     (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")
     with pytest.raises(ModelError, match=r"int8 is NAME\.xml and int8_weights NAME\.bin"):
-        load_model(folder)
+        find_model(folder)

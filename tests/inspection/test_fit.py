@@ -20,7 +20,7 @@ from blindsr.inspection.fit import (
     fit_network,
 )
 from blindsr.inspection.reading import Inspector, activate, decode
-from blindsr.models.catalogue import load_model
+from blindsr.models.catalogue import find_model
 from blindsr.upscaling.upscaler import Upscaler
 
 from ..conftest import MakeModel, made_photo, save_photos
@@ -105,7 +105,7 @@ def test_the_model_has_what_was_fitted(make_model: MakeModel, photos: Path) -> N
     seen: list[tuple[int, int]] = []
     rows = fit_inspector(folder, photos, holdout=1, crops=2, on_photo=lambda *at: seen.append(at))
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    model = load_model(folder)
+    model = find_model(folder)
     reading = Inspector(model).read(Upscaler(model, device="cpu").adapt([photos / "0.png"]).condition)
     assert 0 <= reading.blur.value <= 4 and reading.blur.error > 0
     told = json.loads((folder / "card.json").read_text())["metrics"]["inspect"]["errors"]

@@ -14,14 +14,14 @@ from PIL import Image
 
 from blindsr.errors import InputError, ModelError
 from blindsr.inspection.reading import Estimate, Inspector, Reading, advice, saved_quality
-from blindsr.models.catalogue import load_model
+from blindsr.models.catalogue import find_model
 
 from ..conftest import MakeModel, add_inspector, made_photo
 
 
 def test_numbers_and_their_errors(make_model: MakeModel) -> None:
     """The test's inspector hands the condition's first four numbers through."""
-    inspector = Inspector(load_model(add_inspector(make_model())))
+    inspector = Inspector(find_model(add_inspector(make_model())))
     reading = inspector.read(np.array([[1.5, 2.0, 3.0, 0.25, 9.0]], np.float32))
     assert reading.blur == Estimate(1.5, 0.7, 0.8)
     assert reading.noise == Estimate(16.0, 2.0, 9.0)
@@ -33,7 +33,7 @@ def test_numbers_and_their_errors(make_model: MakeModel) -> None:
 
 
 def test_numbers_stay_in_their_ranges(make_model: MakeModel) -> None:
-    inspector = Inspector(load_model(add_inspector(make_model())))
+    inspector = Inspector(find_model(add_inspector(make_model())))
     for sign, expected in ((1, (4.0, 50.0, True, 100.0)), (-1, (0.0, 0.0, False, 30.0))):
         reading = inspector.read(np.full(5, sign * 1e6, np.float32))
         found = reading.blur.value, reading.noise.value, reading.jpeg_seen, reading.quality.value
@@ -41,7 +41,7 @@ def test_numbers_stay_in_their_ranges(make_model: MakeModel) -> None:
 
 
 def test_plain_values(make_model: MakeModel) -> None:
-    inspector = Inspector(load_model(add_inspector(make_model())))
+    inspector = Inspector(find_model(add_inspector(make_model())))
     seen = inspector.read(np.array([1.5, 2.0, 3.0, 0.25, 0.0], np.float32)).as_dict()
     assert json.loads(json.dumps(seen)) == seen
     assert seen["noise"] == {"value": 16.0, "error": 2.0, "guess": 9.0, "telling": True}
@@ -52,12 +52,12 @@ def test_plain_values(make_model: MakeModel) -> None:
 
 def test_model_that_does_not_adapt(make_model: MakeModel) -> None:
     with pytest.raises(InputError, match="model tiny does not adapt"):
-        Inspector(load_model(make_model(adaptive=False)))
+        Inspector(find_model(make_model(adaptive=False)))
 
 
 def test_no_inspector(make_model: MakeModel) -> None:
     with pytest.raises(ModelError, match="fit-inspect"):
-        Inspector(load_model(make_model()))
+        Inspector(find_model(make_model()))
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_damaged_inspectors(
     card["files"]["inspect"]["sha256"] = hashlib.sha256(file.read_bytes()).hexdigest()
     (folder / "card.json").write_text(json.dumps(card))
     with pytest.raises(ModelError, match=fault) as caught:
-        Inspector(load_model(folder))
+        Inspector(find_model(folder))
     assert str(file) in str(caught.value) and "\n" not in str(caught.value)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from blindsr.errors import ModelError
-from blindsr.models.catalogue import load_model
+from blindsr.models.catalogue import find_model
 
 from ..conftest import MakeModel, Run
 
@@ -46,7 +46,7 @@ def with_entries(model: Path, entries: dict[str, Any]) -> Path:
 def test_values_beyond_all_bounds(make_model: MakeModel, run: Run, entries: dict[str, Any]) -> None:
     model = with_entries(make_model(), entries)
     with pytest.raises(ModelError, match=r"card\.json: ") as caught:
-        load_model(model)
+        find_model(model)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 600
 
 
@@ -62,7 +62,7 @@ def test_what_is_no_card(make_model: MakeModel, content: str) -> None:
     model = make_model()
     (model / "card.json").write_text(content)
     with pytest.raises(ModelError, match=r"card\.json: ") as caught:
-        load_model(model)
+        find_model(model)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 600
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from blindsr.errors import ModelError
 from blindsr.models.card import read_card
-from blindsr.models.catalogue import available_models, load_model, models_with_texture, place_of
+from blindsr.models.catalogue import available_models, find_model, models_with_texture, place_of
 
 from ..conftest import HALO, MakeModel
 
@@ -26,24 +26,24 @@ def edit(folder: Path, **changes: object) -> Path:
 
 def test_folder_and_card_are_both_paths(make_model: MakeModel) -> None:
     folder = make_model(scale=2)
-    model = load_model(folder)
+    model = find_model(folder)
     assert (model.scale, model.halo, model.adaptive) == (2, HALO, True)
     assert model.support is not None and model.support.patch == 12
     assert model.file("base") == folder / "base.onnx"
-    assert load_model(str(folder / "card.json")) == model
+    assert find_model(str(folder / "card.json")) == model
 
 
 def test_not_adaptive(make_model: MakeModel) -> None:
-    model = load_model(make_model(adaptive=False))
+    model = find_model(make_model(adaptive=False))
     assert model.support is None and model.modulation_size == 0
     with pytest.raises(ModelError, match="no 'condition' file"):
         model.file("condition")
 
 
 def test_what_a_card_need_not_tell(make_model: MakeModel) -> None:
-    plain = load_model(edit(make_model(), texture="gone", multiple="gone"))
+    plain = find_model(edit(make_model(), texture="gone", multiple="gone"))
     assert (plain.texture, plain.multiple) == (None, 1)
-    model = load_model(make_model("views", texture=0, multiple=4))
+    model = find_model(make_model("views", texture=0, multiple=4))
     assert (model.texture, model.multiple) == (0.0, 4) and isinstance(model.texture, float)
 
 
@@ -60,11 +60,11 @@ def test_names_come_from_the_environment(make_model: MakeModel, monkeypatch: pyt
     make_model("soft-x4", scale=2)
     monkeypatch.setenv("BLINDSR_MODELS", str(folder.parent))
     assert {"sharp-x4", "soft-x4"} <= set(available_models())
-    assert load_model("soft-x4").scale == 2
+    assert find_model("soft-x4").scale == 2
     with pytest.raises(ModelError, match=r"sharpx4.*known: .*sharp-x4.*did you mean sharp-x4\?"):
-        load_model("sharpx4")
+        find_model("sharpx4")
     monkeypatch.setenv("BLINDSR_MODELS", str(folder))
-    assert load_model("sharp-x4").scale == 4
+    assert find_model("sharp-x4").scale == 4
 
 
 def test_the_users_own_models(make_model: MakeModel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_a_place_that_may_not_be_looked_into(make_model: MakeModel, monkeypatch:
 
 def test_every_shipped_card_is_sound() -> None:
     for name, folder in available_models().items():
-        assert load_model(folder).name == name
+        assert find_model(folder).name == name
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_every_shipped_card_is_sound() -> None:
 def test_faulty_card(make_model: MakeModel, changes: dict[str, Any], fault: str) -> None:
     folder = edit(make_model(), **changes)
     with pytest.raises(ModelError, match=fault) as caught:
-        load_model(folder)
+        find_model(folder)
     assert str(folder) in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -151,24 +151,27 @@ def test_card_that_is_no_card(tmp_path: Path) -> None:
     for content, fault in (("{", "not valid JSON"), ("[]", "JSON object"), ("\udcff", "not valid JSON")):
         card.write_bytes(content.encode("utf-8", "surrogateescape"))
         with pytest.raises(ModelError, match=fault):
-            load_model(card)
+            find_model(card)
 
 
 def test_paths_that_are_no_models(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"no card\.json"):
-        load_model(tmp_path)
+        find_model(tmp_path)
     with pytest.raises(ModelError, match="no such model folder"):
-        load_model(tmp_path / "absent")
+        find_model(tmp_path / "absent")
+    for written in ("./absent", "shelf/absent", "~/absent", "absent.json"):
+        with pytest.raises(ModelError, match="no such model folder"):
+            find_model(written)
     with (
         mock.patch.object(Path, "is_file", side_effect=PermissionError(13, "Permission denied")),
         mock.patch("blindsr.models.catalogue.available_models", return_value={}),
         pytest.raises(ModelError, match=r"this folder cannot be read \(Permission denied\)"),
     ):
-        load_model(tmp_path)
+        find_model(tmp_path)
     checkpoint = tmp_path / "last.ckpt"
     checkpoint.touch()
     with pytest.raises(ModelError, match="blindsr export"):
-        load_model(checkpoint)
+        find_model(checkpoint)
 
 
 def test_a_changed_file_is_noticed_unless_only_the_card_is_read(make_model: MakeModel) -> None:
@@ -176,5 +179,5 @@ def test_a_changed_file_is_noticed_unless_only_the_card_is_read(make_model: Make
     with (folder / "base.onnx").open("ab") as file:
         file.write(b"\0")
     with pytest.raises(ModelError, match=r"base\.onnx: damaged"):
-        load_model(folder)
+        find_model(folder)
     assert read_card(folder / "card.json", verify=False).scale == 4

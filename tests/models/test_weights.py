@@ -10,7 +10,7 @@ from skimage.data import astronaut, coffee
 from blindsr.degradation import Degradation, degrade_image, resize
 from blindsr.inspection.reading import Inspector
 from blindsr.metrics import psnr
-from blindsr.models.catalogue import SHIPPED, load_model
+from blindsr.models.catalogue import SHIPPED, find_model
 from blindsr.upscaling.upscaler import Upscaler
 
 NAMES = sorted(folder.name for folder in SHIPPED.iterdir() if folder.is_dir())
@@ -60,7 +60,7 @@ def test_there_is_no_colour_cast(name: str, photos: list[NDArray[np.float32]]) -
 
 @pytest.mark.parametrize("name", NAMES)
 def test_more_texture_is_sharper(name: str, photos: list[NDArray[np.float32]]) -> None:
-    if load_model(name).texture is None:
+    if find_model(name).texture is None:
         pytest.skip(f"{name} has no texture view")
     lr = degrade_image(photos[0], Degradation.parse("blur=1.3,noise=5"), 0)
     sharpness = []
@@ -88,7 +88,7 @@ def test_the_support_set_of_another_task_misleads(name: str, photos: list[NDArra
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_card_tells_where_the_weights_come_from(name: str) -> None:
-    model = load_model(name)
+    model = find_model(name)
     assert model.description
     assert model.provenance.get("steps")
     assert model.provenance.get("hardware")

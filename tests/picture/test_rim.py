@@ -13,7 +13,7 @@ from PIL import Image
 from skimage.data import astronaut, coffee
 
 from blindsr.degradation import Degradation, degrade_image
-from blindsr.models.catalogue import SHIPPED, load_model
+from blindsr.models.catalogue import SHIPPED, find_model
 from blindsr.picture import Picture, open_photo
 from blindsr.picture.colours import Colours
 from blindsr.picture.rim import MARGIN, margins, reflected
@@ -207,6 +207,6 @@ def test_zeros_beyond_the_rim_would_be_seen() -> None:
     upscaler = Upscaler("cria-x4-compact", device="cpu", threads=1, precision="fp32")
     alone = upscaler.engine.upscale(np.ones((1, 3, 24, 24), np.float32), None)
     assert alone[0, :, :4].min() < 250 / 255
-    model = load_model("cria-x4-compact")
+    model = find_model("cria-x4-compact")
     tile = whole(24, 24, model.halo, model.multiple)
     assert (tile.window.top, tile.window.bottom) == (-MARGIN, 24 + MARGIN)

@@ -23,7 +23,7 @@ from urllib.parse import quote
 import pytest
 
 from blindsr.errors import BlindSRError, InputError, ModelError
-from blindsr.models.catalogue import available_models, load_model
+from blindsr.models.catalogue import available_models, find_model
 from blindsr.pulling import pull as pulling
 from blindsr.pulling import sources
 from blindsr.pulling.pull import pull
@@ -243,7 +243,7 @@ def test_every_kind_of_source(site: Site, model: Path, home: Path, tmp_path: Pat
     pulled = pull(source)
     assert (pulled.name, pulled.folder, pulled.fetched) == ("tiny", home / "tiny", True)
     assert content(home / "tiny") == wanted and [*home.iterdir()] == [home / "tiny"]
-    assert load_model("tiny").files["base"] == home / "tiny" / "base.onnx"
+    assert find_model("tiny").files["base"] == home / "tiny" / "base.onnx"
     before = len(site.asked)
     again = pull(source)
     assert (again.folder, again.fetched, again.sha256) == (home / "tiny", False, pulled.sha256)
@@ -322,7 +322,7 @@ def test_what_is_there_and_the_same_is_not_fetched(site: Site, model: Path, home
     url = site.serve(model, "/tiny")
     pull(url)
     (home / "tiny" / "base.onnx").write_bytes(b"damaged")
-    assert pull(url).fetched and load_model("tiny")  # the same model, made whole again
+    assert pull(url).fetched and find_model("tiny")  # the same model, made whole again
     assert not pull(url).fetched
 
 
@@ -334,7 +334,7 @@ def test_another_model_of_that_name(make_model: MakeModel, home: Path, site: Sit
     with pytest.raises(InputError, match=r"models.tiny: a model of that name is there already"):
         pull(url, name="tiny")
     assert content(home) == before and [path for path, _ in site.asked] == ["/tiny/card.json"]
-    assert pull(url, name="tiny", force=True).fetched and load_model("tiny").scale == 2
+    assert pull(url, name="tiny", force=True).fetched and find_model("tiny").scale == 2
     assert content(home / "tiny") == content(second) and [*home.iterdir()] == [home / "tiny"]
 
 
@@ -369,7 +369,7 @@ def test_what_is_no_model_is_never_replaced(make_model: MakeModel, home: Path) -
     for name in ("photos", "file"):
         with pytest.raises(InputError, match=f"{name}: in the way, and no model"):
             pull(folder, name=name, force=True)
-    assert load_model("tiny") and (home / "tiny" / "results" / "mine.png").exists()
+    assert find_model("tiny") and (home / "tiny" / "results" / "mine.png").exists()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
@@ -389,7 +389,7 @@ def test_a_shipped_model_is_not_stood_before_unasked(make_model: MakeModel) -> N
     with pytest.raises(InputError, match="a model of that name is there already"):
         pull(folder)
     pull(folder, force=True)
-    assert load_model(name).description == "random weights"
+    assert find_model(name).description == "random weights"
 
 
 def test_where_models_are_put(
@@ -720,7 +720,7 @@ def test_what_breaks_off_goes_on(site: Site, model: Path, home: Path, ranges: bo
         starts == ([0, step, 2 * step, 3 * step][: len(starts)] if ranges else [0, step]) and len(starts) > 1
     )
     assert told[-1][1:] and (f"{url}/base.onnx", size, size) in told
-    assert load_model("tiny").files["base"].stat().st_size == size
+    assert find_model("tiny").files["base"].stat().st_size == size
 
 
 def test_not_from_what_is_encrypted_to_what_is_not() -> None:
@@ -777,7 +777,7 @@ def test_a_signal_in_the_middle(site: Site, model: Path, home: Path, number: int
     site.broken.clear()
     site.waits.clear()
     pull(url)
-    assert [*home.iterdir()] == [home / "tiny"] and load_model("tiny")
+    assert [*home.iterdir()] == [home / "tiny"] and find_model("tiny")
 
 
 def test_a_folder_that_cannot_be_written(make_model: MakeModel, tmp_path: Path) -> None:
@@ -799,7 +799,7 @@ def test_command(run: Run, site: Site, model: Path, home: Path, tmp_path: Path) 
     code, out, error = run("pull", model, "--to", tmp_path / "shelf")
     path = tmp_path / "shelf" / "tiny"
     assert code == 0 and out.splitlines()[1] == f"call it by its path: --model {path}"
-    assert load_model(path).name == "tiny"
+    assert find_model(path).name == "tiny"
     edit_card(model, description="other\x1b[2J")
     code, _, error = run("pull", model, "--name", "mine")
     assert code == 2 and error.startswith("error: ") and error.count("\n") == 1 and "--force" in error
@@ -813,9 +813,9 @@ def test_command(run: Run, site: Site, model: Path, home: Path, tmp_path: Path) 
 
 def test_a_url_is_no_model_but_can_be_pulled() -> None:
     with pytest.raises(ModelError, match='fetch it once with "blindsr pull"'):
-        load_model("https://example.org/tiny")
+        find_model("https://example.org/tiny")
     with pytest.raises(ModelError, match=r'no model named .*; "blindsr pull" fetches more'):
-        load_model("quite-unknown-9")
+        find_model("quite-unknown-9")
 
 
 def test_public_face() -> None:

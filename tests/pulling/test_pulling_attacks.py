@@ -14,7 +14,7 @@ from socketserver import StreamRequestHandler, ThreadingTCPServer
 import pytest
 
 from blindsr.errors import InputError, ModelError
-from blindsr.models.catalogue import load_model
+from blindsr.models.catalogue import find_model
 from blindsr.pulling import pull as pulling
 from blindsr.pulling import sources
 from blindsr.pulling.pull import pull
@@ -144,9 +144,9 @@ def test_killed_while_one_model_replaces_another(
         ended = finished(sys.executable, "-c", program, *arguments)
         ends.append(ended.returncode)
         if can_exchange:
-            assert load_model(shelf / "victim").name in ("victim", "new")
+            assert find_model(shelf / "victim").name in ("victim", "new")
         pulled = pull(new, folder=shelf, name="other", force=True)  # whatever is next clears up
-        assert pulled.fetched and load_model(shelf / "victim").name in ("victim", "new")
+        assert pulled.fetched and find_model(shelf / "victim").name in ("victim", "new")
         assert {path.name for path in shelf.iterdir()} == {"victim", "other"}
         shutil.rmtree(shelf)
     assert ends[0] == -signal.SIGKILL and ends[-1] == 0

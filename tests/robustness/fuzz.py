@@ -261,18 +261,18 @@ def archives(folder: Path) -> Kind:
 def cards(folder: Path) -> Kind:
     """Model cards, and what their conditions tell."""
     from blindsr.inspection.reading import Inspector
-    from blindsr.models.catalogue import load_model
+    from blindsr.models.catalogue import find_model
 
     kind, model = Kind(folder), _model(folder)
     card = (model / "card.json").read_bytes()
 
     def read(content: bytes) -> object:
-        return repr(load_model(kind(model / "card.json", content).parent))
+        return repr(find_model(kind(model / "card.json", content).parent))
 
     def inspect(content: bytes) -> object:
         from dataclasses import replace
 
-        loaded = load_model(kind(model / "card.json", card).parent)
+        loaded = find_model(kind(model / "card.json", card).parent)
         files = dict(loaded.files) | {"inspect": kind(folder / "inspect.json", content)}
         inspector = Inspector(replace(loaded, files=files))
         import numpy as np
@@ -290,11 +290,11 @@ def profiles(folder: Path) -> Kind:
 
     from blindsr.degradation.injection import InjectionBank
     from blindsr.metrics.niqe import FEATURES, NIQEParameters, read_niqe, write_niqe
-    from blindsr.models.catalogue import load_model
+    from blindsr.models.catalogue import find_model
     from blindsr.upscaling.profile import read_profile, write_profile
     from blindsr.upscaling.upscaler import Adaptation
 
-    kind, model = Kind(folder), load_model(_model(folder))
+    kind, model = Kind(folder), find_model(_model(folder))
     rng = np.random.default_rng(0)
     condition, modulation = (
         rng.normal(size=(1, size)).astype(np.float32)

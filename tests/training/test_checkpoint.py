@@ -167,13 +167,13 @@ def test_the_weights_alone_are_the_average_and_start_another_run(config_file: Pa
 
 @pytest.mark.slow
 def test_the_weights_alone_are_exported_as_the_checkpoint_is(config_file: Path, tmp_path: Path) -> None:
-    from blindsr.models.catalogue import load_model
+    from blindsr.models.catalogue import find_model
 
     train(load_config(config_file), tmp_path / "run")
     weights = tmp_path / "run" / WEIGHTS
     assert support_patch(read_tensors(weights)) == 12
-    model = load_model(str(export_checkpoint(weights, tmp_path / "model")))
-    whole = load_model(str(export_checkpoint(tmp_path / "run" / "step-00000006.ckpt", tmp_path / "whole")))
+    model = find_model(str(export_checkpoint(weights, tmp_path / "model")))
+    whole = find_model(str(export_checkpoint(tmp_path / "run" / "step-00000006.ckpt", tmp_path / "whole")))
     assert model.support == whole.support and model.support is not None and model.support.patch == 12
     assert model.provenance == whole.provenance and model.provenance["steps"] == 6
 

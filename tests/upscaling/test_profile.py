@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from blindsr.errors import InputError
-from blindsr.models.catalogue import load_model
+from blindsr.models.catalogue import find_model
 from blindsr.upscaling.profile import outliers, read_camera, read_profile, write_profile
 from blindsr.upscaling.upscaler import Adaptation, Upscaler
 
@@ -102,7 +102,7 @@ def test_model_that_does_not_adapt(make_model: MakeModel, photos: list[Path]) ->
     with pytest.raises(InputError, match="does not adapt"):
         read_camera(Upscaler(make_model(adaptive=False), device="cpu"), photos)
     with pytest.raises(InputError, match=r"p\.profile: model tiny does not adapt, so it takes no profile"):
-        read_profile("p.profile", load_model(make_model(adaptive=False)))
+        read_profile("p.profile", find_model(make_model(adaptive=False)))
 
 
 def test_outliers() -> None:
@@ -133,7 +133,7 @@ def test_a_profile_restores_as_what_it_was_made_of(
 
 
 def test_any_float_survives(make_model: MakeModel, tmp_path: Path) -> None:
-    model = load_model(make_model())
+    model = find_model(make_model())
     bits = np.random.default_rng(1).integers(0, 0x7F7FFFFF, CONDITION + model.modulation_size, np.uint32)
     numbers = bits.view(np.float32)[None]
     numbers[0, :3] = (-0.0, 1e-45, 3.4028235e38)
@@ -160,11 +160,11 @@ def test_other_models_and_other_weights(make_model: MakeModel, photos: list[Path
     file = tmp_path / "a.profile"
     write_profile(read_camera(one, photos).adaptation, one.model, file)
     with pytest.raises(InputError, match=r"for model 'one', not for two; .*blindsr adapt --model two"):
-        read_profile(file, load_model(make_model("two")))
+        read_profile(file, find_model(make_model("two")))
     with pytest.raises(InputError, match="other weights of model one"):
-        read_profile(file, load_model(make_model("one", seed=5)))
+        read_profile(file, find_model(make_model("one", seed=5)))
     with pytest.raises(InputError, match="for model one, not for two"):
-        write_profile(read_camera(one, photos).adaptation, load_model(make_model("two")), file)
+        write_profile(read_camera(one, photos).adaptation, find_model(make_model("two")), file)
 
 
 Change = Callable[[dict[str, Any]], object]

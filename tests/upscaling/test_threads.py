@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from blindsr.engine import openvino
 from blindsr.engine.openvino import OpenVINOEngine, compile_graph
-from blindsr.models.catalogue import load_model
+from blindsr.models.catalogue import find_model
 from blindsr.picture.samples import Samples
 from blindsr.picture.sizing import OutputSize
 from blindsr.upscaling.upscaler import Upscaler
@@ -82,7 +82,7 @@ def test_one_upscaler_of_each_of_two_models(make_model: MakeModel) -> None:
 @pytest.mark.parametrize("fold", [False, True])
 def test_one_openvino_engine(make_model: MakeModel, fold: bool) -> None:
     """Conditions, textures, sizes and, where they are folded in, modulations of the threads' own."""
-    engine = OpenVINOEngine(load_model(make_model(texture=1.0)), threads=1, fold=fold)
+    engine = OpenVINOEngine(find_model(make_model(texture=1.0)), threads=1, fold=fold)
     rng = np.random.default_rng(1)
     supports = [rng.random((count, 3, 12, 12), np.float32) for count in (3, 6, 9)]
     modulations = [engine.condition(support)[1] for support in supports]
@@ -95,7 +95,7 @@ def test_one_openvino_engine(make_model: MakeModel, fold: bool) -> None:
 
 def test_the_first_calls_of_a_fresh_engine(make_model: MakeModel) -> None:
     """What is made when first asked for is made once, and whole."""
-    model = load_model(make_model())
+    model = find_model(make_model())
     support = np.random.default_rng(2).random((6, 3, 12, 12), np.float32)
     expected = OpenVINOEngine(model, threads=1).condition(support)
     for _ in range(5):
@@ -145,7 +145,7 @@ def test_one_torch_engine(make_model: MakeModel) -> None:
 
     from ..engine.test_torch import NETWORK, with_weights
 
-    engine = TorchEngine(load_model(with_weights(make_model(scale=2), NETWORK)), threads=1)
+    engine = TorchEngine(find_model(with_weights(make_model(scale=2), NETWORK)), threads=1)
     rng = np.random.default_rng(3)
     supports = [rng.random((count, 3, 12, 12), np.float32) for count in (3, 6)]
     works: list[Callable[[], Any]] = [lambda s=s: engine.condition(s) for s in supports]  # type: ignore[misc]
@@ -176,7 +176,7 @@ def test_samples_on_disk() -> None:
 
 
 def test_results_of_a_graph_are_the_callers_own(make_model: MakeModel) -> None:
-    graph = compile_graph(load_model(make_model(adaptive=False)).file("base"), threads=1)
+    graph = compile_graph(find_model(make_model(adaptive=False)).file("base"), threads=1)
     (first,) = graph({"lr": lr(20, 30, 0)})
     kept = first.copy()
     graph({"lr": lr(20, 30, 1)})

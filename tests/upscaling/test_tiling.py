@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from blindsr.errors import InputError
-from blindsr.models.catalogue import load_model
+from blindsr.models.catalogue import find_model
 from blindsr.picture.rim import margins
 from blindsr.upscaling.tiling import AUTO_PIXELS, Box, plan_tiles, plan_windows, whole
 from blindsr.upscaling.upscaler import Upscaler
@@ -109,7 +109,7 @@ def upscaler(tmp_path_factory: pytest.TempPathFactory) -> Upscaler:
     from ..conftest import write_model
 
     return Upscaler(
-        load_model(write_model(tmp_path_factory.mktemp("models") / "tiny", scale=3)), device="cpu"
+        find_model(write_model(tmp_path_factory.mktemp("models") / "tiny", scale=3)), device="cpu"
     )
 
 

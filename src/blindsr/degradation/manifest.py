@@ -10,12 +10,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from blindsr.degradation.pipeline import Task, degrade_image, modcrop
 from blindsr.degradation.random_degradation import RandomDegradation
 from blindsr.errors import InputError
-from blindsr.picture import Picture, find_pictures, read, write
+from blindsr.picture import Picture, as_rgb, find_pictures, read, write
 from blindsr.system.files import atomic_path, make_folder, refuse_overwriting
 
 log = logging.getLogger(__name__)
@@ -130,7 +128,7 @@ def _degrade_file(file: Path, root: Path, out: Path, results: Path, degradation:
     file_seed = _file_seed(name.as_posix(), seed)
     try:
         picture = read(file)
-        pixels = np.repeat(picture.pixels, 3, axis=2) if picture.gray else picture.pixels
+        pixels = as_rgb(picture.pixels)
         try:
             lr = degrade_image(modcrop(pixels, degradation.scale), degradation, file_seed)
         except InputError as error:

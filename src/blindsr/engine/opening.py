@@ -118,7 +118,7 @@ def load_model(name_or_path: str | Path, *, scale: int | None = None) -> Model:
         4
     """
     if str(name_or_path) in catalogue.available_models() or not is_foreign(name_or_path):
-        model = catalogue.load_model(name_or_path)
+        model = catalogue.find_model(name_or_path)
     else:
         model = _load_file(Path(name_or_path).expanduser(), scale)
     if scale is not None and model.scale != scale:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from blindsr.errors import BlindSRError, ModelError
 from blindsr.models.card import Model
-from blindsr.models.catalogue import SHIPPED, load_model
+from blindsr.models.catalogue import SHIPPED, find_model
 from blindsr.system.files import atomic_path, open_file
 from blindsr.system.folders import user_folder
 from blindsr.system.untrusted import brief
@@ -191,7 +191,7 @@ def _run(card: str) -> str:
 
     from blindsr.engine.openvino import OpenVINOEngine
 
-    model = load_model(card)
+    model = find_model(card)
     side = _SIDE * model.multiple
     lr = np.full((1, 3, side, side), 0.5, np.float32)
     modulation = np.ones((1, model.modulation_size), np.float32) if model.adaptive else None

@@ -6,13 +6,14 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from blindsr.errors import InputError
-from blindsr.system.files import make_folder, open_in_place, read_whole
+from blindsr.system.files import lock, make_folder, open_in_place, read_whole
 from blindsr.system.lines import append, json_line
 from blindsr.system.untrusted import parse_json
 
@@ -55,7 +56,8 @@ class ResultCache:
 
     Every line is on the disk before the next picture is restored. Lines are only added; of several with one
     key the later adds its scores to those before and keeps the seconds of the first, so that a table of times
-    stays what it was. A line that was cut off, or is anything else, is passed over.
+    stays what it was. A line that was cut off, or is anything else, is passed over. Several processes may add
+    to one file; each knows what was there when it began, and its own.
 
     Args:
         path: The file; made, with its folder, when the first line is added.
@@ -75,7 +77,6 @@ class ResultCache:
             raise InputError(f"{path}: cannot be read ({error.strerror})") from error
         for line in content.splitlines():
             self._take(line)
-        self._cut_off = bool(content) and not content.endswith(b"\n")
 
     def find(self, key: str) -> Measured | None:
         """What is known under a key."""
@@ -101,13 +102,16 @@ class ResultCache:
             make_folder(self.path.parent)
             descriptor = open_in_place(self.path)
             try:
-                content = b"\n" + line if self._cut_off else line
-                append(descriptor, content, os.fstat(descriptor).st_size)
+                with suppress(OSError):  # no locks here: then one evaluation at a time
+                    lock(descriptor, wait=True)
+                end = os.lseek(descriptor, 0, os.SEEK_END)
+                os.lseek(descriptor, max(0, end - 1), os.SEEK_SET)
+                cut_off = end > 0 and os.read(descriptor, 1) != b"\n"
+                append(descriptor, b"\n" + line if cut_off else line, end)
             finally:
                 os.close(descriptor)
         except OSError as error:
             raise InputError(f"{self.path}: cannot be written ({error.strerror})") from error
-        self._cut_off = False
         self._take(line)
         return self._known[key]
 

@@ -24,7 +24,7 @@ from blindsr.evaluation.methods.runtime import runtime
 from blindsr.evaluation.metric_specs import Convention, MetricSpec, Pixels
 from blindsr.evaluation.result_cache import Measured, ResultCache, code_digest, digest
 from blindsr.metrics.color import rgb_to_y
-from blindsr.picture import read
+from blindsr.picture import as_rgb, read
 from blindsr.system.files import sha256
 
 log = logging.getLogger(__name__)
@@ -122,7 +122,7 @@ class EvaluationSample:
         scale, luma = self.cell.benchmark.scale, self.cell.convention.luma
         if self.cell.degradation is None:
             assert self.sample.lr is not None
-            lr = _colours(self._read(self.sample.lr))
+            lr = as_rgb(self._read(self.sample.lr))
             shrink = self.cell.benchmark.shrink
             if shrink > 1:
                 lr = modcrop(lr, shrink)
@@ -130,7 +130,7 @@ class EvaluationSample:
                 lr = np.round(small.transpose(1, 2, 0).clip(0, 1) * 255) / np.float32(255)
             return np.ascontiguousarray(lr, np.float32)
         assert self.sample.hr is not None
-        hr = _colours(modcrop(self._read(self.sample.hr), scale))
+        hr = as_rgb(modcrop(self._read(self.sample.hr), scale))
         batch = np.ascontiguousarray(hr.transpose(2, 0, 1)[None])
         lr = degrade(batch, self.cell.degradation, self.seed, quantise=not luma)[0].transpose(1, 2, 0)
         return np.ascontiguousarray(lr)
@@ -183,7 +183,7 @@ class EvaluationSample:
         pixels = read(file).pixels
         if self.cell.convention.luma and pixels.shape[2] == 3:
             pixels = (np.round(rgb_to_y(pixels)) / 255)[:, :, None].astype(np.float32)
-        return pixels if self.cell.convention.gray else _colours(pixels)
+        return pixels if self.cell.convention.gray else as_rgb(pixels)
 
 
 def cells_of(benchmark: Benchmark, degradations: Sequence[str]) -> list[Cell]:
@@ -372,8 +372,3 @@ def _list_crops(
     group.crops[title] = crop_folder.file(known)
     if last is not None or "ground truth" in sides:
         group.crops["ground truth"] = crop_folder.file(sides["ground truth"])
-
-
-def _colours(pixels: Pixels) -> Pixels:
-    """Gray as RGB."""
-    return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels

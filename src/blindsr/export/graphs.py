@@ -25,7 +25,7 @@ from blindsr.checkpoint.reading import network_of, read_content
 from blindsr.engine.openvino import OpenVINOEngine
 from blindsr.errors import InputError, MissingExtraError, ModelError
 from blindsr.models.card import CARD, UNKNOWN_LICENCE, SupportSpec, write_card
-from blindsr.models.catalogue import load_model
+from blindsr.models.catalogue import find_model
 from blindsr.network import Restorer
 from blindsr.system.files import atomic_path, read_whole, refuse_overwriting, sha256
 from blindsr.system.untrusted import parse_json
@@ -144,8 +144,8 @@ def measure_tile_memory(folder: Path) -> int | None:
         "import sys, numpy\n"
         "from blindsr.engine import choose_engine\n"
         "from blindsr.system.memory import peak\n"
-        "from blindsr.models.catalogue import load_model\n"
-        "model = load_model(sys.argv[1])\n"
+        "from blindsr.models.catalogue import find_model\n"
+        "model = find_model(sys.argv[1])\n"
         "engine = choose_engine(model, 'cpu')\n"
         "scales = numpy.ones((1, model.modulation_size), numpy.float32) if model.adaptive else None\n"
         "for side in map(int, sys.argv[2:]):\n"
@@ -261,7 +261,7 @@ def _export(
 
 def _verify(network: Restorer, folder: Path) -> float:
     """Run the written model as users will, and compare it with the network: greatest relative difference."""
-    model = load_model(folder)
+    model = find_model(folder)
     engine = OpenVINOEngine(model)
     generator = torch.Generator().manual_seed(2)
     worst = 0.0

@@ -29,8 +29,8 @@ from blindsr.errors import InputError, MissingExtraError
 from blindsr.export.graphs import write_base
 from blindsr.metrics import psnr
 from blindsr.models.card import CARD, Model, add_to_card, drop_from_card
-from blindsr.models.catalogue import load_model
-from blindsr.picture import Picture, read
+from blindsr.models.catalogue import find_model
+from blindsr.picture import Picture, as_rgb, read
 from blindsr.picture.colours import Colours
 from blindsr.system.files import refuse_overwriting, temporary_folder
 from blindsr.upscaling.tiling import Tile, whole
@@ -127,7 +127,7 @@ def quantise(
     """
     nncf = _import_nncf()
     openvino = import_openvino()
-    model = load_model(folder)
+    model = find_model(folder)
     if not (folder / CARD).is_file():
         raise InputError(f"{folder}: give the folder of a model")
     model.file("weights")  # the graph is made of them
@@ -326,4 +326,4 @@ def _crop(photo: Path, side: int, rng: np.random.Generator | None) -> Pixels:
     rooms = [length - side for length in pixels.shape[:2]]
     top, left = (room // 2 if rng is None else int(rng.integers(room + 1)) for room in rooms)
     crop = pixels[top : top + side, left : left + side]
-    return np.ascontiguousarray(np.broadcast_to(crop, (side, side, 3)), np.float32)
+    return np.ascontiguousarray(as_rgb(crop), np.float32)

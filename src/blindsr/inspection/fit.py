@@ -19,8 +19,8 @@ from blindsr.errors import InputError
 from blindsr.inspection import reading as inspection
 from blindsr.inspection.reading import VISIBLE_QUALITY, activate, decode
 from blindsr.models.card import CARD, add_to_card
-from blindsr.models.catalogue import load_model
-from blindsr.picture import read
+from blindsr.models.catalogue import find_model
+from blindsr.picture import as_rgb, read
 from blindsr.system.files import atomic_path, refuse_overwriting
 from blindsr.upscaling.upscaler import Upscaler
 
@@ -113,7 +113,7 @@ def fit_inspector(
         InputError: Nothing to fit or nothing to measure.
         ModelError: The model cannot be used.
     """
-    model = load_model(folder)
+    model = find_model(folder)
     if not (folder / CARD).is_file() or not model.adaptive:
         raise InputError(f"{folder}: give the folder of a model that adapts")
     others = [path for role, path in model.files.items() if role != "inspect"]
@@ -192,7 +192,7 @@ def draw_samples(
         if side < least:
             log.warning("%s is smaller than %d pixels; left out", file, least)
         else:
-            hr = np.repeat(pixels, 3, 2) if pixels.shape[2] == 1 else pixels
+            hr = as_rgb(pixels)
             rng = np.random.default_rng([seed, number])
             for _ in range(crops):
                 top, left = (int(rng.integers(length - side + 1)) for length in hr.shape[:2])

@@ -78,7 +78,11 @@ def models_with_texture() -> list[str]:
     return names
 
 
-def load_model(name_or_path: str | Path) -> Model:
+_PLACES = ("/", "~", os.sep, os.altsep or os.sep)
+"""What no name of a model holds: who writes it means a place on the disk."""
+
+
+def find_model(name_or_path: str | Path) -> Model:
     """Find a model, read its card and verify its files.
 
     Args:
@@ -112,7 +116,8 @@ def load_model(name_or_path: str | Path) -> Model:
         return read_card(path)
     if "://" in str(name_or_path):
         raise ModelError(f'{name_or_path}: models run from folders; fetch it once with "blindsr pull"')
-    if isinstance(name_or_path, Path) or len(path.parts) > 1 or path.suffix == ".json":
+    written_as_path = any(sign in str(name_or_path) for sign in _PLACES)
+    if isinstance(name_or_path, Path) or written_as_path or path.suffix == ".json":
         raise ModelError(f"{path}: no such model folder")
     close = nearest(name_or_path, known, cutoff=0.5)
     hint = f"; did you mean {close[0]}?" if close else '; "blindsr pull" fetches more'

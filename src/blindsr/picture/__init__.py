@@ -9,7 +9,7 @@ from blindsr.picture.decoding import MAX_PIXELS, Limits, open_photo
 from blindsr.picture.encoding import PictureWriter, quantise
 from blindsr.picture.formats import FORMATS, READABLE, WRITABLE, Format, format_of
 from blindsr.picture.inputs import read, write
-from blindsr.picture.photo import Photo, Picture
+from blindsr.picture.photo import Photo, Picture, as_rgb
 from blindsr.system.files import walk_files
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Photo",
     "Picture",
     "PictureWriter",
+    "as_rgb",
     "find_pictures",
     "format_of",
     "open_photo",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from blindsr.picture.photo import Photo, Picture
+from blindsr.picture.photo import Photo, Picture, as_rgb
 from blindsr.picture.rim import reflected
 
 
@@ -62,7 +62,7 @@ class Colours:
         for axis, at in enumerate(places):
             if inside[axis] != parts[axis]:
                 pixels = pixels.take(at - inside[axis].start, axis)
-        return np.repeat(pixels, 3, axis=2) if self.picture.gray else pixels
+        return as_rgb(pixels)
 
     def _inside(self, rows: slice, columns: slice) -> NDArray[np.float32]:
         """Colours of a part of the picture, (h, w, 3 or 1)."""

@@ -239,6 +239,22 @@ class Photo:
         return pixels, alpha
 
 
+def as_rgb(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Gray as the RGB that looks like it.
+
+    Args:
+        pixels: (H, W, 1) or (H, W, 3).
+
+    Returns:
+        (H, W, 3): itself, if it has three channels.
+
+    Example:
+        >>> as_rgb(np.full((1, 1, 1), 7)).tolist()
+        [[[7, 7, 7]]]
+    """
+    return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
+
+
 def _shown(picture: Picture | Photo) -> str:
     """What it is, on one short line."""
     kind = ("gray" if picture.gray else "RGB") + (" with alpha" if picture.has_alpha else "")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from blindsr.checkpoint.reading import load_network, read_tensors
 from blindsr.engine.torch import load_weights
 from blindsr.errors import ConfigError
-from blindsr.models.catalogue import load_model
+from blindsr.models.catalogue import find_model
 from blindsr.network import CMDSR
 from blindsr.training.state import read_average, read_record
 
@@ -30,7 +30,7 @@ def read_initial(init: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if path.is_file():
         network, spec = load_network(path)
     else:
-        model = load_model(init)
+        model = find_model(init)
         network, spec = load_weights(model), dict(model.network)
     return network.state_dict(), spec
 
@@ -47,7 +47,7 @@ def teachers_of(init: str) -> list[Any]:
     elif path.is_file():
         told = read_tensors(path)
     else:
-        told = dict(load_model(init).provenance)
+        told = dict(find_model(init).provenance)
     found = told.get("teachers")
     return found if isinstance(found, list) else []
 
