@@ -8,7 +8,7 @@ from typing import IO
 
 from blindsr.picture.metadata.pieces import read_at, size_of
 
-_CHUNKS = 1 << 12
+_CHUNKS = 1 << 16
 
 
 def chunks(file: IO[bytes]) -> Iterator[tuple[bytes, int, int]]:
