@@ -227,7 +227,7 @@ def source_file(source: Encoded, limits: Limits) -> Iterator[tuple[Path, IO[byte
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
-def _damaged(path: Path, why: str) -> InputError:
+def damaged_file(path: Path, why: str) -> InputError:
     """The error of a file that no decoder could read to its end."""
     return InputError(
         f"{path}: not a readable picture ({why}); it is damaged or incomplete, "
@@ -325,7 +325,7 @@ def _second_try(
         found.warnings.append(f"damaged ({why}); what could be read of it was")
         with suppress(UndecodableError):
             return _decode_by_libvips(path, file, kind, found, limits, fail_on="none")
-    raise _damaged(path, why) from error
+    raise damaged_file(path, why) from error
 
 
 _NO_END = re.compile("premature end")
@@ -347,7 +347,7 @@ def _decode_unusual(path: Path, file: IO[bytes], found: Survey, limits: Limits, 
     """A TIFF file that libvips does not decode."""
     size = size_told(file)
     if size is None:
-        raise _damaged(path, why)
+        raise damaged_file(path, why)
     limits.check_size(path, *size)
     limits.check_whole(path, size[0] * size[1] * _PILLOW_BYTES)
     try:
@@ -391,7 +391,7 @@ def _decode_netpbm(path: Path, file: IO[bytes], limits: Limits) -> Photo | None:
         limits.check_whole(path, told.width * told.height * _PILLOW_BYTES)
         levels = netpbm.samples(file, told)
     except netpbm.DamagedError as error:
-        raise _damaged(path, str(error)) from error
+        raise damaged_file(path, str(error)) from error
     if levels.dtype.kind == "f":
         _check_range(path, levels)
     none = {"icc": None, "exif": None, "xmp": None}
@@ -441,7 +441,7 @@ def _decode_heic(path: Path, file: IO[bytes], limits: Limits) -> Photo:
         limits.check_whole(path, heif.size[0] * heif.size[1] * _PILLOW_BYTES)
         levels = np.asarray(heif)
     except (ValueError, EOFError, SyntaxError, RuntimeError, OSError, IndexError) as error:
-        raise _damaged(path, reason(error)) from error
+        raise damaged_file(path, reason(error)) from error
     depth = min(heif.info.get("bit_depth", 8), 16) if levels.dtype == np.uint16 else 8
     exif = (heif.info.get("exif") or b"").removeprefix(b"Exif\0\0") or None
     blocks = {"icc": heif.info.get("icc_profile") or None, "exif": exif, "xmp": heif.info.get("xmp") or None}
@@ -467,7 +467,7 @@ def _decode_by_pillow(path: Path, file: IO[bytes], kind: str, limits: Limits) ->
 
     # By its plugin: `Image.open` has a limit of its own, which is the same for all who use Pillow here.
     plugin = {"bmp": BmpImagePlugin.BmpImageFile, "ppm": PpmImagePlugin.PpmImageFile}[kind]
-    header = _damaged(path, f"damaged {kind.upper()} header")
+    header = damaged_file(path, f"damaged {kind.upper()} header")
     if kind == "ppm" and not _has_sizes(file):
         raise header
     file.seek(0)
@@ -488,7 +488,7 @@ def _decode_by_pillow(path: Path, file: IO[bytes], kind: str, limits: Limits) ->
                 levels = np.asarray(image)
             dpi = image.info.get("dpi")
     except _PILLOW_ERRORS as error:
-        raise _damaged(path, reason(error)) from error
+        raise damaged_file(path, reason(error)) from error
     if levels.dtype == np.int32:
         levels = levels.clip(0, 65535).astype(np.uint16)
     height, width = levels.shape[:2]

@@ -57,11 +57,6 @@ def directories(file: IO[bytes], most: int) -> Iterator[Page]:
         place = following_place(file, layout, place, len(pieces))
 
 
-def pages(file: IO[bytes], most: int) -> list[Page]:
-    """The pages of a TIFF file among the first `most` directories."""
-    return [one for one in directories(file, most) if one.kind == "page"]
-
-
 def _kind(told: dict[int, int]) -> str:
     """What a directory behind the first is, by what its entries say."""
     if not (told.get(_WIDTH) and told.get(_HEIGHT)) or not {_STRIPS, _TILES} & told.keys():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import islice
 from typing import IO
 
@@ -17,7 +18,7 @@ def count_frames(file: IO[bytes], kind: str, most: int = 1 << 20) -> int:
         most: So many are enough.
     """
     if kind == "gif":
-        found = (one for one in gif.blocks(file) if one.sign == gif.FRAME)
+        found: Iterator[object] = (one for one in gif.blocks(file) if one.sign == gif.FRAME)
     elif kind == "webp":
         found = (one for one in webp.chunks(file) if one[0] == b"ANMF")
     elif kind == "png" and png.is_animated(file):
