@@ -349,14 +349,18 @@ def test_float_tiff_as_it_stands(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp", ".png", ".avif"])
-def test_animations_are_refused_and_still_ones_read(tmp_path: Path, suffix: str) -> None:
+def test_of_an_animation_the_first_frame_is_read_and_the_others_are_named(
+    tmp_path: Path, suffix: str
+) -> None:
     frames = [Image.fromarray(made_photo(16, 16, seed)) for seed in range(3)]
-    path = tmp_path / f"a{suffix}"
-    frames[0].save(path, save_all=True, append_images=frames[1:])
-    with pytest.raises(InputError, match=rf"a\{suffix}: an animation"):
-        read(path)
-    frames[0].save(path)
-    assert read(path).pixels.shape == (16, 16, 3)
+    path, still = tmp_path / f"a{suffix}", tmp_path / f"still{suffix}"
+    frames[0].save(path, save_all=True, append_images=frames[1:], lossless=True, quality=100)
+    frames[0].save(still, lossless=True, quality=100)
+    first = read(path)
+    assert np.abs(first.pixels - read(still).pixels).mean() < 0.02
+    named = [item.text for item in first.metadata.others]
+    assert named == ["sequence of pictures" if suffix == ".avif" else "2 further frames"]
+    assert read(still).metadata.others == ()
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp", ".avif"])

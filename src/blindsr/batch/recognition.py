@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from collections import Counter
@@ -10,12 +11,13 @@ from pathlib import Path
 
 from blindsr.picture.formats import FORMATS, PICTURES, READABLE, WRITABLE
 from blindsr.picture.loaders import kind_of
+from blindsr.picture.metadata.frames import count_frames
 
 _HEAD = 64
 """Bytes that tell the kind of a file."""
 
 _RESULTS = {"jpeg": "jpeg", "png": "png", "webp": "webp", "tiff": "tiff", "heif": "avif", "bmp": "bmp"}
-"""Kinds of photos -> formats of their results; the others become PNG."""
+"""Kinds of photos -> formats of their results; the others become PNG, and animated GIF files WebP."""
 
 _SHOWN = 6  # suffixes on a line
 
@@ -25,13 +27,26 @@ def is_photo(path: Path) -> bool:
     return path.suffix.lower() in READABLE or (not path.suffix and kind_of(_head(path)) is not None)
 
 
-def suffix_of_content(path: Path, head: bytes, format_: str | None = None) -> str:
-    """As `result_suffix`, of a photo whose first bytes may be at hand."""
+def suffix_of_content(path: Path, content: bytes | None, format_: str | None = None) -> str:
+    """As `result_suffix`, of a photo whose content may be at hand."""
     if format_ is None:
-        kind = kind_of(head or _head(path))
+        kind = kind_of(_head(path) if content is None else content[:_HEAD])
         format_ = _RESULTS.get(kind, "png") if kind is not None else None
+        if kind == "gif" and _is_animated(path, content):
+            format_ = "webp"
     suffixes = WRITABLE if format_ is None else FORMATS[format_].suffixes
     return path.suffix if path.suffix.lower() in suffixes else suffixes[0]
+
+
+def _is_animated(path: Path, content: bytes | None) -> bool:
+    """Whether a GIF file has more than one frame."""
+    if content is not None:
+        return count_frames(io.BytesIO(content), "gif", 2) > 1
+    try:
+        with path.open("rb") as file:
+            return count_frames(file, "gif", 2) > 1
+    except OSError:  # it was there a moment ago
+        return False
 
 
 def result_suffix(path: Path, format_: str | None = None) -> str:
@@ -41,7 +56,7 @@ def result_suffix(path: Path, format_: str | None = None) -> str:
         path: The photo; its content counts, not its name.
         format_: A name in `FORMATS`; None for the photo's own format.
     """
-    return suffix_of_content(path, b"", format_)
+    return suffix_of_content(path, None, format_)
 
 
 def describe(others: Mapping[str, int]) -> str:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from blindsr.batch.journal import Journal
 from blindsr.batch.plan import Plan
 from blindsr.batch.stages import Existing, OnPhoto, OnTaskTile, OnTile, Outcome, Stages, Task, run_stages
-from blindsr.picture import Photo, PictureWriter, open_photo
+from blindsr.picture import PictureWriter
+from blindsr.picture.paging import PagesWriter
+from blindsr.picture.series import Opened, open_for
 from blindsr.system.files import link_below, remove_leftovers
 
 if TYPE_CHECKING:
@@ -104,7 +106,7 @@ def run_batch(
 class _Decoded:
     """A decoded photo, with its support set where it needs one."""
 
-    photo: Photo
+    photo: Opened
     support: NDArray[np.float32] | None
 
     @property
@@ -126,25 +128,24 @@ def _stages(
     quality: int | None,
     dpi: float | None,
     keep_date: bool,
-) -> Stages[_Decoded, PictureWriter]:
+) -> Stages[_Decoded, PictureWriter | PagesWriter]:
     """How this upscaler takes a photo from file to file."""
 
     def decode(task: Task) -> _Decoded:
-        photo = open_photo(task.source, upscaler.limits(task.target))
-        photo = photo if dpi is None else replace(photo, dpi=(dpi, dpi))
+        photo = open_for(task.source, task.target, upscaler.limits(task.target))
         try:
             return _Decoded(photo, None if adaptation is not None else upscaler.support_of(photo))
         except BaseException:
             photo.close()
             raise
 
-    def restore(decoded: _Decoded, task: Task, on_tile: OnTile) -> PictureWriter:
+    def restore(decoded: _Decoded, task: Task, on_tile: OnTile) -> PictureWriter | PagesWriter:
         support = decoded.support if adaptation is None else adaptation
         return upscaler.restore(
-            decoded.photo, task.target, support=support, on_tile=on_tile, size=size, quality=quality
+            decoded.photo, task.target, support=support, on_tile=on_tile, size=size, quality=quality, dpi=dpi
         )
 
-    def encode(result: PictureWriter, task: Task) -> None:
+    def encode(result: PictureWriter | PagesWriter, task: Task) -> None:
         result.save()
         if keep_date:
             told = task.source.stat()

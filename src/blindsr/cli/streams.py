@@ -55,9 +55,9 @@ def restore_stream(
     if target != STREAM:
         _restore(upscaler, content, target, adaptation, size, quality, dpi)
         return
-    head = content[:64] if isinstance(content, bytes) else b""
+    held = content if isinstance(content, bytes) else None
     with temporary_folder(_temporary()) as folder:
-        made = folder / f"result{suffix_of_content(source, head, format_)}"
+        made = folder / f"result{suffix_of_content(source, held, format_)}"
         _restore(upscaler, content, made, adaptation, size, quality, dpi)
         with made.open("rb") as file:
             shutil.copyfileobj(file, sys.stdout.buffer)

@@ -140,7 +140,7 @@ def upscale(
             "-f",
             "--format",
             metavar="NAME",
-            help="png, jpeg, webp, tiff, avif or bmp; else the photo's own.",
+            help="png, jpeg, webp, tiff, avif, bmp or gif; else the photo's own.",
             rich_help_panel=RESULT,
         ),
     ] = None,
@@ -458,9 +458,10 @@ def _entry(outcome: Outcome) -> dict[str, object]:
     }
 
 
-def _as_json(report: Report) -> dict[str, list[str]]:
-    """What became of what a photo carried."""
-    return {key: [as_unicode(text) for text in texts] for key, texts in report.texts().items()}
+def _as_json(report: Report) -> dict[str, object]:
+    """How many pictures the result has, and what became of what a photo carried."""
+    texts = {key: [as_unicode(text) for text in texts] for key, texts in report.texts().items()}
+    return {"pages": report.pages, "frames": report.frames, **texts}
 
 
 def _resumption(plan: Plan | None, overwrite: bool, what: str) -> str:

@@ -6,8 +6,8 @@ import io
 import re
 import stat
 import struct
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
@@ -23,6 +23,7 @@ from blindsr.picture.loaders import (
     LOADERS,
     UndecodableError,
     field,
+    frame_height,
     held_bytes,
     kind_of,
     opened,
@@ -32,8 +33,8 @@ from blindsr.picture.loaders import (
     reason,
     whole_bytes,
 )
+from blindsr.picture.metadata.contents import Metadata
 from blindsr.picture.metadata.geometry import Change
-from blindsr.picture.metadata.png import SIGNATURE, chunks
 from blindsr.picture.metadata.reading import belongings, orientation_of
 from blindsr.picture.metadata.report import Item
 from blindsr.picture.metadata.survey import Survey, survey
@@ -55,6 +56,12 @@ _PILLOW_BYTES = 24
 
 _LARGEST_PIXEL = 16
 """Bytes that count as one pixel: red, green, blue and alpha in 32 bits. With many bands it counts more."""
+
+MOST_PICTURES = 10_000
+"""Pages or frames of a file."""
+
+_TOGETHER = {"pages": 64, "frames": 4}
+"""How many times the pixels of the largest picture a file may have in all its pages, or in all its frames."""
 
 _MOST_HELD = 1 << 31
 """Bytes of rows, strips and tiles that a decoder may hold at once where the caller sets no bound."""
@@ -116,6 +123,27 @@ class Limits:
                 "keep fewer of its bands, or allow more with --max-pixels"
             )
 
+    def check_count(self, path: Path, count: int, pixels: int, what: str) -> None:
+        """Refuse a file of more pictures than was allowed, before they are decoded.
+
+        Args:
+            path: The file, for the message.
+            count: Its pictures.
+            pixels: All their pixels together.
+            what: What they are: "pages" or "frames".
+
+        Raises:
+            InputError: It has.
+        """
+        if count > MOST_PICTURES:
+            raise InputError(f"{path}: more than {MOST_PICTURES} {what}; cut it into several files")
+        most = self.pixels * _TOGETHER[what]
+        if pixels > most:
+            raise InputError(
+                f"{path}: {count} {what} with {pixels / 1e6:.4g} million pixels in all are more than the "
+                f"{most / 1e6:.4g} million allowed; cut it into several files, or raise --max-pixels"
+            )
+
     def check_whole(self, path: Path, needed: int) -> None:
         """Refuse what a codec that needs the whole picture would take too much memory for.
 
@@ -161,34 +189,45 @@ def open_photo(source: Encoded, limits: Limits | None = None) -> Photo:
 
     Gray stays gray and the bit depth what it is (both as the file's header says); a palette becomes RGB; CMYK
     becomes sRGB through its profile. Floating-point samples are taken as they stand, 1 being white. Of a file
-    with several pages the first is read; HEIC needs the extra [heic].
+    with several pages or frames the first is read; HEIC needs the extra [heic].
 
     Args:
         source: The file, whose suffix does not matter; or its content, as in `Encoded`.
         limits: What it may take; None for no bound on memory.
 
     Raises:
-        InputError: The file is missing, unreadable, damaged, animated, too large or no picture; the message
-            names it.
+        InputError: The file is missing, unreadable, damaged, too large or no picture; the message names it.
         MissingExtraError: A HEIC file, and pillow-heif is not installed.
     """
     limits = limits or Limits()
+    with source_file(source, limits) as (path, file):
+        return decode_file(path, file, limits)
+
+
+@contextmanager
+def source_file(source: Encoded, limits: Limits) -> Iterator[tuple[Path, IO[bytes]]]:
+    """A photo's file, opened for as long as the block lasts, and what messages call it.
+
+    Raises:
+        InputError: It is missing, unreadable or no file; or reading it fails within the block.
+    """
     path = path_of(source)
     if path is None:
         name, content = content_of(source, limits.held)
-        return _decode_file(name, io.BytesIO(content), limits)
+        yield name, io.BytesIO(content)
+        return
     try:
         if "\0" in str(path):
             raise InputError(f"{str(path)!r}: no file can have this name")
         if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():  # to open a pipe would wait for ever
             raise InputError(f"{path}: not a file; give a photo")
         with path.open("rb") as file:
-            return _decode_file(path, file, limits)
+            yield path, file
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
-def _damaged(path: Path, why: str) -> InputError:
+def damaged_file(path: Path, why: str) -> InputError:
     """The error of a file that no decoder could read to its end."""
     return InputError(
         f"{path}: not a readable picture ({why}); it is damaged or incomplete, "
@@ -215,16 +254,35 @@ def _no_photo(path: Path, head: bytes) -> InputError:
     )
 
 
-def _decode_file(path: Path, file: IO[bytes], limits: Limits) -> Photo:
-    """Choose the decoder by the file's first bytes."""
+def kind_of_file(path: Path, file: IO[bytes]) -> str:
+    """The kind of a file, as in `loaders`.
+
+    Raises:
+        InputError: It is of none that is read here, or empty.
+    """
+    file.seek(0)
     head = file.read(64)
     if not head:
         raise InputError(f"{path}: the file is empty; copy it again from where it came from")
     kind = kind_of(head)
     if kind is None:
         raise _no_photo(path, head)
-    if _animated(head, file):
-        raise _animation(path)
+    return kind
+
+
+def decode_file(path: Path, file: IO[bytes], limits: Limits) -> Photo:
+    """Decode the first picture of a file, as `open_photo` does.
+
+    Args:
+        path: What messages call it.
+        file: The file, which stays open.
+        limits: What it may take.
+
+    Raises:
+        InputError: As `open_photo`.
+        MissingExtraError: As `open_photo`.
+    """
+    kind = kind_of_file(path, file)
     if kind == "ppm" and (photo := _decode_netpbm(path, file, limits)) is not None:
         return photo
     if kind in ("bmp", "ppm"):
@@ -239,18 +297,12 @@ def _decode_file(path: Path, file: IO[bytes], limits: Limits) -> Photo:
         return _second_try(path, file, kind, found, limits, error)
 
 
-def _animation(path: Path) -> InputError:
-    return InputError(f"{path}: an animation; only still pictures are read, so save the frame you want")
-
-
 def _decode_by_libvips(
     path: Path, file: IO[bytes], kind: str, found: Survey, limits: Limits, fail_on: str = "error"
 ) -> Photo:
     """What libvips makes of a file."""
     exif = read_exif(file, path) if kind == "tiff" else None
     with opened(file, kind, fail_on=fail_on) as image:
-        if kind in ("gif", "webp") and field(image, "n-pages", 1) > 1:
-            raise _animation(path)
         check_image(path, image, kind, file, limits)
         return _decode(image, kind, path, exif, found, limits)
 
@@ -273,7 +325,7 @@ def _second_try(
         found.warnings.append(f"damaged ({why}); what could be read of it was")
         with suppress(UndecodableError):
             return _decode_by_libvips(path, file, kind, found, limits, fail_on="none")
-    raise _damaged(path, why) from error
+    raise damaged_file(path, why) from error
 
 
 _NO_END = re.compile("premature end")
@@ -295,7 +347,7 @@ def _decode_unusual(path: Path, file: IO[bytes], found: Survey, limits: Limits, 
     """A TIFF file that libvips does not decode."""
     size = size_told(file)
     if size is None:
-        raise _damaged(path, why)
+        raise damaged_file(path, why)
     limits.check_size(path, *size)
     limits.check_whole(path, size[0] * size[1] * _PILLOW_BYTES)
     try:
@@ -339,7 +391,7 @@ def _decode_netpbm(path: Path, file: IO[bytes], limits: Limits) -> Photo | None:
         limits.check_whole(path, told.width * told.height * _PILLOW_BYTES)
         levels = netpbm.samples(file, told)
     except netpbm.DamagedError as error:
-        raise _damaged(path, str(error)) from error
+        raise damaged_file(path, str(error)) from error
     if levels.dtype.kind == "f":
         _check_range(path, levels)
     none = {"icc": None, "exif": None, "xmp": None}
@@ -368,24 +420,12 @@ def check_image(path: Path, image: Any, kind: str, file: IO[bytes], limits: Limi
     Raises:
         InputError: It would take more.
     """
-    limits.check_size(path, image.width, image.height, pixel_bytes(image))
+    limits.check_size(path, image.width, frame_height(image), pixel_bytes(image))
     whole = whole_bytes(image, kind, file)
     if whole:
         limits.check_whole(path, whole)
     else:
         limits.check_held(path, held_bytes(image, kind, file))
-
-
-def _animated(head: bytes, file: IO[bytes]) -> bool:
-    """Whether this is an animated PNG or AVIF; libvips tells of the others."""
-    if head[4:12] == b"ftypavis":
-        return True
-    if head[:8] != SIGNATURE:
-        return False
-    for one in chunks(file):  # the animation's control chunk comes before the pixels
-        if one.name in (b"IDAT", b"acTL"):
-            return one.name == b"acTL" and int.from_bytes(one.content(file)[:4], "big") > 1
-    return False
 
 
 def _decode_heic(path: Path, file: IO[bytes], limits: Limits) -> Photo:
@@ -401,7 +441,7 @@ def _decode_heic(path: Path, file: IO[bytes], limits: Limits) -> Photo:
         limits.check_whole(path, heif.size[0] * heif.size[1] * _PILLOW_BYTES)
         levels = np.asarray(heif)
     except (ValueError, EOFError, SyntaxError, RuntimeError, OSError, IndexError) as error:
-        raise _damaged(path, reason(error)) from error
+        raise damaged_file(path, reason(error)) from error
     depth = min(heif.info.get("bit_depth", 8), 16) if levels.dtype == np.uint16 else 8
     exif = (heif.info.get("exif") or b"").removeprefix(b"Exif\0\0") or None
     blocks = {"icc": heif.info.get("icc_profile") or None, "exif": exif, "xmp": heif.info.get("xmp") or None}
@@ -427,7 +467,7 @@ def _decode_by_pillow(path: Path, file: IO[bytes], kind: str, limits: Limits) ->
 
     # By its plugin: `Image.open` has a limit of its own, which is the same for all who use Pillow here.
     plugin = {"bmp": BmpImagePlugin.BmpImageFile, "ppm": PpmImagePlugin.PpmImageFile}[kind]
-    header = _damaged(path, f"damaged {kind.upper()} header")
+    header = damaged_file(path, f"damaged {kind.upper()} header")
     if kind == "ppm" and not _has_sizes(file):
         raise header
     file.seek(0)
@@ -448,7 +488,7 @@ def _decode_by_pillow(path: Path, file: IO[bytes], kind: str, limits: Limits) ->
                 levels = np.asarray(image)
             dpi = image.info.get("dpi")
     except _PILLOW_ERRORS as error:
-        raise _damaged(path, reason(error)) from error
+        raise damaged_file(path, reason(error)) from error
     if levels.dtype == np.int32:
         levels = levels.clip(0, 65535).astype(np.uint16)
     height, width = levels.shape[:2]
@@ -518,13 +558,100 @@ def _decode(
         found: What the file's own pieces are.
         limits: What decoding may take.
     """
+    plan = describe(image, kind, path, exif, found)
+    samples, gray = plan.fetch(limits)
+    return replace(plan.photo(samples), gray=gray)
+
+
+@dataclass(frozen=True)
+class Description:
+    """A libvips image whose header is read and whose pixels are not.
+
+    Args:
+        image: The image, in gray or RGB, with alpha or without.
+        path: The file, for messages.
+        dtype: Of the samples.
+        white: As in `Photo`, like the next six.
+        bit_depth: See `white`.
+        icc: See `white`.
+        exif: See `white`.
+        xmp: See `white`.
+        dpi: See `white`.
+        metadata: See `white`.
+        orientation: As EXIF tells it of what is stored.
+        may_be_gray: Whether gray looks like RGB here: only the samples tell.
+    """
+
+    image: Any
+    path: Path
+    dtype: np.dtype[Any]
+    white: float
+    bit_depth: int
+    icc: bytes | None
+    exif: bytes | None
+    xmp: bytes | None
+    dpi: tuple[float, float] | None
+    metadata: Metadata
+    orientation: int
+    may_be_gray: bool
+
+    def photo(self, samples: Samples) -> Photo:
+        """The photo that has these samples; as far as its header tells, it is gray or not."""
+        return _photo(
+            samples, self.white, bit_depth=self.bit_depth,
+            icc=self.icc, exif=self.exif, xmp=self.xmp, dpi=self.dpi, metadata=self.metadata,
+        )  # fmt: skip
+
+    def fetch(self, limits: Limits, top: int = 0, rows: int | None = None) -> tuple[Samples, bool]:
+        """Decode so many rows from `top` on, None for all: their samples, and whether they are gray.
+
+        Raises:
+            InputError: Floating point that means other than 1 by white.
+        """
+        height, bands = self.image.height if rows is None else rows, self.image.bands
+        gray = self.may_be_gray
+        samples = Samples(
+            height, self.image.width, bands, self.dtype, limits.samples, limits.folder, self.orientation
+        )
+
+        def check(levels: NDArray[Any]) -> None:
+            nonlocal gray
+            if self.dtype.kind == "f":
+                _check_range(self.path, levels)
+            gray = gray and _looks_gray(levels, self.white)
+
+        try:
+            _fetch(self.image, samples, top, height, check)
+        except BaseException:
+            samples.close()
+            raise
+        return samples, gray or bands < 3
+
+
+def _looks_gray(levels: NDArray[Any], white: float) -> bool:
+    """Whether three colours are one: WebP's decoder gives gray that is a level off in some pixels."""
+    colours = levels[:, :, :3].astype(np.float32)
+    return bool(np.abs(colours[:, :, 1:] - colours[:, :, :1]).max() < 1.5 / 255 * white)
+
+
+def describe(
+    image: Any,  # noqa: ANN401
+    kind: str,
+    path: Path,
+    exif: bytes | None,
+    found: Survey,
+) -> Description:
+    """What a libvips image is, with what belongs to it; arguments as of `_decode`.
+
+    Of one that holds frames below each other it is that of each.
+    """
     exif = field(image, "exif-data", exif or found.exif)
     xmp = field(image, "xmp-data", found.xmp)
     blocks = {"icc": field(image, "icc-profile-data"), "exif": exif, "xmp": xmp}
     orientation = field(image, "orientation", 1 if kind == "heif" else orientation_of(exif, xmp))
     # Of these the decoder has turned the pixels already; what is told of places in them it has not.
     turned = (exif_block.orientation(exif) or 1) if kind == "heif" else orientation
-    turn = _turn(image.height, image.width, turned, turned=kind == "heif")
+    turn = _turn(frame_height(image), image.width, turned, turned=kind == "heif")
     conversion, image = _as_rgb(image)
     if conversion:
         blocks["icc"], found.icc, found.signalling = None, False, None
@@ -554,33 +681,11 @@ def _decode(
             depth = image.get("bits-per-sample")
         white = _white(dtype, 8 * dtype.itemsize if depth == 16 else depth)
     # These formats, as libvips reads them, have no gray of their own.
-    gray = kind in ("webp", "heif", "gif") and own.icc is None and image.bands >= 3
-    samples = Samples(
-        image.height, image.width, image.bands, dtype, limits.samples, limits.folder, orientation
-    )
-
-    def check(levels: NDArray[Any]) -> None:
-        nonlocal gray
-        if dtype.kind == "f":
-            _check_range(path, levels)
-        if gray:  # WebP's decoder gives gray that is a level off in some pixels
-            colours = levels[:, :, :3].astype(np.float32)
-            gray = bool(np.abs(colours[:, :, 1:] - colours[:, :, :1]).max() < 1.5 / 255 * white)
-
-    try:
-        _fetch(image, samples, check)
-        if gray:
-            return Photo(
-                samples, True, 3 if samples.bands > 3 else None, white,
-                bit_depth=depth, icc=own.icc, exif=own.exif, xmp=own.xmp, dpi=dpi, metadata=metadata,
-            )  # fmt: skip
-        return _photo(
-            samples, white, bit_depth=depth,
-            icc=own.icc, exif=own.exif, xmp=own.xmp, dpi=dpi, metadata=metadata,
-        )  # fmt: skip
-    except BaseException:
-        samples.close()
-        raise
+    may_be_gray = kind in ("webp", "heif", "gif") and own.icc is None and image.bands >= 3
+    return Description(
+        image, path, dtype, white, depth,
+        own.icc, own.exif, own.xmp, dpi, metadata, orientation, may_be_gray,
+    )  # fmt: skip
 
 
 def _turn(height: int, width: int, orientation: int, turned: bool) -> Change:
@@ -604,15 +709,21 @@ def _as_rgb(image: Any) -> tuple[str, Any]:  # noqa: ANN401
     return "", image
 
 
-def _fetch(image: Any, samples: Samples, check: Callable[[NDArray[Any]], None]) -> None:  # noqa: ANN401
-    """Decode from top to bottom into the samples."""
+def _fetch(
+    image: Any,  # noqa: ANN401
+    samples: Samples,
+    first: int,
+    height: int,
+    check: Callable[[NDArray[Any]], None],
+) -> None:
+    """Decode so many rows from the row `first` on, from top to bottom, into the samples."""
     import pyvips
 
     region = pyvips.Region.new(image)
     step = max(1, min(_ROWS, _PIECE // (image.width * pixel_bytes(image))))
-    for top in range(0, image.height, step):
-        rows = min(step, image.height - top)
-        levels = np.frombuffer(region.fetch(0, top, image.width, rows), samples.dtype)
+    for top in range(0, height, step):
+        rows = min(step, height - top)
+        levels = np.frombuffer(region.fetch(0, first + top, image.width, rows), samples.dtype)
         levels = levels.reshape(rows, image.width, image.bands)
         check(levels)
         samples.put(top, 0, levels)

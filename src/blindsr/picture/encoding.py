@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 from errno import EDQUOT, EFBIG, ENOSPC
+from fractions import Fraction
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import IO, Any
 
@@ -12,17 +14,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindsr.errors import InputError
+from blindsr.picture import apng
+from blindsr.picture.animation import Timing
 from blindsr.picture.decoding import UNKNOWN_RESOLUTION, Limits
 from blindsr.picture.formats import format_of
 from blindsr.picture.loaders import reason
+from blindsr.picture.metadata import webp
 from blindsr.picture.metadata.carrying import load
 from blindsr.picture.metadata.report import Report
 from blindsr.picture.photo import Photo, Picture
 from blindsr.picture.samples import Samples
 from blindsr.system.files import atomic_path
 
-_BIG_TIFF = 3 << 30
+BIG_TIFF = 3 << 30
 """Bytes of samples from which a TIFF file gets 64-bit places: with 32 bits it must stay below 4 GiB."""
+
+_MOST_ROWS = 100_000_000
+"""Rows of all frames together: libvips's own limit of a side."""
+
+_MOST_PLAYS = 65535
+"""Times that an animation is played where it is counted."""
+
+_SHORTEST = 11
+"""Milliseconds of a frame that WebP's encoder, as libvips calls it, takes as they are."""
 
 _OF_SYSTEM = ("system error: ", "unix error: ")  # libvips before 8.14 says unix
 
@@ -51,6 +65,8 @@ def write_picture(picture: Picture, path: str | Path, quality: int | None = None
 class PictureWriter:
     """A picture on its way to a file: its pixels come box by box, in any order; then it is saved.
 
+    Frames of an animation lie below each other, as if they were one picture.
+
     What does not fit the memory that the limits allow waits on disk, as levels of the file's own depth. Close
     it, or use it as a context manager. Threads may place boxes at once; one of them saves when all are there.
 
@@ -61,6 +77,8 @@ class PictureWriter:
         width: Columns of the result.
         quality: As in `blindsr.write`.
         limits: What it may take; None for no bound on memory.
+        timing: When the frames of an animation are shown; None for a still picture.
+        big: Whether a TIFF file gets 64-bit places, however small it is.
 
     Raises:
         InputError: As `blindsr.write`, before any pixel is asked for.
@@ -74,18 +92,25 @@ class PictureWriter:
         width: int,
         quality: int | None = None,
         limits: Limits | None = None,
+        *,
+        timing: Timing | None = None,
+        big: bool = False,
     ) -> None:
         self.path, self._like, self._quality, limits = Path(path), like, quality, limits or Limits()
         self.height, self.width = height, width
+        self._timing, self._big = timing, big
+        self._rows = height * (1 if timing is None else len(timing.durations))
         self._format = format_of(self.path)
         self._options = self._check(limits)
         self._load = load(like, self._format, height, width)
+        if timing is not None:
+            self._load.report.frames = len(timing.durations)
         depths = self._format.depths
         self._depth = next((bits for bits in depths if bits >= like.bit_depth), depths[-1])
         bands = (1 if like.gray else 3) + (like.has_alpha and self._format.alpha)
         dtype = np.dtype(np.uint8 if self._depth == 8 else np.uint16)
         try:
-            self._samples = Samples(height, width, bands, dtype, limits.samples, limits.folder)
+            self._samples = Samples(self._rows, width, bands, dtype, limits.samples, limits.folder)
         except (OSError, MemoryError) as error:
             raise self._failure(error) from error
 
@@ -95,7 +120,7 @@ class PictureWriter:
         """Take a box of pixels.
 
         Args:
-            top: Row of its first pixel.
+            top: Row of its first pixel; of an animation with the rows of all frames before.
             left: Column of its first pixel.
             pixels: (h, w, 3 or 1); what leaves [0, 1] is clipped.
             alpha: (h, w), if the picture has alpha.
@@ -116,6 +141,21 @@ class PictureWriter:
         except OSError as error:
             raise self._failure(error) from error
 
+    def repeat(self, earlier: int, frame: int) -> None:
+        """Let a frame of an animation be what an earlier one is that has been placed.
+
+        Args:
+            earlier: Number of that, from 0.
+            frame: Number of this.
+
+        Raises:
+            InputError: The disk is full.
+        """
+        try:
+            self._samples.repeat(earlier * self.height, frame * self.height, self.height)
+        except OSError as error:
+            raise self._failure(error) from error
+
     @property
     def report(self) -> Report:
         """What becomes of what the photo carries."""
@@ -128,21 +168,58 @@ class PictureWriter:
             InputError: It cannot be written; the message names the file.
             ValueError: Some of its pixels were never placed; nothing is written.
         """
+        try:
+            with atomic_path(self.path) as temporary, temporary.open("rb+") as file:
+                self._encode(file)
+        except OSError as error:
+            raise self._failure(error) from error
+
+    def save_into(self, file: IO[bytes]) -> None:
+        """As `save`, into an empty file of the caller's that is open for reading and writing."""
+        try:
+            self._encode(file)
+        except OSError as error:
+            raise self._failure(error) from error
+
+    def _encode(self, file: IO[bytes]) -> None:
         import pyvips
 
         try:
             image, kept = self._image()
-            with atomic_path(self.path) as temporary, temporary.open("rb+") as file:
-                if self._format.saver:
-                    # By the descriptor: libvips reads options out of names.
-                    target = pyvips.Target.new_to_descriptor(file.fileno())
-                    getattr(image, self._format.saver)(target, keep=kept, **self._options)
-                    self._load.put(file)
-                else:
-                    _save_bmp(image, self._like.dpi, file)
-        except (pyvips.Error, OSError) as error:
+            if not self._format.saver:
+                _save_bmp(image, self._like.dpi, file)
+                return
+            if self._timing is not None and self._format.name == "png":
+                image = image.crop(0, 0, self.width, self.height)
+            # By the descriptor: libvips reads options out of names.
+            target = pyvips.Target.new_to_descriptor(file.fileno())
+            getattr(image, self._format.saver)(target, keep=kept, **self._options)
+            self._load.put(file)
+            self._put_frames(file)
+        except pyvips.Error as error:
             fault = _system_error(error)
-            raise self._failure(fault) from fault
+            raise (fault if isinstance(fault, OSError) else self._failure(fault)) from error
+
+    def _put_frames(self, file: IO[bytes]) -> None:
+        """What of an animation its saver has not written."""
+        if self._timing is None:
+            return
+        if self._format.name == "webp":
+            webp.set_durations(file, *self._delays())
+        elif self._format.name == "png":
+            frames = apng.changed_parts(self._image()[0], self.height, self._options)
+            apng.add_frames(file, frames, self._timing.durations, self._timing.plays)
+
+    def _delays(self) -> tuple[list[int], list[int]]:
+        """Milliseconds for each frame: as its saver is told, and as they are to be.
+
+        The sum stays, however short they are: what one is rounded by the next one makes up for.
+        """
+        assert self._timing is not None
+        unit = Fraction(1, 100 if self._format.name == "gif" else 1000)
+        ends = [round(end / unit) for end in accumulate(self._timing.durations)]
+        wanted = [int((end - start) * unit * 1000) for start, end in pairwise((0, *ends))]
+        return [max(_SHORTEST, one) for one in wanted] if self._format.name == "webp" else wanted, wanted
 
     def close(self) -> None:
         """Give the memory, or the file on disk, back."""
@@ -165,6 +242,13 @@ class PictureWriter:
             if not 1 <= self._quality <= 100:
                 raise InputError(f"quality {self._quality}: give 1 to 100")
             options["Q"] = self._quality
+        elif self._timing is not None and self._timing.lossless and self._format.name == "webp":
+            options["lossless"] = True
+        if self._rows > _MOST_ROWS:
+            raise InputError(
+                f"{self.path}: {self._rows // self.height} frames of {self.height} rows are more than the "
+                f"{_MOST_ROWS} rows that can be written; cut it into several files, or ask for less"
+            )
         if max(self.height, self.width) > self._format.side:
             raise InputError(
                 f"{self.path}: a {self.width}x{self.height} picture cannot be written: {self.path.suffix} "
@@ -182,7 +266,7 @@ class PictureWriter:
         levels = self._samples.in_memory
         if levels is not None:
             kind = "ushort" if sixteen else "uchar"
-            image = pyvips.Image.new_from_memory(levels, self.width, self.height, self._samples.bands, kind)
+            image = pyvips.Image.new_from_memory(levels, self.width, self._rows, self._samples.bands, kind)
         else:
             file = self._samples.as_tiff
             assert file is not None
@@ -198,7 +282,8 @@ class PictureWriter:
         if format_.saver == "heifsave_target":
             self._options["bitdepth"] = self._depth
         if self._options.get("compression") == "lzw":
-            self._options["bigtiff"] = self.height * self.width * self._samples.bands << sixteen > _BIG_TIFF
+            size = self.height * self.width * self._samples.bands << sixteen
+            self._options["bigtiff"] = self._big or size > BIG_TIFF
         kept = self._load.by_libvips
         if kept["icc"] is not None:
             image.set_type(pyvips.GValue.blob_type, "icc-profile-data", kept["icc"])
@@ -208,6 +293,10 @@ class PictureWriter:
                 kept["icc"] = None
                 if like.gray and format_.gray:
                     image = image[0]
+        if self._timing is not None:
+            image.set_type(pyvips.GValue.gint_type, "page-height", self.height)
+            image.set_type(pyvips.GValue.gint_type, "loop", min(self._timing.plays, _MOST_PLAYS))
+            image.set_type(pyvips.GValue.array_int_type, "delay", self._delays()[0])
         for name in ("exif", "xmp"):
             if kept[name] is not None:
                 image.set_type(pyvips.GValue.blob_type, f"{name}-data", kept[name])

@@ -11,7 +11,7 @@ from blindsr.errors import InputError
 
 READABLE = (
     *(".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif", ".gif", ".bmp"),
-    *(".jfif", ".jpe", ".mpo", ".hif", ".dib", ".ppm", ".pgm", ".pbm", ".pnm", ".pam", ".pfm"),
+    *(".jfif", ".jpe", ".mpo", ".hif", ".dib", ".apng", ".ppm", ".pgm", ".pbm", ".pnm", ".pam", ".pfm"),
 )
 """Suffixes looked for in folders; a file named directly is judged by its content."""
 
@@ -46,7 +46,6 @@ PICTURES = frozenset(
             ".jxr",
             ".wdp",
             ".bpg",
-            ".apng",
         ),
         *(
             ".dng",
@@ -86,6 +85,7 @@ class Format:
         side: Longest side that it can hold, pixels.
         encoder: Bytes a pixel that its encoder takes, where that needs the whole picture at once; 0 where it
             writes row by row.
+        several: What a file of it may have more than one of: "pages", "frames", or neither.
     """
 
     name: str
@@ -100,6 +100,7 @@ class Format:
     density: bool = False
     side: int = (1 << 31) - 1
     encoder: int = 0
+    several: str = ""
 
 
 # PNG: "up" is the quickest filter that still finds the smoothness of an enlarged photo; level 2 costs half of
@@ -108,11 +109,12 @@ class Format:
 FORMATS: dict[str, Format] = {
     "png": Format(
         "png",
-        (".png",),
+        (".png", ".apng"),
         "pngsave_target",
         {"compression": 2, "filter": "up"},
         depths=(8, 16),
         density=True,
+        several="frames",
     ),
     "jpeg": Format(
         "jpeg",
@@ -133,6 +135,7 @@ FORMATS: dict[str, Format] = {
         lossy=True,
         side=16383,
         encoder=16,
+        several="frames",
     ),
     "tiff": Format(
         "tiff",
@@ -141,6 +144,7 @@ FORMATS: dict[str, Format] = {
         {"compression": "lzw", "predictor": "horizontal"},
         depths=(8, 16),
         density=True,
+        several="pages",
     ),
     "avif": Format(
         "avif",
@@ -154,6 +158,17 @@ FORMATS: dict[str, Format] = {
         encoder=32,
     ),
     "bmp": Format("bmp", (".bmp", ".dib"), alpha=False, profile=False, density=True, encoder=12),
+    "gif": Format(
+        "gif",
+        (".gif",),
+        "gifsave_target",
+        {"effort": 7},
+        gray=False,
+        profile=False,
+        side=65535,
+        encoder=12,
+        several="frames",
+    ),
 }
 """Formats that can be written, by the name that a user gives."""
 

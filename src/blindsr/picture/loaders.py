@@ -99,7 +99,13 @@ def other_kind(head: bytes) -> str | None:
 
 
 @contextmanager
-def opened(file: IO[bytes], kind: str, access: str = "sequential", fail_on: str = "error") -> Iterator[Any]:
+def opened(
+    file: IO[bytes],
+    kind: str,
+    access: str = "sequential",
+    fail_on: str = "error",
+    **options: Any,  # noqa: ANN401
+) -> Iterator[Any]:
     """A file as a libvips image: its header is read, its pixels as they are asked for, within this block.
 
     Libvips maps the files that it opens into memory, and the process dies when one is cut short meanwhile. So
@@ -111,6 +117,7 @@ def opened(file: IO[bytes], kind: str, access: str = "sequential", fail_on: str 
         kind: A name in `LOADERS`.
         access: "sequential" for rows from top to bottom, or "random".
         fail_on: What ends the reading: "error", "warning", or "none".
+        options: Of this kind's operation.
 
     Raises:
         UndecodableError: It is damaged, or the block raised an error of libvips.
@@ -137,7 +144,7 @@ def opened(file: IO[bytes], kind: str, access: str = "sequential", fail_on: str 
     source.on_read(read)
     source.on_seek(seek)
     try:
-        yield getattr(pyvips.Image, LOADERS[kind])(source, access=access, fail_on=fail_on)
+        yield getattr(pyvips.Image, LOADERS[kind])(source, access=access, fail_on=fail_on, **options)
     except pyvips.Error as error:
         if failures:
             raise failures[0] from error
@@ -179,11 +186,16 @@ def pixel_bytes(image: Any) -> int:  # noqa: ANN401  (pyvips has no types)
     return int(image.bands) * _SAMPLE_BYTES[image.format]
 
 
+def frame_height(image: Any) -> int:  # noqa: ANN401
+    """Rows of a libvips image, of one that holds frames below each other those of one."""
+    return int(field(image, "page-height", image.height))
+
+
 def whole_bytes(image: Any, kind: str, file: IO[bytes]) -> int:  # noqa: ANN401
     """Bytes that a decoder takes which needs the whole picture, and keeps the file; 0 of any other."""
     costs = [_WHOLE.get(kind, 0), *(cost for name, cost in _WHOLE_FIELDS.items() if field(image, name))]
     size = _size(file) if kind in _WHOLE else 0
-    return int(image.width * image.height) * max(costs) + size
+    return int(image.width) * frame_height(image) * max(costs) + size
 
 
 def held_bytes(image: Any, kind: str, file: IO[bytes]) -> int:  # noqa: ANN401

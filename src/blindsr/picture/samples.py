@@ -178,6 +178,17 @@ class Samples:
                 self._file.write(row.data)
                 place += self._row
 
+    def repeat(self, earlier: int, top: int, rows: int) -> None:
+        """Store so many rows again that have been stored: those from `earlier` on, at `top`.
+
+        Raises:
+            OSError: The disk is full.
+        """
+        step = max(1, _CHUNK // self._row)
+        for first in range(0, rows, step):
+            part = slice(earlier + first, earlier + min(first + step, rows))
+            self.put(top + first, 0, self._read(part, slice(0, self._stored[1])))
+
     def window(self, rows: slice, columns: slice) -> NDArray[Any]:
         """A part of the upright picture, (h, w, C); not to be written to.
 

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 _TYPES = {1: "B", 2: "s", 3: "H", 4: "I", 5: "II", 6: "b", 7: "s", 8: "h", 9: "i", 10: "ii", 11: "f", 12: "d"}
 """Numbers of the types -> the struct letters of one value."""
 
-_SIZES = {
+SIZES = {
     **{kind: struct.calcsize(f"<{letters}") for kind, letters in _TYPES.items()},
     13: 4,
     16: 8,
@@ -125,14 +125,14 @@ class Blocks:
     @classmethod
     def of(cls, file: IO[bytes]) -> Blocks | None:
         """None if it is no TIFF file, or has no whole directory."""
-        layout = _Layout.of(file)
-        pieces = None if layout is None else _raw_entries(file, layout, layout.first)
+        layout = Layout.of(file)
+        pieces = None if layout is None else raw_entries(file, layout, layout.first)
         if layout is None or pieces is None:
             return None
         told: dict[str, set[int]] = {name: set() for name in _BLOCK_TAGS.values()}
         for tag, piece in pieces:
             if tag in _BLOCK_TAGS:
-                told[_BLOCK_TAGS[tag]].add(_number(piece, layout))
+                told[_BLOCK_TAGS[tag]].add(number_in(piece, layout))
         compression = frozenset(told.pop("compression") or {1})
         largest = {name: max(values, default=0) for name, values in told.items()}
         return cls(**largest, compression=compression)
@@ -165,19 +165,19 @@ def claimed_bytes(file: IO[bytes], most: int) -> int:
     Returns:
         0 of a file whose entries claim bytes of their own, and of one that is no TIFF file.
     """
-    layout = _Layout.of(file)
+    layout = Layout.of(file)
     if layout is None:
         return 0
     place, seen, claimed = layout.first, set[int](), -2 * file.seek(0, io.SEEK_END)
     while place and place not in seen and claimed <= most:
         seen.add(place)
-        pieces = _raw_entries(file, layout, place)
+        pieces = raw_entries(file, layout, place)
         if pieces is None:
             break
         for _, piece in pieces:
             kind, count = struct.unpack_from(f"{layout.order}H{'Q' if layout.big else 'I'}", piece, 2)
-            claimed += layout.entry + count * _SIZES.get(kind, 0)
-        place = _following(file, layout, place, len(pieces))
+            claimed += layout.entry + count * SIZES.get(kind, 0)
+        place = following_place(file, layout, place, len(pieces))
     return max(0, claimed)
 
 
@@ -194,7 +194,7 @@ def read_exif(file: IO[bytes], name: object = "") -> bytes | None:
     Returns:
         A block as JPEG files carry it, without prefix; None if the file says nothing, or nothing whole.
     """
-    layout = _Layout.of(file)
+    layout = Layout.of(file)
     if layout is None:
         return None
     tree = _read_tree(file, layout, DESCRIPTIVE | INNER, name)
@@ -212,7 +212,7 @@ def read_tags(file: IO[bytes], wanted: frozenset[int], most: int) -> Tree:
         wanted: The tags.
         most: Bytes that all values may take.
     """
-    layout = _Layout.of(file)
+    layout = Layout.of(file)
     if layout is None:
         return {}
     return _read_directory(file, layout, layout.first, _Budget(copied=most), wanted)
@@ -239,25 +239,9 @@ def told_blocks(file: IO[bytes], exif: bytes | None) -> dict[str, bytes | None]:
 
 def tag_numbers(file: IO[bytes]) -> list[int]:
     """The tags of the first directory of a TIFF file."""
-    layout = _Layout.of(file)
-    pieces = None if layout is None else _raw_entries(file, layout, layout.first)
+    layout = Layout.of(file)
+    pieces = None if layout is None else raw_entries(file, layout, layout.first)
     return [tag for tag, _ in pieces or ()]
-
-
-def count_pages(file: IO[bytes], most: int) -> int:
-    """Directories of a TIFF file that follow each other, no more than `most`."""
-    layout = _Layout.of(file)
-    if layout is None:
-        return 0
-    seen: set[int] = set()
-    place = layout.first
-    while place and place not in seen and len(seen) < most:
-        pieces = _raw_entries(file, layout, place)
-        if pieces is None:
-            break
-        seen.add(place)
-        place = _following(file, layout, place, len(pieces))
-    return len(seen)
 
 
 def pack_exif(tree: Tree) -> bytes:
@@ -268,7 +252,7 @@ def pack_exif(tree: Tree) -> bytes:
 def read_block(exif: bytes, name: object = "") -> Tree:
     """All that an EXIF block says; of one that is damaged what is whole."""
     block = io.BytesIO(exif)
-    layout = _Layout.of(block)
+    layout = Layout.of(block)
     return {} if layout is None else _read_tree(block, layout, None, name)
 
 
@@ -286,7 +270,7 @@ def add_exif(file: IO[bytes], exif: bytes, name: object = "") -> None:
 def exif_tags(exif: bytes, name: object = "") -> Tree:
     """What of an EXIF block belongs into the first directory of a TIFF file."""
     block = io.BytesIO(exif)
-    layout = _Layout.of(block)
+    layout = Layout.of(block)
     return {} if layout is None else _read_tree(block, layout, DESCRIPTIVE | INNER, name)
 
 
@@ -310,8 +294,8 @@ def add_tags(file: IO[bytes], tree: Tree, unwanted: frozenset[int] = frozenset()
         tree: The entries; those that are there already stay as they are.
         unwanted: Tags that it is not to have any more.
     """
-    target = _Layout.of(file)
-    pieces = None if target is None or target.order != "<" else _raw_entries(file, target, target.first)
+    target = Layout.of(file)
+    pieces = None if target is None or target.order != "<" else raw_entries(file, target, target.first)
     if target is None or pieces is None:
         return
     entries = {tag: piece for tag, piece in pieces if tag not in unwanted}
@@ -327,15 +311,15 @@ def add_tags(file: IO[bytes], tree: Tree, unwanted: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
-class _Layout:
-    """How a file is laid out."""
+class Layout:
+    """How a TIFF file is laid out."""
 
     order: str  # of the bytes, as struct spells it
     big: bool
     first: int  # place of the first directory
 
     @classmethod
-    def of(cls, file: IO[bytes]) -> _Layout | None:
+    def of(cls, file: IO[bytes]) -> Layout | None:
         """None if it is no TIFF file."""
         head = _read(file, 0, 16)
         order = {b"II": "<", b"MM": ">"}.get(head[:2])
@@ -364,7 +348,7 @@ class _Layout:
         return f"{self.order}{'Q' if self.big else 'I'}"
 
 
-_CLASSIC = _Layout("<", False, 8)
+_CLASSIC = Layout("<", False, 8)
 
 
 def _read(file: IO[bytes], place: int, count: int) -> bytes:
@@ -376,7 +360,7 @@ def _read(file: IO[bytes], place: int, count: int) -> bytes:
     return file.read(count)
 
 
-def _raw_entries(file: IO[bytes], layout: _Layout, place: int) -> list[tuple[int, bytes]] | None:
+def raw_entries(file: IO[bytes], layout: Layout, place: int) -> list[tuple[int, bytes]] | None:
     """The entries of a directory as they stand, with their tags; None if it is not whole."""
     size = struct.calcsize(layout.count)
     head = _read(file, place, size)
@@ -392,15 +376,15 @@ def _raw_entries(file: IO[bytes], layout: _Layout, place: int) -> list[tuple[int
     return [(struct.unpack_from(f"{layout.order}H", piece)[0], piece) for piece in pieces]
 
 
-def _following(file: IO[bytes], layout: _Layout, place: int, entries: int) -> int:
+def following_place(file: IO[bytes], layout: Layout, place: int, entries: int) -> int:
     """Place of the directory that follows one of so many entries; 0 if none does."""
     size = struct.calcsize(layout.place)
     place += struct.calcsize(layout.count) + entries * layout.entry
-    following = _read(file, place, size)
-    return int(struct.unpack(layout.place, following)[0]) if len(following) == size else 0
+    told = _read(file, place, size)
+    return int(struct.unpack(layout.place, told)[0]) if len(told) == size else 0
 
 
-def _number(piece: bytes, layout: _Layout) -> int:
+def number_in(piece: bytes, layout: Layout) -> int:
     """The value of an entry that holds one whole number; 0 of any other."""
     (kind,) = struct.unpack_from(f"{layout.order}H", piece, 2)
     letter = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 16: "Q", 17: "q"}.get(kind)
@@ -450,7 +434,7 @@ class _Budget:
         return fits
 
 
-def _read_tree(file: IO[bytes], layout: _Layout, wanted: frozenset[int] | None, name: object) -> Tree:
+def _read_tree(file: IO[bytes], layout: Layout, wanted: frozenset[int] | None, name: object) -> Tree:
     """What is wanted of the first directory, None for all, and all of those below it, within the budget."""
     budget = _Budget()
     tree = _read_directory(file, layout, layout.first, budget, wanted)
@@ -461,7 +445,7 @@ def _read_tree(file: IO[bytes], layout: _Layout, wanted: frozenset[int] | None, 
 
 def _read_directory(
     file: IO[bytes],
-    layout: _Layout,
+    layout: Layout,
     place: int,
     budget: _Budget,
     wanted: frozenset[int] | None = None,
@@ -469,7 +453,7 @@ def _read_directory(
 ) -> Tree:
     """A directory and those below it; entries that are not whole, or of unknown types, are left out."""
     tree: Tree = {}
-    pieces = _raw_entries(file, layout, place)
+    pieces = raw_entries(file, layout, place)
     if pieces is None:
         budget.exceeded = True
         return tree
@@ -515,7 +499,7 @@ def _to_little_endian(packed: bytes, letters: str, order: str) -> bytes:
     return bytes(turned)
 
 
-def _pack_tree(tree: Tree, place: int, layout: _Layout, entries: dict[int, bytes] | None = None) -> bytes:
+def _pack_tree(tree: Tree, place: int, layout: Layout, entries: dict[int, bytes] | None = None) -> bytes:
     """Bytes of a directory that is to stand at `place`, with `entries` that are packed already."""
     entries = dict(entries or {})
     inline = struct.calcsize(layout.place)

@@ -61,6 +61,20 @@ class Canvas:
         return self.pixels, self.alpha
 
 
+class Below:
+    """A part of a sink: a frame among those of an animation, which lie below each other."""
+
+    def __init__(self, sink: Sink, top: int, height: int) -> None:
+        self._sink, self._top = sink, top
+        self.height, self.width = height, sink.width
+
+    def place(
+        self, top: int, left: int, pixels: NDArray[np.float32], alpha: NDArray[np.float32] | None
+    ) -> None:
+        """See `Sink.place`."""
+        self._sink.place(self._top + top, left, pixels, alpha)
+
+
 class TileWriter:
     """Hands restored tiles over as they are, each with its alpha.
 

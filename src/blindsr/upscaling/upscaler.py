@@ -6,6 +6,7 @@ import hashlib
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import KW_ONLY, asdict, dataclass, replace
 from pathlib import Path
 from threading import Lock
@@ -21,16 +22,20 @@ from blindsr.errors import InputError
 from blindsr.models.card import Model
 from blindsr.models.catalogue import ADAPTING_MODEL, DEFAULT_MODEL, models_with_texture
 from blindsr.picture import MAX_PIXELS, Limits, Photo, Picture, PictureWriter, open_photo
+from blindsr.picture.animation import Animation
 from blindsr.picture.arrays import as_array
 from blindsr.picture.colours import Colours
 from blindsr.picture.encoded import Encoded, is_encoded, path_of
 from blindsr.picture.inputs import Photograph, as_picture, is_photo
 from blindsr.picture.metadata.report import Report
+from blindsr.picture.paging import PagesWriter, needs_big_places
+from blindsr.picture.series import Opened, Pages, open_for
 from blindsr.picture.sizing import OutputSize
+from blindsr.picture.tiff_pages import Page
 from blindsr.system.files import is_folder, refuse_overwriting
 from blindsr.system.memory import Memory, show_bytes
 from blindsr.system.untrusted import shorten
-from blindsr.upscaling.stitching import Canvas, ResizingWriter, Sink, TileWriter
+from blindsr.upscaling.stitching import Below, Canvas, ResizingWriter, Sink, TileWriter
 from blindsr.upscaling.support import gather_support, spread
 from blindsr.upscaling.tiling import AUTO_PIXELS, Tile, plan_tiles, plan_windows, whole
 
@@ -43,6 +48,9 @@ OnTile = Callable[[int, int], None]
 
 AUTO_MEMORY = 4 << 30
 """Bytes that "auto" lets the network take for one tile, where there is no other bound."""
+
+_FRAMES_SEEN = 8
+"""Frames of an animation that its support set is taken from."""
 
 _LEAST_PIXELS = (
     64 * 64
@@ -249,34 +257,43 @@ class Upscaler:
             return as_array(pixels, alpha, image)
         return replace(picture, pixels=pixels, alpha=alpha)
 
-    def support_of(self, photo: Photo) -> NDArray[np.float32] | None:
+    def support_of(self, photo: Opened) -> NDArray[np.float32] | None:
         """The support set that `restore` would read from a photo; None if the model does not adapt.
 
-        Choosing it needs no network, so a batch does it while another photo has the network.
+        Choosing it needs no network, so a batch does it while another photo has the network. The frames of an
+        animation have one together, of some of them, evenly spread; each page has its own in its time.
         """
-        if self.model.support is None:
+        if self.model.support is None or isinstance(photo, Pages):
             return None
-        return gather_support([Colours(photo)], 1, self.model.support)
+        if isinstance(photo, Photo):
+            return gather_support([Colours(photo)], 1, self.model.support)
+        wanted = spread(range(photo.count), min(_FRAMES_SEEN, self.model.support.count))
+        frames = (Colours(frame) for _, frame in photo.photos(wanted))
+        return gather_support(frames, len(wanted), self.model.support)
 
     def restore(
         self,
-        photo: Photo,
+        photo: Opened,
         target: str | Path,
         *,
         support: Adaptation | NDArray[np.float32] | None = None,
         on_tile: OnTile | None = None,
         size: OutputSize | None = None,
         quality: int | None = None,
-    ) -> PictureWriter:
-        """Restore a decoded photo of any size within this upscaler's memory.
+        dpi: float | None = None,
+    ) -> PictureWriter | PagesWriter:
+        """Restore a decoded photo of any size, pages or frames within this upscaler's memory.
+
+        Every page is restored as a photo of its own; all frames under one condition.
 
         Args:
-            photo: As `open_photo` gives it, with `limits`.
+            photo: As `open_photo` gives it, with `limits`; or as `open_for` does.
             target: The file that the result is for; what it can hold decides how the result is kept.
             support: As in `upscale`; or the photo's own support set, as `support_of` chose it.
             on_tile: As in `upscale`.
-            size: As in `upscale`.
+            size: As in `upscale`; of each page.
             quality: As in `blindsr.picture.write`.
+            dpi: As in `upscale_file`.
 
         Returns:
             The result, to be saved and closed.
@@ -284,16 +301,13 @@ class Upscaler:
         Raises:
             InputError: As `upscale`, or the target cannot hold the result.
         """
-        height, width = self._output_size(photo, None, size)
-        writer = PictureWriter(target, photo, height, width, quality, self.limits(target))
-        try:
-            if isinstance(support, np.ndarray):
-                support = Adaptation(*self.engine.condition(support), self.model.name)
-            self._restore(photo, writer, support, on_tile, self.memory)
-        except BaseException:
-            writer.close()
-            raise
-        return writer
+        if isinstance(support, np.ndarray):
+            support = Adaptation(*self.engine.condition(support), self.model.name)
+        if isinstance(photo, Pages):
+            return self._restore_pages(photo, target, support, on_tile, size, quality, dpi)
+        if isinstance(photo, Animation):
+            return self._restore_frames(photo, target, support, on_tile, size, quality, dpi)
+        return self._restore_photo(photo, target, support, on_tile, size, quality, dpi)
 
     def upscale_file(
         self,
@@ -307,6 +321,9 @@ class Upscaler:
         dpi: float | None = None,
     ) -> Report:
         """Restore a photo from file to file within this upscaler's memory, however large it is.
+
+        All pages of a TIFF are restored where the target is one, and all frames of an animation where it is a
+        WebP, PNG or GIF; else the first, and the report names the others.
 
         Args:
             source: The photo: a path, the bytes of a file, or an open binary file.
@@ -331,15 +348,16 @@ class Upscaler:
         path = path_of(source)
         own = [] if path is None else [path]
         refuse_overwriting([Path(target)], [*own, *self.model.reads], "give another target")
-        with open_photo(source, self.limits(target)) as photo:
+        with open_for(source, target, self.limits(target)) as photo:
             self._output_size(photo, source, size)  # an impossible one names the photo
             with self.restore(
-                photo if dpi is None else replace(photo, dpi=(dpi, dpi)),
+                photo,
                 target,
                 support=support,
                 on_tile=on_tile,
                 size=size,
                 quality=quality,
+                dpi=dpi,
             ) as writer:
                 writer.save()
                 return writer.report
@@ -393,7 +411,7 @@ class Upscaler:
         return measure
 
     def _output_size(
-        self, picture: Picture | Photo, named: object, size: OutputSize | None
+        self, picture: Picture | Opened | Page, named: object, size: OutputSize | None
     ) -> tuple[int, int]:
         """Height and width of the result."""
         try:
@@ -401,6 +419,75 @@ class Upscaler:
         except InputError as error:
             path = path_of(named)
             raise InputError(str(error) if path is None else f"{path}: {error}") from error
+
+    def _restore_photo(
+        self,
+        photo: Photo,
+        target: str | Path,
+        support: Adaptation | None,
+        on_tile: OnTile | None,
+        size: OutputSize | None,
+        quality: int | None,
+        dpi: float | None,
+        big: bool = False,
+    ) -> PictureWriter:
+        """One photo, or a page of many; `big` is as in `PictureWriter`."""
+        height, width = self._output_size(photo, None, size)
+        like = _with_dpi(photo, dpi)
+        writer = PictureWriter(target, like, height, width, quality, self.limits(target), big=big)
+        with _closed_if_it_fails(writer):
+            self._restore(photo, writer, support, on_tile, self.memory)
+        return writer
+
+    def _restore_pages(
+        self,
+        pages: Pages,
+        target: str | Path,
+        support: Adaptation | None,
+        on_tile: OnTile | None,
+        size: OutputSize | None,
+        quality: int | None,
+        dpi: float | None,
+    ) -> PagesWriter:
+        """Page by page, each written before the next is read."""
+        sides = [self._output_size(page, None, size) for page in pages.pages]
+        big = needs_big_places(sides, pages.bit_depth)
+        result = PagesWriter(target, self.limits(target).folder)
+        with _closed_if_it_fails(result):
+            for number, page in pages.photos():
+                on_own = _part(on_tile, number, pages.count)
+                with self._restore_photo(page, target, support, on_own, size, quality, dpi, big) as writer:
+                    result.add(writer)
+        return result
+
+    def _restore_frames(
+        self,
+        animation: Animation,
+        target: str | Path,
+        support: Adaptation | None,
+        on_tile: OnTile | None,
+        size: OutputSize | None,
+        quality: int | None,
+        dpi: float | None,
+    ) -> PictureWriter:
+        """Frame by frame under one condition; those that are the same are restored once."""
+        height, width = self._output_size(animation, None, size)
+        like, timing = _with_dpi(animation.like, dpi), animation.timing
+        writer = PictureWriter(target, like, height, width, quality, self.limits(target), timing=timing)
+        with _closed_if_it_fails(writer):
+            if support is None and (seen := self.support_of(animation)) is not None:
+                support = Adaptation(*self.engine.condition(seen), self.model.name)
+            wanted = {number for number, first in enumerate(animation.same_as) if number == first}
+            for number, frame in animation.photos(wanted):
+                sink = Below(writer, number * height, height)
+                on_own = _part(on_tile, number, animation.count)
+                self._restore(frame, sink, support, on_own, self.memory)
+            for number, first in enumerate(animation.same_as):
+                if number != first:
+                    writer.repeat(first, number)
+            if on_tile is not None and animation.count - 1 not in wanted:
+                on_tile(animation.count, animation.count)
+        return writer
 
     def _seen(self, images: Iterable[Photograph | NDArray[Any]]) -> Iterator[Colours]:
         """The images as the network sees them, one at a time in memory."""
@@ -591,6 +678,32 @@ def upscale(
         model, device=device, tile=tile, threads=threads, texture=texture, precision=precision
     )
     return upscaler.upscale(image, size=size)
+
+
+def _with_dpi(photo: Photo, dpi: float | None) -> Photo:
+    """The photo, with another resolution if one is given."""
+    return photo if dpi is None else replace(photo, dpi=(dpi, dpi))
+
+
+@contextmanager
+def _closed_if_it_fails(writer: PictureWriter | PagesWriter) -> Iterator[None]:
+    """Close a result if the block raises; else it is the caller's."""
+    try:
+        yield
+    except BaseException:
+        writer.close()
+        raise
+
+
+def _part(on_tile: OnTile | None, number: int, count: int) -> OnTile | None:
+    """What to call for the tiles of one of so many pictures, as if all had as many tiles."""
+    if on_tile is None:
+        return None
+
+    def tell(done: int, total: int) -> None:
+        on_tile(number * total + done, count * total)
+
+    return tell
 
 
 def _each(images: Photograph | NDArray[Any] | Iterable[Photograph | NDArray[Any]]) -> list[Any]:

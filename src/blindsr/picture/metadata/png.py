@@ -49,6 +49,14 @@ def chunks(file: IO[bytes]) -> Iterator[Chunk]:
         place += 12 + size
 
 
+def is_animated(file: IO[bytes]) -> bool:
+    """Whether this is an animation (APNG) of more than one frame."""
+    for one in chunks(file):  # the animation's control chunk comes before the pixels
+        if one.name in (b"IDAT", b"acTL"):
+            return one.name == b"acTL" and int.from_bytes(one.content(file)[:4], "big") > 1
+    return False
+
+
 def chunk(name: bytes, content: bytes) -> bytes:
     """A chunk as it stands in a file."""
     checked = name + content

@@ -35,12 +35,16 @@ class Report:
         changed: What it has in another form, such as a size that follows the pixels.
         dropped: What it has not.
         warnings: What was wrong with the photo's file, though it could be read.
+        pages: Pages of the result.
+        frames: Frames of the result.
     """
 
     kept: list[Item] = field(default_factory=list)
     changed: list[Item] = field(default_factory=list)
     dropped: list[Item] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    pages: int = 1
+    frames: int = 1
 
     def __repr__(self) -> str:
         return f"<Report {len(self.kept)} kept, {len(self.changed)} changed, {len(self.dropped)} dropped>"

@@ -9,18 +9,21 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import IO
 
-from blindsr.picture.metadata import geotiff, heif, jpeg, photoshop, png, signalling, webp
+from blindsr.picture.metadata import geotiff, gif, heif, jpeg, photoshop, png, signalling, webp
+from blindsr.picture.metadata.frames import count_frames
 from blindsr.picture.metadata.pieces import LARGEST, read_at, size_of
 from blindsr.picture.metadata.report import Item
 from blindsr.picture.metadata.signalling import Signalling
-from blindsr.picture.tiff import DESCRIPTIVE, INNER, Tree, count_pages, read_tags, tag_numbers
+from blindsr.picture.tiff import DESCRIPTIVE, INNER, Tree, read_tags, tag_numbers
+from blindsr.picture.tiff_pages import directories
 
 _SEGMENTS = 1 << 12
 _UNKNOWN = (25.4, 2.834 * 25.4)
 """Pixels per inch that libvips writes, and earlier results of this program say, where nothing is known."""
 
 _PICTURES = 64
-_PAGES = 1 << 12  # that are counted
+_PAGES = 1 << 14  # that are counted
+_BLOCKS = 1 << 15  # of a GIF file
 _LOOKED_AT = 16  # segments of a picture behind the first
 _PROFILES = 8  # raw profiles of a PNG file that are unpacked
 _LOOK = 1 << 16
@@ -140,7 +143,24 @@ def survey(file: IO[bytes], kind: str) -> Survey:
     }.get(kind)
     if read is not None:
         read(file, found)
+    _name_more(file, kind, found)
     return found
+
+
+def _name_more(file: IO[bytes], kind: str, found: Survey) -> None:
+    """Further pages and frames."""
+    if kind == "tiff":
+        counted = Counter(one.kind for one in directories(file, _PAGES))
+        more, what, least = counted["page"] - 1, "page", counted.total() == _PAGES
+        if counted["smaller"]:
+            found.name("smaller", "smaller pictures of the same", derived=True)
+        if counted["mask"]:
+            found.name("mask", "mask of transparency")
+    else:
+        more, what = count_frames(file, kind, _PAGES) - 1, "frame"
+        least = more == _PAGES - 1
+    if more > 0:
+        found.name(f"{what}s", f"{more}{' or more' * least} further {what}{'s' * (more > 1)}")
 
 
 def _survey_jpeg(file: IO[bytes], found: Survey) -> None:
@@ -325,10 +345,6 @@ def _read_text(name: bytes, content: bytes, found: Survey) -> None:
 
 
 def _survey_tiff(file: IO[bytes], found: Survey) -> None:
-    pages = count_pages(file, _PAGES) - 1
-    if pages > 0:
-        least = " or more" if pages == _PAGES - 1 else ""
-        found.name("pages", f"{pages}{least} further page{'s' * (pages > 1)}")
     numbers = tag_numbers(file)
     wanted = geotiff.TAGS | {_IPTC_TAG, _RESOURCES_TAG, 282, 283, 296}
     tags = read_tags(file, wanted, LARGEST)
@@ -455,33 +471,19 @@ def _survey_heif(file: IO[bytes], found: Survey) -> None:
 
 def _survey_gif(file: IO[bytes], found: Survey) -> None:
     """Comments, and blocks of programs."""
-    head = read_at(file, 0, 13)
-    if len(head) < 13:
-        return
-    place = 13 + (3 << (head[10] & 7) + 1 if head[10] & 0x80 else 0)
-    for _ in range(1 << 12):
-        sign = read_at(file, place, 2)
-        if sign[:1] != b"!":
-            return
-        content, place = _sub_blocks(file, place + 2)
-        if sign[1:] == b"\xfe":
+    budget = LARGEST
+    for one in islice(gif.blocks(file), _BLOCKS):
+        if one.sign != gif.EXTENSION or one.label not in (b"\xfe", b"\x01", b"\xff"):
+            continue
+        content = one.content(file, min(budget, LARGEST >> 4))
+        budget -= len(content)
+        if one.label == b"\xfe":
             found.comments.append(content)
-        elif sign[1:] == b"\xff" and content[:11] == b"XMP DataXMP":
-            found.xmp_size = len(content)
-        elif sign[1:] == b"\x01":
+        elif one.label == b"\x01":
             found.name("text", "text laid on the picture", len(content))
-
-
-def _sub_blocks(file: IO[bytes], place: int) -> tuple[bytes, int]:
-    """Content that is cut into pieces of 255 bytes, and what follows it."""
-    content = b""
-    while len(content) < LARGEST >> 4:
-        size = read_at(file, place, 1)
-        place += 1 + (size[0] if size else 0)
-        if size in (b"", b"\0"):
-            break
-        content += read_at(file, place - size[0], size[0])
-    return content, place
+        elif content[:11] == b"XMP DataXMP":
+            found.xmp_size = len(content)
+    _merge_notes(found)
 
 
 def _survey_ppm(file: IO[bytes], found: Survey) -> None:

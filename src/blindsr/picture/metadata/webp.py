@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import IO
 
 from blindsr.picture.metadata.pieces import read_at, size_of
 
-_CHUNKS = 1 << 12
+_CHUNKS = 1 << 16
 
 
 def chunks(file: IO[bytes]) -> Iterator[tuple[bytes, int, int]]:
@@ -27,6 +27,38 @@ def end(file: IO[bytes]) -> int:
     """Where the picture ends, as the file says at its beginning."""
     size = int.from_bytes(read_at(file, 4, 4), "little")
     return 8 + size + size % 2
+
+
+_FRAME_HEAD = 16
+"""Bytes of a frame before its own chunks: place, size, duration in 24 bits, flags."""
+
+
+def is_lossless(file: IO[bytes]) -> bool:
+    """Whether no frame of an animation is stored with loss."""
+    kinds = {read_at(file, place + _FRAME_HEAD, 4) for name, place, _ in chunks(file) if name == b"ANMF"}
+    return kinds == {b"VP8L"}
+
+
+def set_durations(file: IO[bytes], told: Sequence[int], wanted: Sequence[int]) -> None:
+    """Change how long the frames of a written animation are shown.
+
+    Its encoder takes no durations below some hundredths as they are, and makes one of frames that are the
+    same: such a frame has the sum of what it was told.
+
+    Args:
+        file: Open for reading and writing.
+        told: Milliseconds, each above 10, that its encoder was told.
+        wanted: Milliseconds that each is to have.
+    """
+    number = 0
+    for name, place, _ in list(chunks(file)):
+        if name != b"ANMF":
+            continue
+        left, duration = int.from_bytes(read_at(file, place + 12, 3), "little"), 0
+        while number < len(told) and left > 0:
+            left, duration, number = left - told[number], duration + wanted[number], number + 1
+        file.seek(place + 12)
+        file.write(min(duration, (1 << 24) - 1).to_bytes(3, "little"))
 
 
 def set_exif(file: IO[bytes], exif: bytes) -> bool:
