@@ -25,6 +25,8 @@ from blindsr.picture.arrays import as_array
 from blindsr.picture.colours import Colours
 from blindsr.picture.encoded import Encoded, is_encoded, path_of
 from blindsr.picture.inputs import Photograph, as_picture, is_photo
+from blindsr.picture.metadata.contents import Metadata
+from blindsr.picture.metadata.origin import Origin
 from blindsr.picture.metadata.report import Report
 from blindsr.picture.sizing import OutputSize
 from blindsr.system.files import is_folder, refuse_overwriting
@@ -204,6 +206,7 @@ class Upscaler:
         support: Adaptation | None = None,
         on_tile: OnTile | None = None,
         size: OutputSize | None = None,
+        mark: bool = True,
     ) -> NDArray[Any]: ...
 
     @overload
@@ -214,6 +217,7 @@ class Upscaler:
         support: Adaptation | None = None,
         on_tile: OnTile | None = None,
         size: OutputSize | None = None,
+        mark: bool = True,
     ) -> Picture: ...
 
     def upscale(
@@ -223,6 +227,7 @@ class Upscaler:
         support: Adaptation | None = None,
         on_tile: OnTile | None = None,
         size: OutputSize | None = None,
+        mark: bool = True,
     ) -> Picture | NDArray[Any]:
         """Restore one image.
 
@@ -232,6 +237,7 @@ class Upscaler:
             on_tile: Called after each tile, for a progress bar.
             size: Size of the result; None makes its sides the model's scale times as long. Any other size is
                 made from that by resizing in floating point.
+            mark: Whether the file that a `Picture` is saved to says in its XMP how it was made.
 
         Returns:
             For an array an array of the same dtype, byte order and channels; for anything else a `Picture`.
@@ -247,7 +253,8 @@ class Upscaler:
         pixels, alpha = canvas.finished()
         if isinstance(image, np.ndarray):
             return as_array(pixels, alpha, image)
-        return replace(picture, pixels=pixels, alpha=alpha)
+        metadata = self._marked(picture, width) if mark else picture.metadata
+        return replace(picture, pixels=pixels, alpha=alpha, metadata=metadata)
 
     def support_of(self, photo: Photo) -> NDArray[np.float32] | None:
         """The support set that `restore` would read from a photo; None if the model does not adapt.
@@ -267,6 +274,7 @@ class Upscaler:
         on_tile: OnTile | None = None,
         size: OutputSize | None = None,
         quality: int | None = None,
+        mark: bool = True,
     ) -> PictureWriter:
         """Restore a decoded photo of any size within this upscaler's memory.
 
@@ -277,6 +285,7 @@ class Upscaler:
             on_tile: As in `upscale`.
             size: As in `upscale`.
             quality: As in `blindsr.picture.write`.
+            mark: Whether the result says in its XMP how it was made, where its format holds XMP.
 
         Returns:
             The result, to be saved and closed.
@@ -285,7 +294,8 @@ class Upscaler:
             InputError: As `upscale`, or the target cannot hold the result.
         """
         height, width = self._output_size(photo, None, size)
-        writer = PictureWriter(target, photo, height, width, quality, self.limits(target))
+        like = replace(photo, metadata=self._marked(photo, width)) if mark else photo
+        writer = PictureWriter(target, like, height, width, quality, self.limits(target))
         try:
             if isinstance(support, np.ndarray):
                 support = Adaptation(*self.engine.condition(support), self.model.name)
@@ -305,6 +315,7 @@ class Upscaler:
         size: OutputSize | None = None,
         quality: int | None = None,
         dpi: float | None = None,
+        mark: bool = True,
     ) -> Report:
         """Restore a photo from file to file within this upscaler's memory, however large it is.
 
@@ -316,6 +327,7 @@ class Upscaler:
             size: As in `upscale`.
             quality: As in `blindsr.picture.write`.
             dpi: Resolution that the result gets, pixels per inch; None for that of the photo.
+            mark: As in `restore`.
 
         Returns:
             What became of what the photo carried besides its pixels.
@@ -340,12 +352,18 @@ class Upscaler:
                 on_tile=on_tile,
                 size=size,
                 quality=quality,
+                mark=mark,
             ) as writer:
                 writer.save()
                 return writer.report
 
     def identity(
-        self, *, support: Adaptation | None = None, size: OutputSize | None = None, quality: int | None = None
+        self,
+        *,
+        support: Adaptation | None = None,
+        size: OutputSize | None = None,
+        quality: int | None = None,
+        mark: bool = True,
     ) -> dict[str, Any]:
         """Everything that a result's bytes depend on besides the photo, as values for JSON.
 
@@ -357,7 +375,8 @@ class Upscaler:
         Args:
             support: As in `upscale`; None for a model adapted to the photo itself.
             size: As in `upscale`.
-            quality: As in `restore`.
+            quality: As in `restore`, like the next.
+            mark: With it the model's name counts, too.
 
         Example:
             >>> blindsr.Upscaler("cria-x4-compact").identity()["texture"]
@@ -370,6 +389,7 @@ class Upscaler:
             "size": None if size is None or native else [asdict(size), self.tile, self.most_pixels],
             "tiles": [self.tile, self.most_pixels] if self.model.measured else None,
             "quality": quality,
+            "mark": self.model.name if mark else None,
         }
 
     @property
@@ -391,6 +411,17 @@ class Upscaler:
                 return self._output_size(photo, path, size)[::-1]
 
         return measure
+
+    def _marked(self, picture: Picture | Photo, width: int) -> Metadata:
+        """What belongs to a picture, and that it is restored to so many columns."""
+        from blindsr.version import __version__
+
+        settings = {"scale": f"{width / picture.width:.4g}"}
+        if self.texture is not None:
+            settings["texture"] = f"{self.texture:g}"
+        settings["precision"] = str(self.engine.identity.get("precision", "fp32"))
+        origin, metadata = Origin(__version__, self.model.name, settings), picture.metadata
+        return replace(metadata, restored=(*metadata.restored, origin))
 
     def _output_size(
         self, picture: Picture | Photo, named: object, size: OutputSize | None
@@ -533,6 +564,7 @@ def upscale(
     texture: float | None = ...,
     precision: str = ...,
     size: OutputSize | None = ...,
+    mark: bool = ...,
 ) -> NDArray[Any]: ...
 
 
@@ -547,6 +579,7 @@ def upscale(
     texture: float | None = ...,
     precision: str = ...,
     size: OutputSize | None = ...,
+    mark: bool = ...,
 ) -> Picture: ...
 
 
@@ -560,6 +593,7 @@ def upscale(
     texture: float | None = None,
     precision: str = "auto",
     size: OutputSize | None = None,
+    mark: bool = True,
 ) -> Picture | NDArray[Any]:
     """Restore one image; for several images keep an `Upscaler`.
 
@@ -571,7 +605,8 @@ def upscale(
         threads: As in `Upscaler`.
         texture: As in `Upscaler`.
         precision: As in `Upscaler`.
-        size: As in `Upscaler.upscale`.
+        size: As in `Upscaler.upscale`, like the next.
+        mark: As there.
 
     Returns:
         A `Picture`; for an array, an array like the one given.
@@ -590,7 +625,7 @@ def upscale(
     upscaler = Upscaler(
         model, device=device, tile=tile, threads=threads, texture=texture, precision=precision
     )
-    return upscaler.upscale(image, size=size)
+    return upscaler.upscale(image, size=size, mark=mark)
 
 
 def _each(images: Photograph | NDArray[Any] | Iterable[Photograph | NDArray[Any]]) -> list[Any]:
