@@ -287,6 +287,7 @@ def test_other_settings_do_all_again(photos: Path, make_model: MakeModel, tmp_pa
     variants: list[tuple[Upscaler, dict[str, object]]] = [
         (upscaler, {}),
         (upscaler, {"quality": 80}),
+        (upscaler, {"mark": False}),
         (upscaler, {"size": OutputSize(scale=2)}),
         (upscaler, {"adaptation": adaptation}),
         (Upscaler(make_model(), tile=8), {"size": OutputSize(scale=2)}),
@@ -341,10 +342,10 @@ def test_what_changes_no_byte_does_nothing_again(photos: Path, make_model: MakeM
         statuses(photos, out, other, existing="overwrite")
         assert {path: path.read_bytes() for path in out.rglob("*.png")} == before
     model = replace(find_model(folder), name="renamed")
-    assert statuses(photos, out, Upscaler(model, device="cpu")).count("skipped") == 4
-    assert (
-        statuses(photos, out, Upscaler(folder, device="cpu"), size=OutputSize(scale=4)).count("skipped") == 4
-    )
+    assert "skipped" not in statuses(photos, out, Upscaler(folder, device="cpu"), mark=False)
+    assert statuses(photos, out, Upscaler(model, device="cpu"), mark=False).count("skipped") == 4
+    same = Upscaler(folder, device="cpu")
+    assert statuses(photos, out, same, size=OutputSize(scale=4), mark=False).count("skipped") == 4
 
 
 def test_a_second_batch_at_the_same_place(photos: Path, make_model: MakeModel, tmp_path: Path) -> None:

@@ -52,3 +52,33 @@ def test_inspect_shows_it(tmp_path: Path, make_model: MakeModel, run: Run) -> No
     report = json.loads(out.splitlines()[0])
     assert [one["kind"] for one in report["carries"]] == ["exif", "resolution", "pages"]
     assert report["carries"][0]["bytes"] > 20
+
+
+def test_a_result_says_how_it_was_made_and_is_known_again(
+    tmp_path: Path, make_model: MakeModel, run: Run
+) -> None:
+    model = add_inspector(make_model())
+    Image.fromarray(made_photo(20, 24)).save(tmp_path / "a.png")
+    options = ["--model", model, "--threads", "1"]
+    code, _, err = run("upscale", tmp_path / "a.png", "-o", tmp_path / "once.png", *options)
+    assert code == 0 and "warning" not in err
+    code, _, err = run("upscale", tmp_path / "once.png", "-o", tmp_path / "twice.png", *options)
+    (warning,) = [line for line in err.splitlines() if line.startswith("warning")]
+    assert f"{tmp_path / 'once.png'}: already a result of blindsr" in warning and "model tiny" in warning
+    run("upscale", tmp_path / "a.png", "-o", tmp_path / "plain.png", "--no-mark", *options)
+    for name, known in (("once", True), ("twice", True), ("plain", False), ("a", False)):
+        photo = tmp_path / f"{name}.png"
+        _, out, _ = run("upscale", photo, "-o", tmp_path / "b.jpg", "--overwrite", "--json", *options)
+        assert (
+            any("already a result" in text for text in json.loads(out.splitlines()[0])["warnings"]) is known
+        )
+        _, out, _ = run("inspect", photo, "--model", model)
+        assert (
+            any(line.startswith("  origin  already a result of blindsr") for line in out.splitlines())
+            is known
+        )
+        _, out, _ = run("inspect", photo, "--model", model, "--json")
+        before = json.loads(out.splitlines()[0])["restored_before"]
+        assert (before is not None) is known
+        if before is not None:
+            assert (before["model"], before["settings"]["scale"]) == ("tiny", "4")

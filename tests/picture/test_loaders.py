@@ -10,11 +10,13 @@ import sys
 import zlib
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from blindsr.engine.identity import package_version
 from blindsr.errors import InputError
 from blindsr.picture import FORMATS, Limits, Picture, read, write
 from blindsr.picture.loaders import LOADERS, kind_of, opened, opening_bytes
@@ -45,8 +47,61 @@ def test_other_kinds_are_refused_by_their_beginning(tmp_path: Path, name: str) -
         read(tmp_path / "a.png")
 
 
+REFUSED = {
+    "csv": "a table of numbers, no picture",
+    "matrix": "a table of numbers, no picture",
+    "raw": "samples alone, whose size somebody else must tell",
+    "vips": "a working file of libvips, which is mapped into memory",
+    "svg": "a drawing: it has no pixels, and its parser takes gigabytes for what a few kilobytes say",
+    "uhdr": "a JPEG, which is read as any other: in its own colours, without the gain map",
+}
+"""Loaders of libvips's wheel that never run -> why."""
+
+
+def wheel_loaders() -> dict[str, set[str]]:
+    """Kinds of files that this libvips has loaders for, and the operations of each."""
+    import pyvips
+
+    found: dict[str, set[str]] = {}
+
+    def note(kind: int, *_: object) -> object:
+        name = pyvips.nickname_find(kind)
+        found.setdefault(name.split("load")[0], set()).add(name)
+        return pyvips.type_map(kind, note) or pyvips.ffi.NULL
+
+    pyvips.type_map(pyvips.type_from_name("VipsForeignLoad"), note)
+    return found
+
+
+def test_every_loader_of_the_wheel_is_read_or_refused() -> None:
+    """A libvips that adds, drops or renames a loader is looked at by somebody before photos meet it."""
+    if package_version("pyvips-binary") is None:
+        pytest.skip("this libvips does not come with pyvips's wheel")
+    found = wheel_loaders()
+    assert set(found) == set(LOADERS) | set(REFUSED)
+    assert not set(LOADERS) & set(REFUSED)
+    for kind, operation in LOADERS.items():
+        assert operation in found[kind], (kind, found[kind])
+
+
+SMALL_FILES: dict[str, dict[str, Any]] = {
+    "png": {"format": "PNG"},
+    "jpeg": {"format": "JPEG"},
+    "webp": {"format": "WEBP"},
+    "tiff": {"format": "TIFF"},
+    "heif": {"format": "AVIF"},
+    "gif": {"format": "GIF"},
+}
+"""A small file of each kind that libvips reads, as Pillow writes it."""
+
+
+def test_there_is_a_small_file_of_each_loader() -> None:
+    assert SMALL_FILES.keys() == LOADERS.keys()
+
+
+@pytest.mark.parametrize("kind", SMALL_FILES)
 def test_every_loader_of_libvips_but_ours_stays_unused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     """Also those that a later libvips may put before ours."""
     import pyvips
@@ -60,13 +115,45 @@ def test_every_loader_of_libvips_but_ours_stays_unused(
 
     monkeypatch.setattr(pyvips.Operation, "call", staticmethod(listening))
     image = made_photo(20, 24)
-    names = {"png": "PNG", "jpeg": "JPEG", "webp": "WEBP", "tiff": "TIFF", "heif": "AVIF", "gif": "GIF"}
-    for kind, name in names.items():
-        Image.fromarray(image).save(tmp_path / "photo", name)
-        assert kind_of((tmp_path / "photo").read_bytes()[:64]) == kind
-        called.clear()
-        assert read(tmp_path / "photo").width == 24
-        assert [one for one in called if "load" in one] == [LOADERS[kind]]
+    Image.fromarray(image).save(tmp_path / "photo", **SMALL_FILES[kind])
+    assert kind_of((tmp_path / "photo").read_bytes()[:64]) == kind
+    called.clear()
+    picture = read(tmp_path / "photo")
+    assert [one for one in called if "load" in one] == [LOADERS[kind]]
+    assert (picture.width, picture.height) == (24, 20)
+    assert np.abs(picture.pixels * 255 - image).mean() < 12, "and they are its pixels"
+
+
+@pytest.mark.parametrize(
+    "compression",
+    ["raw", "packbits", "tiff_lzw", "tiff_deflate", "tiff_adobe_deflate", "jpeg", "group3", "group4"],
+)
+def test_codecs_within_a_kind(tmp_path: Path, compression: str) -> None:
+    """A wheel may keep its loader of TIFF and lose what unpacks the strips."""
+    image = Image.fromarray(made_photo(20, 24))
+    image = image.convert("1") if compression.startswith("group") else image
+    image.save(tmp_path / "a.tif", compression=compression)
+    levels = np.atleast_3d(np.asarray(image.convert("L" if image.mode == "1" else "RGB")))
+    assert np.abs(read(tmp_path / "a.tif").pixels * 255 - levels).mean() < 12
+
+
+@pytest.mark.parametrize(
+    ("suffix", "options"),
+    [
+        (".jpg", {"progressive": True}),
+        (".jpg", {"subsampling": "4:1:1"}),
+        (".webp", {"lossless": True}),
+        (".avif", {"subsampling": "4:2:2"}),
+        (".avif", {"subsampling": "4:0:0"}),
+    ],
+)
+def test_variants_within_a_kind(tmp_path: Path, suffix: str, options: dict[str, Any]) -> None:
+    image = Image.fromarray(made_photo(20, 24)).convert(
+        "L" if options.get("subsampling") == "4:0:0" else "RGB"
+    )
+    image.save(tmp_path / f"a{suffix}", **options)
+    levels = np.atleast_3d(np.asarray(image))
+    assert np.abs(read(tmp_path / f"a{suffix}").pixels * 255 - levels).mean() < 20
 
 
 def ultra_hdr() -> bytes:

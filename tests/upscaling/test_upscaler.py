@@ -17,11 +17,14 @@ from PIL import Image
 import blindsr
 from blindsr.errors import InputError, ModelError
 from blindsr.picture import Limits, Picture, quantise, read, write
+from blindsr.picture.metadata.origin import Origin
 from blindsr.picture.sizing import OutputSize
 from blindsr.system.memory import SMALLEST, Memory
 from blindsr.upscaling.upscaler import Upscaler
+from blindsr.version import __version__
 
 from ..conftest import MakeModel, made_photo
+from ..engine.foreign import write_onnx
 
 
 @pytest.fixture
@@ -395,6 +398,8 @@ class TestIdentity:
             upscaler.identity(size=OutputSize(width=70)),
             upscaler.identity(size=OutputSize(height=70)),
             small.identity(size=OutputSize(height=70)),
+            upscaler.identity(mark=False),
+            Upscaler(replace(upscaler.model, name="renamed"), device="cpu").identity(),
         ]
         assert len({json.dumps(identity, sort_keys=True) for identity in identities}) == len(identities)
 
@@ -413,13 +418,53 @@ class TestIdentity:
 
     def test_what_does_not_count(self, folder: Path) -> None:
         upscaler = Upscaler(folder, device="cpu")
-        renamed = replace(upscaler.model, name="renamed", description="", provenance={}, tile_memory=1)
+        described = replace(upscaler.model, description="", provenance={}, tile_memory=1)
+        renamed = replace(described, name="renamed")
         for other in (
             Upscaler(folder, device="cpu", threads=1, tile=8, memory=Memory(SMALLEST), max_pixels=10),
-            Upscaler(renamed, device="cpu", texture=1.0),
+            Upscaler(described, device="cpu", texture=1.0),
         ):
             assert other.identity() == upscaler.identity()
+        assert Upscaler(renamed, device="cpu").identity(mark=False) == upscaler.identity(mark=False)
         assert upscaler.identity(size=OutputSize(scale=4)) == upscaler.identity()
+
+
+class TestMark:
+    """A result says how it was made, by whichever way it came to be."""
+
+    @pytest.fixture
+    def upscaler(self, make_model: MakeModel) -> Upscaler:
+        return Upscaler(make_model("some", texture=0.5), device="cpu", threads=1)
+
+    def test_from_file_to_file(self, upscaler: Upscaler, tmp_path: Path) -> None:
+        Image.fromarray(made_photo(20, 24)).save(tmp_path / "in.png")
+        upscaler.upscale_file(tmp_path / "in.png", tmp_path / "a.png", size=OutputSize(scale=2.5))
+        made = read(tmp_path / "a.png").metadata.restored_before
+        settings = {"scale": "2.5", "texture": "0.5", "precision": "fp32"}
+        assert made == Origin(__version__, "some", settings)
+        upscaler.upscale_file(tmp_path / "in.png", tmp_path / "b.png", size=OutputSize(scale=2.5))
+        assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+        upscaler.upscale_file(tmp_path / "in.png", tmp_path / "c.png", mark=False)
+        assert read(tmp_path / "c.png").xmp is None
+        assert "already a result" in upscaler.upscale_file(tmp_path / "a.png", tmp_path / "d.png").warning
+        assert "already a result" not in upscaler.upscale_file(tmp_path / "c.png", tmp_path / "d.png").warning
+
+    def test_a_saved_picture_if_it_was_restored(self, upscaler: Upscaler, tmp_path: Path) -> None:
+        picture = Picture(made_photo(20, 24).astype(np.float32) / 255)
+        picture.save(tmp_path / "a.png")
+        assert read(tmp_path / "a.png").xmp is None, "nothing was done to it"
+        twice = upscaler.upscale(upscaler.upscale(tmp_path / "a.png"))
+        twice.save(tmp_path / "b.png")
+        xmp = read(tmp_path / "b.png").xmp
+        assert xmp is not None and xmp.count(b'stEvt:action="edited"') == 2
+        upscaler.upscale(tmp_path / "a.png", mark=False).save(tmp_path / "c.png")
+        assert read(tmp_path / "c.png").xmp is None
+
+    def test_a_model_of_another_program(self, tmp_path: Path) -> None:
+        upscaler = Upscaler(write_onnx(tmp_path / "2x-other.onnx", convolutions=1), device="cpu", threads=1)
+        upscaler.upscale(Image.fromarray(made_photo(20, 24))).save(tmp_path / "a.png")
+        made = read(tmp_path / "a.png").metadata.restored_before
+        assert made is not None and made.model == upscaler.model.name and made.settings["scale"] == "2"
 
 
 def test_public_face(make_model: MakeModel, photo: NDArray[np.uint8]) -> None:

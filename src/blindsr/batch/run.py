@@ -38,6 +38,7 @@ def run_batch(
     existing: Existing = "resume",
     dpi: float | None = None,
     keep_date: bool = False,
+    mark: bool = True,
     on_photo: OnPhoto | None = None,
     on_tile: OnTaskTile | None = None,
     stop: threading.Event | None = None,
@@ -60,6 +61,7 @@ def run_batch(
         existing: What becomes of results that are there already.
         dpi: Resolution that the results get, pixels per inch; None for that of each photo.
         keep_date: Whether a result's file gets the date of its photo's.
+        mark: Whether the results say in their XMP how they were made.
         on_photo: Called for each photo as it ends, in order.
         on_tile: Called after each tile.
         stop: Set by anybody, it ends the batch after the tile in hand.
@@ -81,7 +83,7 @@ def run_batch(
             remove_leftovers(folder)
     journal = None
     if len(plan.tasks) > 1 and plan.root is not None:
-        settings = upscaler.identity(support=adaptation, size=size, quality=quality)
+        settings = upscaler.identity(support=adaptation, size=size, quality=quality, mark=mark)
         settings |= {} if dpi is None else {"dpi": dpi}
         try:
             journal = Journal(plan.root, settings, fresh=existing == "overwrite")
@@ -93,7 +95,7 @@ def run_batch(
             )
     outcomes: list[Outcome] = []
     try:
-        stages = _stages(upscaler, adaptation, size, quality, dpi, keep_date)
+        stages = _stages(upscaler, adaptation, size, quality, dpi, keep_date, mark)
         outcomes = run_stages(plan.tasks, stages, journal, existing, on_photo, on_tile, stop)
     finally:
         if journal is not None:
@@ -128,6 +130,7 @@ def _stages(
     quality: int | None,
     dpi: float | None,
     keep_date: bool,
+    mark: bool,
 ) -> Stages[_Decoded, PictureWriter | PagesWriter]:
     """How this upscaler takes a photo from file to file."""
 
@@ -142,7 +145,14 @@ def _stages(
     def restore(decoded: _Decoded, task: Task, on_tile: OnTile) -> PictureWriter | PagesWriter:
         support = decoded.support if adaptation is None else adaptation
         return upscaler.restore(
-            decoded.photo, task.target, support=support, on_tile=on_tile, size=size, quality=quality, dpi=dpi
+            decoded.photo,
+            task.target,
+            support=support,
+            on_tile=on_tile,
+            size=size,
+            quality=quality,
+            dpi=dpi,
+            mark=mark,
         )
 
     def encode(result: PictureWriter | PagesWriter, task: Task) -> None:

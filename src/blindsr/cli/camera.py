@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -295,6 +296,9 @@ def _photo_report(
         {"kind": one.kind, "text": as_unicode(one.text), "bytes": one.size} for one in carried
     ]
     lines += [f"  carries {escape(one_line(', '.join(one.text for one in carried)))}"] if carried else []
+    before = picture.metadata.restored_before
+    report["restored_before"] = None if before is None else asdict(before)
+    lines += [] if before is None else [f"  origin  {escape(one_line(before.warning))}"]
     if camera is not None:
         distance = _distance(condition, camera.condition) / inspector.spread
         report["profile_distance"] = round(distance, 3)

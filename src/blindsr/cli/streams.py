@@ -27,6 +27,7 @@ def restore_stream(
     size: OutputSize | None,
     quality: int | None,
     dpi: float | None,
+    mark: bool,
 ) -> None:
     """Restore one photo, from stdin, or into stdout, or both.
 
@@ -39,6 +40,7 @@ def restore_stream(
         size: Of the result.
         quality: As in `blindsr.write`.
         dpi: Resolution that the result gets; None for that of the photo.
+        mark: Whether the result says how it was made.
 
     Raises:
         InputError: As `Upscaler.upscale_file`; or the result would go to a screen.
@@ -53,12 +55,12 @@ def restore_stream(
     if content == b"":
         raise InputError("stdin: nothing came; send a photo")
     if target != STREAM:
-        _restore(upscaler, content, target, adaptation, size, quality, dpi)
+        _restore(upscaler, content, target, adaptation, size, quality, dpi, mark)
         return
     held = content if isinstance(content, bytes) else None
     with temporary_folder(_temporary()) as folder:
         made = folder / f"result{suffix_of_content(source, held, format_)}"
-        _restore(upscaler, content, made, adaptation, size, quality, dpi)
+        _restore(upscaler, content, made, adaptation, size, quality, dpi, mark)
         with made.open("rb") as file:
             shutil.copyfileobj(file, sys.stdout.buffer)
         sys.stdout.buffer.flush()
@@ -72,8 +74,11 @@ def _restore(
     size: OutputSize | None,
     quality: int | None,
     dpi: float | None,
+    mark: bool,
 ) -> None:
-    report = upscaler.upscale_file(content, target, support=adaptation, size=size, quality=quality, dpi=dpi)
+    report = upscaler.upscale_file(
+        content, target, support=adaptation, size=size, quality=quality, dpi=dpi, mark=mark
+    )
     if report.warning:
         print_warning(f"{'stdin' if isinstance(content, bytes) else content}: {report.warning}")
 

@@ -211,6 +211,12 @@ def upscale(
         bool,
         typer.Option("--keep-date", help="Give each result its photo's date.", rich_help_panel=RESULT),
     ] = False,
+    mark: Annotated[
+        bool,
+        typer.Option(
+            help="Say in each result's XMP how it was made, and know it again.", rich_help_panel=RESULT
+        ),
+    ] = True,
     damaged: Annotated[
         bool,
         typer.Option(
@@ -308,6 +314,7 @@ def upscale(
                 size=size,
                 quality=quality,
                 dpi=dpi,
+                mark=mark,
             )
             return
         if plan.others and not as_json:
@@ -326,6 +333,7 @@ def upscale(
                 existing=existing,
                 dpi=dpi,
                 keep_date=keep_date,
+                mark=mark,
                 on_photo=report.show_photo,
                 on_tile=report.show_tile,
                 stop=signals.graceful_stop(),

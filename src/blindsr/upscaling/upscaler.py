@@ -22,11 +22,13 @@ from blindsr.errors import InputError
 from blindsr.models.card import Model
 from blindsr.models.catalogue import ADAPTING_MODEL, DEFAULT_MODEL, models_with_texture
 from blindsr.picture import MAX_PIXELS, Limits, Photo, Picture, PictureWriter, open_photo
-from blindsr.picture.animation import Animation
+from blindsr.picture.animation import Animation, Timing
 from blindsr.picture.arrays import as_array
 from blindsr.picture.colours import Colours
 from blindsr.picture.encoded import Encoded, is_encoded, path_of
 from blindsr.picture.inputs import Photograph, as_picture, is_photo
+from blindsr.picture.metadata.contents import Metadata
+from blindsr.picture.metadata.origin import Origin
 from blindsr.picture.metadata.report import Report
 from blindsr.picture.paging import PagesWriter, needs_big_places
 from blindsr.picture.series import Opened, Pages, open_for
@@ -104,6 +106,26 @@ class Adaptation:
             parts[0].model,
             photos=photos,
         )
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What is to become of one file; the values are as in `Upscaler.upscale_file`."""
+
+    target: Path
+    support: Adaptation | None
+    on_tile: OnTile | None
+    size: OutputSize | None
+    quality: int | None
+    dpi: float | None
+    mark: bool
+
+    def part(self, number: int, count: int) -> _Order:
+        """The same for one of so many pictures: tiles are counted as if all had as many."""
+        on_tile = self.on_tile
+        if on_tile is None:
+            return self
+        return replace(self, on_tile=lambda done, total: on_tile(number * total + done, count * total))
 
 
 class Upscaler:
@@ -212,6 +234,7 @@ class Upscaler:
         support: Adaptation | None = None,
         on_tile: OnTile | None = None,
         size: OutputSize | None = None,
+        mark: bool = True,
     ) -> NDArray[Any]: ...
 
     @overload
@@ -222,6 +245,7 @@ class Upscaler:
         support: Adaptation | None = None,
         on_tile: OnTile | None = None,
         size: OutputSize | None = None,
+        mark: bool = True,
     ) -> Picture: ...
 
     def upscale(
@@ -231,6 +255,7 @@ class Upscaler:
         support: Adaptation | None = None,
         on_tile: OnTile | None = None,
         size: OutputSize | None = None,
+        mark: bool = True,
     ) -> Picture | NDArray[Any]:
         """Restore one image.
 
@@ -240,6 +265,7 @@ class Upscaler:
             on_tile: Called after each tile, for a progress bar.
             size: Size of the result; None makes its sides the model's scale times as long. Any other size is
                 made from that by resizing in floating point.
+            mark: Whether the file that a `Picture` is saved to says in its XMP how it was made.
 
         Returns:
             For an array an array of the same dtype, byte order and channels; for anything else a `Picture`.
@@ -255,7 +281,8 @@ class Upscaler:
         pixels, alpha = canvas.finished()
         if isinstance(image, np.ndarray):
             return as_array(pixels, alpha, image)
-        return replace(picture, pixels=pixels, alpha=alpha)
+        metadata = self._marked(picture, width) if mark else picture.metadata
+        return replace(picture, pixels=pixels, alpha=alpha, metadata=metadata)
 
     def support_of(self, photo: Opened) -> NDArray[np.float32] | None:
         """The support set that `restore` would read from a photo; None if the model does not adapt.
@@ -281,6 +308,7 @@ class Upscaler:
         size: OutputSize | None = None,
         quality: int | None = None,
         dpi: float | None = None,
+        mark: bool = True,
     ) -> PictureWriter | PagesWriter:
         """Restore a decoded photo of any size, pages or frames within this upscaler's memory.
 
@@ -294,6 +322,7 @@ class Upscaler:
             size: As in `upscale`; of each page.
             quality: As in `blindsr.picture.write`.
             dpi: As in `upscale_file`.
+            mark: Whether the result says in its XMP how it was made, where its format holds XMP.
 
         Returns:
             The result, to be saved and closed.
@@ -303,11 +332,12 @@ class Upscaler:
         """
         if isinstance(support, np.ndarray):
             support = Adaptation(*self.engine.condition(support), self.model.name)
+        order = _Order(Path(target), support, on_tile, size, quality, dpi, mark)
         if isinstance(photo, Pages):
-            return self._restore_pages(photo, target, support, on_tile, size, quality, dpi)
+            return self._restore_pages(photo, order)
         if isinstance(photo, Animation):
-            return self._restore_frames(photo, target, support, on_tile, size, quality, dpi)
-        return self._restore_photo(photo, target, support, on_tile, size, quality, dpi)
+            return self._restore_frames(photo, order)
+        return self._restore_photo(photo, order)
 
     def upscale_file(
         self,
@@ -319,6 +349,7 @@ class Upscaler:
         size: OutputSize | None = None,
         quality: int | None = None,
         dpi: float | None = None,
+        mark: bool = True,
     ) -> Report:
         """Restore a photo from file to file within this upscaler's memory, however large it is.
 
@@ -333,6 +364,7 @@ class Upscaler:
             size: As in `upscale`.
             quality: As in `blindsr.picture.write`.
             dpi: Resolution that the result gets, pixels per inch; None for that of the photo.
+            mark: As in `restore`.
 
         Returns:
             What became of what the photo carried besides its pixels.
@@ -358,12 +390,18 @@ class Upscaler:
                 size=size,
                 quality=quality,
                 dpi=dpi,
+                mark=mark,
             ) as writer:
                 writer.save()
                 return writer.report
 
     def identity(
-        self, *, support: Adaptation | None = None, size: OutputSize | None = None, quality: int | None = None
+        self,
+        *,
+        support: Adaptation | None = None,
+        size: OutputSize | None = None,
+        quality: int | None = None,
+        mark: bool = True,
     ) -> dict[str, Any]:
         """Everything that a result's bytes depend on besides the photo, as values for JSON.
 
@@ -375,7 +413,8 @@ class Upscaler:
         Args:
             support: As in `upscale`; None for a model adapted to the photo itself.
             size: As in `upscale`.
-            quality: As in `restore`.
+            quality: As in `restore`, like the next.
+            mark: With it the model's name counts, too.
 
         Example:
             >>> blindsr.Upscaler("cria-x4-compact").identity()["texture"]
@@ -388,6 +427,7 @@ class Upscaler:
             "size": None if size is None or native else [asdict(size), self.tile, self.most_pixels],
             "tiles": [self.tile, self.most_pixels] if self.model.measured else None,
             "quality": quality,
+            "mark": self.model.name if mark else None,
         }
 
     @property
@@ -410,6 +450,17 @@ class Upscaler:
 
         return measure
 
+    def _marked(self, picture: Picture | Photo, width: int) -> Metadata:
+        """What belongs to a picture, and that it is restored to so many columns."""
+        from blindsr.version import __version__
+
+        settings = {"scale": f"{width / picture.width:.4g}"}
+        if self.texture is not None:
+            settings["texture"] = f"{self.texture:g}"
+        settings["precision"] = str(self.engine.identity.get("precision", "fp32"))
+        origin, metadata = Origin(__version__, self.model.name, settings), picture.metadata
+        return replace(metadata, restored=(*metadata.restored, origin))
+
     def _output_size(
         self, picture: Picture | Opened | Page, named: object, size: OutputSize | None
     ) -> tuple[int, int]:
@@ -420,74 +471,54 @@ class Upscaler:
             path = path_of(named)
             raise InputError(str(error) if path is None else f"{path}: {error}") from error
 
-    def _restore_photo(
-        self,
-        photo: Photo,
-        target: str | Path,
-        support: Adaptation | None,
-        on_tile: OnTile | None,
-        size: OutputSize | None,
-        quality: int | None,
-        dpi: float | None,
-        big: bool = False,
-    ) -> PictureWriter:
+    def _restore_photo(self, photo: Photo, order: _Order, big: bool = False) -> PictureWriter:
         """One photo, or a page of many; `big` is as in `PictureWriter`."""
-        height, width = self._output_size(photo, None, size)
-        like = _with_dpi(photo, dpi)
-        writer = PictureWriter(target, like, height, width, quality, self.limits(target), big=big)
+        height, width = self._output_size(photo, None, order.size)
+        writer = self._writer(photo, order, height, width, big=big)
         with _closed_if_it_fails(writer):
-            self._restore(photo, writer, support, on_tile, self.memory)
+            self._restore(photo, writer, order.support, order.on_tile, self.memory)
         return writer
 
-    def _restore_pages(
-        self,
-        pages: Pages,
-        target: str | Path,
-        support: Adaptation | None,
-        on_tile: OnTile | None,
-        size: OutputSize | None,
-        quality: int | None,
-        dpi: float | None,
-    ) -> PagesWriter:
+    def _restore_pages(self, pages: Pages, order: _Order) -> PagesWriter:
         """Page by page, each written before the next is read."""
-        sides = [self._output_size(page, None, size) for page in pages.pages]
+        sides = [self._output_size(page, None, order.size) for page in pages.pages]
         big = needs_big_places(sides, pages.bit_depth)
-        result = PagesWriter(target, self.limits(target).folder)
+        result = PagesWriter(order.target, self.limits(order.target).folder)
         with _closed_if_it_fails(result):
             for number, page in pages.photos():
-                on_own = _part(on_tile, number, pages.count)
-                with self._restore_photo(page, target, support, on_own, size, quality, dpi, big) as writer:
+                with self._restore_photo(page, order.part(number, pages.count), big) as writer:
                     result.add(writer)
         return result
 
-    def _restore_frames(
-        self,
-        animation: Animation,
-        target: str | Path,
-        support: Adaptation | None,
-        on_tile: OnTile | None,
-        size: OutputSize | None,
-        quality: int | None,
-        dpi: float | None,
-    ) -> PictureWriter:
+    def _restore_frames(self, animation: Animation, order: _Order) -> PictureWriter:
         """Frame by frame under one condition; those that are the same are restored once."""
-        height, width = self._output_size(animation, None, size)
-        like, timing = _with_dpi(animation.like, dpi), animation.timing
-        writer = PictureWriter(target, like, height, width, quality, self.limits(target), timing=timing)
+        height, width = self._output_size(animation, None, order.size)
+        writer = self._writer(animation.like, order, height, width, timing=animation.timing)
         with _closed_if_it_fails(writer):
+            support = order.support
             if support is None and (seen := self.support_of(animation)) is not None:
                 support = Adaptation(*self.engine.condition(seen), self.model.name)
             wanted = {number for number, first in enumerate(animation.same_as) if number == first}
             for number, frame in animation.photos(wanted):
                 sink = Below(writer, number * height, height)
-                on_own = _part(on_tile, number, animation.count)
-                self._restore(frame, sink, support, on_own, self.memory)
+                self._restore(frame, sink, support, order.part(number, animation.count).on_tile, self.memory)
             for number, first in enumerate(animation.same_as):
                 if number != first:
                     writer.repeat(first, number)
-            if on_tile is not None and animation.count - 1 not in wanted:
-                on_tile(animation.count, animation.count)
+            if order.on_tile is not None and animation.count - 1 not in wanted:
+                order.on_tile(animation.count, animation.count)
         return writer
+
+    def _writer(
+        self, photo: Photo, order: _Order, height: int, width: int, *,
+        big: bool = False, timing: Timing | None = None,
+    ) -> PictureWriter:  # fmt: skip
+        """What a result is written by, with what belongs to its photo."""
+        like = photo if order.dpi is None else replace(photo, dpi=(order.dpi, order.dpi))
+        if order.mark:
+            like = replace(like, metadata=self._marked(photo, width))
+        limits = self.limits(order.target)
+        return PictureWriter(order.target, like, height, width, order.quality, limits, big=big, timing=timing)
 
     def _seen(self, images: Iterable[Photograph | NDArray[Any]]) -> Iterator[Colours]:
         """The images as the network sees them, one at a time in memory."""
@@ -620,6 +651,7 @@ def upscale(
     texture: float | None = ...,
     precision: str = ...,
     size: OutputSize | None = ...,
+    mark: bool = ...,
 ) -> NDArray[Any]: ...
 
 
@@ -634,6 +666,7 @@ def upscale(
     texture: float | None = ...,
     precision: str = ...,
     size: OutputSize | None = ...,
+    mark: bool = ...,
 ) -> Picture: ...
 
 
@@ -647,6 +680,7 @@ def upscale(
     texture: float | None = None,
     precision: str = "auto",
     size: OutputSize | None = None,
+    mark: bool = True,
 ) -> Picture | NDArray[Any]:
     """Restore one image; for several images keep an `Upscaler`.
 
@@ -658,7 +692,8 @@ def upscale(
         threads: As in `Upscaler`.
         texture: As in `Upscaler`.
         precision: As in `Upscaler`.
-        size: As in `Upscaler.upscale`.
+        size: As in `Upscaler.upscale`, like the next.
+        mark: As there.
 
     Returns:
         A `Picture`; for an array, an array like the one given.
@@ -677,12 +712,7 @@ def upscale(
     upscaler = Upscaler(
         model, device=device, tile=tile, threads=threads, texture=texture, precision=precision
     )
-    return upscaler.upscale(image, size=size)
-
-
-def _with_dpi(photo: Photo, dpi: float | None) -> Photo:
-    """The photo, with another resolution if one is given."""
-    return photo if dpi is None else replace(photo, dpi=(dpi, dpi))
+    return upscaler.upscale(image, size=size, mark=mark)
 
 
 @contextmanager
@@ -693,17 +723,6 @@ def _closed_if_it_fails(writer: PictureWriter | PagesWriter) -> Iterator[None]:
     except BaseException:
         writer.close()
         raise
-
-
-def _part(on_tile: OnTile | None, number: int, count: int) -> OnTile | None:
-    """What to call for the tiles of one of so many pictures, as if all had as many tiles."""
-    if on_tile is None:
-        return None
-
-    def tell(done: int, total: int) -> None:
-        on_tile(number * total + done, count * total)
-
-    return tell
 
 
 def _each(images: Photograph | NDArray[Any] | Iterable[Photograph | NDArray[Any]]) -> list[Any]:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from blindsr.picture.metadata.geometry import Change
-from blindsr.picture.metadata.xmp import Packet, digest, follow, merged, orientation, split
+from blindsr.picture.metadata.packet import Packet
+from blindsr.picture.metadata.xmp import digest, follow, merged, orientation, split
 from blindsr.picture.samples import Samples
 
 SPACES = {

@@ -11,6 +11,7 @@ from blindsr.picture.metadata import signalling as signals
 from blindsr.picture.metadata import xmp as xmp_packet
 from blindsr.picture.metadata.contents import Metadata
 from blindsr.picture.metadata.geometry import Change
+from blindsr.picture.metadata.origin import marked
 from blindsr.picture.metadata.report import Item, Report
 from blindsr.picture.tiff import Tree, add_tags, exif_tags, resolution_tags
 
@@ -105,6 +106,8 @@ def load(like: Photo | Picture, format_: Format, height: int, width: int) -> Loa
     change = Change(metadata.size or (like.height, like.width), (height, width))
     made = Load(format_, aspect=None if like.dpi is not None else metadata.aspect or (1, 1))
     made.report.warnings += metadata.warnings
+    if metadata.restored_before is not None:
+        made.report.warnings.append(metadata.restored_before.warning)
     made.report.dropped += metadata.others
     if format_.name == "jpeg":
         sides = [max(1, min(round(side), 65535)) for side in like.dpi or made.aspect or ()]
@@ -223,26 +226,35 @@ def _place_exif(made: Load) -> None:
 
 
 def _load_xmp(like: Photo | Picture, change: Change, made: Load) -> None:
-    if like.xmp is None:
-        return
+    """The photo's packet, which follows the pixels and says how they were made."""
     if not made.format_.profile:
-        made.report.dropped.append(Item("xmp", "XMP", len(like.xmp)))
+        made.report.dropped += [] if like.xmp is None else [Item("xmp", "XMP", len(like.xmp))]
         return
-    packet, notes, lost = xmp_packet.follow(like.xmp, change)
-    notes = {**dict.fromkeys(text for owner, text in like.metadata.changed if owner == "XMP"), **notes}
-    made.report.dropped += [Item("xmp", f"XMP: {text}") for text in lost if text]
-    if packet is None:
-        return
-    if made.format_.name == "jpeg":
-        segments = jpeg.xmp_segments(packet)
-        if segments is None:
-            made.report.dropped.append(Item("xmp", "XMP (more than a JPEG file holds)", len(packet)))
-            return
-        made.pieces += segments
-    elif made.format_.name == "png":
-        made.pieces.append(png.chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + packet))
-    made.xmp = packet
-    _report_block("XMP", notes, made.report)
+    packet = notes = None
+    if like.xmp is not None:
+        packet, notes, lost = xmp_packet.follow(like.xmp, change)
+        notes = {**dict.fromkeys(text for owner, text in like.metadata.changed if owner == "XMP"), **notes}
+        made.report.dropped += [Item("xmp", f"XMP: {text}") for text in lost if text]
+    if packet is not None and not _xmp_fits(packet, made.format_):
+        made.report.dropped.append(Item("xmp", "XMP (more than a JPEG file holds)", len(packet)))
+        packet = None
+    if like.metadata.restored:
+        signed = marked(packet, like.metadata.restored)
+        if signed is None or not _xmp_fits(signed, made.format_):
+            made.report.warnings.append("its XMP has no room for how the result was made")
+        else:
+            made.xmp = signed
+    if packet is not None and notes is not None:
+        _report_block("XMP", notes if made.xmp is None else {**notes, "origin": None}, made.report)
+    made.xmp = packet if made.xmp is None else made.xmp
+    if made.xmp is not None and made.format_.name == "jpeg":
+        made.pieces += jpeg.xmp_segments(made.xmp) or []
+    elif made.xmp is not None and made.format_.name == "png":
+        made.pieces.append(png.chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + made.xmp))
+
+
+def _xmp_fits(packet: bytes, format_: Format) -> bool:
+    return format_.name != "jpeg" or jpeg.xmp_segments(packet) is not None
 
 
 def _report_block(name: str, notes: dict[str, None], report: Report) -> None:

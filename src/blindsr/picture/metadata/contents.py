@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from blindsr.picture.metadata.origin import Origin
 from blindsr.picture.metadata.report import Item
 from blindsr.picture.metadata.signalling import Signalling
 from blindsr.picture.tiff import Tree
@@ -26,6 +27,8 @@ class Metadata:
         changed: What was changed when it was read: texts, by what they belong to.
         warnings: What was wrong with the file, though it could be read.
         moved: Whether what EXIF holds has moved, which maker notes may not bear.
+        restored_before: How the photo was made of another one by this program; None of any other photo.
+        restored: What was done to the picture since it was read, in order: its file says so in XMP.
     """
 
     size: tuple[int, int] | None = None
@@ -40,3 +43,5 @@ class Metadata:
     changed: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
     moved: bool = False
+    restored_before: Origin | None = None
+    restored: tuple[Origin, ...] = ()

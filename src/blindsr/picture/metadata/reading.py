@@ -12,6 +12,7 @@ from blindsr.picture.metadata import geotiff, photoshop
 from blindsr.picture.metadata import xmp as xmp_packet
 from blindsr.picture.metadata.contents import Metadata
 from blindsr.picture.metadata.geometry import Change
+from blindsr.picture.metadata.origin import read_origin
 from blindsr.picture.metadata.pieces import LARGEST
 from blindsr.picture.metadata.report import Item
 from blindsr.picture.metadata.survey import Survey
@@ -110,6 +111,7 @@ def belongings(
         changed=tuple(dict.fromkeys(changed)),
         warnings=tuple(found.warnings),
         moved=moved,
+        restored_before=read_origin(xmp),
     )
     return Belongings(told.profile if icc is None and told is not None else icc, exif, xmp, metadata)
 

@@ -34,7 +34,8 @@ class Report:
         kept: What the result has as the photo had it.
         changed: What it has in another form, such as a size that follows the pixels.
         dropped: What it has not.
-        warnings: What was wrong with the photo's file, though it could be read.
+        warnings: What else is worth knowing: what was wrong with the photo's file, though it could be read;
+            that it is a result of this program already.
         pages: Pages of the result.
         frames: Frames of the result.
     """

@@ -1,27 +1,26 @@
-"""What of an XMP packet must follow the pixels, and packets that JPEG files hold in two parts.
-
-XMP (ISO 16684-1) is RDF: a property is an attribute or an element, known by its namespace and its name.
-"""
+"""What of an XMP packet must follow the pixels, and packets that JPEG files hold in two parts."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
-from xml.dom import minidom
-from xml.parsers.expat import ExpatError
 
 from blindsr.picture.metadata.geometry import Change
+from blindsr.picture.metadata.packet import (
+    RDF,
+    Notes,
+    Packet,
+    Value,
+    children,
+    properties,
+    set_attribute,
+    set_text,
+    text_of,
+)
 
-_MOST_MARKS = 40_000
-"""Signs "<" of a packet that is parsed: each element takes a kilobyte."""
-
-_DEEPEST = 100
-"""Elements within each other; writers go through them by recursion."""
-
-_RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _TIFF, _EXIF = "http://ns.adobe.com/tiff/1.0/", "http://ns.adobe.com/exif/1.0/"
 _PANORAMA = "http://ns.google.com/photos/1.0/panorama/"
 _CAMERA = "http://ns.google.com/photos/1.0/camera/"
@@ -29,7 +28,7 @@ _AREA = "http://ns.adobe.com/xmp/sType/Area#"
 _SIZE = "http://ns.adobe.com/xap/1.0/sType/Dimensions#"
 _REGIONS = "http://www.metadataworkinggroup.com/schemas/regions/"
 _PEOPLE = "http://ns.microsoft.com/photo/1.2/t/Region#"
-_IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
+IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 _DEVELOPING = "http://ns.adobe.com/camera-raw-settings/1.0/"
 _NOTE = "http://ns.adobe.com/xmp/note/"
 _FOCUS = "http://ns.google.com/photos/1.0/focus/"
@@ -81,97 +80,6 @@ _TELLING = re.compile(
     rb"Orientation|Dimension|ImageWidth|ImageLength|Pano|Region|Subject|Crop|Area|Container|\0"
 )
 """What a packet that cannot be taken apart has if it may speak of the picture's size, or of how it lies."""
-
-Notes = dict[str, None]
-"""Texts, each once, in order."""
-
-
-class Packet:
-    """An XMP packet taken apart.
-
-    Args:
-        packet: As files have it.
-
-    Raises:
-        ValueError: It is no XML, too large to be taken apart, or has a document type, which no packet has and
-            by which a few bytes become many.
-    """
-
-    def __init__(self, packet: bytes) -> None:
-        body = packet.strip(b"\0 \n\r\t")
-        if body.count(b"<") > _MOST_MARKS or b"<!DOCTYPE" in body or b"<!ENTITY" in body:
-            raise ValueError("too many elements, or a document type")
-        try:
-            # As text: a packet that claims to be in another code is none, and could hide the above.
-            self.document: Any = minidom.parseString(body.decode("utf-8"))
-        except (ExpatError, UnicodeError, LookupError) as error:
-            raise ValueError(str(error)) from error
-        self._all = _elements(self.document)
-        self.touched = False
-
-    def elements(self) -> list[Any]:
-        """All elements that the packet had, from top to bottom."""
-        return self._all
-
-    def values(self, *names: tuple[str, str]) -> Iterator[_Value]:
-        """All values of these properties, whether attributes or elements."""
-        for element in self.elements():
-            if (element.namespaceURI, element.localName) in names:
-                yield _Value(self, element)
-            for namespace, name in names:
-                if element.hasAttributeNS(namespace, name):
-                    yield _Value(self, element, element.getAttributeNodeNS(namespace, name))
-
-    def drop(self, unwanted: Callable[[str, str], str | None]) -> Notes:
-        """Take out properties of which the function, given namespace and name, has a text; the texts."""
-        dropped: Notes = {}
-        for element in self.elements():
-            for attribute in list((element.attributes or {}).values()):
-                text = unwanted(attribute.namespaceURI or "", attribute.localName or "")
-                if text is not None:
-                    element.removeAttributeNode(attribute)
-                    dropped[text] = None
-            text = unwanted(element.namespaceURI or "", element.localName or "")
-            if text is not None and element.parentNode is not None:
-                element.parentNode.removeChild(element)
-                dropped[text] = None
-        self.touched |= bool(dropped)
-        return dropped
-
-    def packed(self) -> bytes:
-        """The packet again, without the blanks at its end."""
-        return "".join(node.toxml() for node in self.document.childNodes).encode()
-
-    @property
-    def empty(self) -> bool:
-        """Whether no property is left."""
-        about = [one for one in self.elements() if (one.namespaceURI, one.localName) == (_RDF, "Description")]
-        return all(not _properties(one) and not _children(one) for one in about)
-
-
-class _Value:
-    """The text of one property."""
-
-    def __init__(self, packet: Packet, element: Any, attribute: Any = None) -> None:  # noqa: ANN401
-        self._packet, self._element, self._attribute = packet, element, attribute
-
-    def get(self) -> str:
-        if self._attribute is not None:
-            return str(self._attribute.value).strip()
-        return _text(self._element)
-
-    def set(self, text: str) -> None:
-        if text == self.get():
-            return
-        self._packet.touched = True
-        if self._attribute is not None:
-            self._attribute.value = text
-            return
-        _set_text(self._element, text)
-
-    def items(self) -> list[Any]:
-        """The items of a list of values."""
-        return [] if self._attribute is not None else list(self._element.getElementsByTagNameNS(_RDF, "li"))
 
 
 def orientation(packet: bytes | None) -> int:
@@ -278,12 +186,12 @@ def _follow_panorama(parts: Packet, change: Change) -> None:
 def _follow_subject(parts: Packet, change: Change) -> None:
     for value in parts.values((_EXIF, "SubjectArea"), (_EXIF, "SubjectLocation")):
         items = value.items()
-        numbers = [_number(_text(item)) for item in items]
+        numbers = [_number(text_of(item)) for item in items]
         told = [number for number in numbers if number is not None]
         if len(told) == len(numbers) and len(numbers) in (2, 3, 4):
             for item, number in zip(items, change.subject(told), strict=True):
-                if _text(item) != str(number):
-                    _set_text(item, str(number))
+                if text_of(item) != str(number):
+                    set_text(item, str(number))
                     parts.touched = True
 
 
@@ -294,8 +202,8 @@ def _follow_regions(parts: Packet, change: Change) -> None:
             _follow_dimensions(parts, _Structure(parts, element, _SIZE), change)
         elif names == (_REGIONS, "Area"):
             _follow_area(_Structure(parts, element, _AREA), change)
-        elif names == (_IPTC, "RegionBoundary"):
-            _follow_boundary(_Structure(parts, element, _IPTC), change)
+        elif names == (IPTC, "RegionBoundary"):
+            _follow_boundary(_Structure(parts, element, IPTC), change)
     for value in parts.values((_PEOPLE, "Rectangle")):
         numbers = [_number(part) for part in value.get().split(",")]
         told = [number for number in numbers if number is not None]
@@ -346,7 +254,7 @@ def _follow_boundary(area: _Structure, change: Change) -> None:
     elif radius is not None and change.swapped:  # in parts of the width, which is another side now
         area.put("rbRx", _short(radius * change.before[1] / max(1, change.before[0])))
     for item in area.items("rbVertices"):
-        corner = _Structure(area.parts, item, _IPTC)
+        corner = _Structure(area.parts, item, IPTC)
         x, y = corner.number("rbX"), corner.number("rbY")
         if x is not None and y is not None:
             across, down = change.share(x / before[1], y / before[0])
@@ -359,7 +267,7 @@ class _Structure:
     def __init__(self, parts: Packet, element: Any, namespace: str) -> None:  # noqa: ANN401
         self.parts, self._namespace = parts, namespace
         inner = [
-            one for one in _children(element) if (one.namespaceURI, one.localName) == (_RDF, "Description")
+            one for one in children(element) if (one.namespaceURI, one.localName) == (RDF, "Description")
         ]
         self._holders = [element, *inner]
 
@@ -383,13 +291,13 @@ class _Structure:
         value = self._value(name)
         return [] if value is None else value.items()
 
-    def _value(self, name: str) -> _Value | None:
+    def _value(self, name: str) -> Value | None:
         for holder in self._holders:
             if holder.hasAttributeNS(self._namespace, name):
-                return _Value(self.parts, holder, holder.getAttributeNodeNS(self._namespace, name))
-            for child in _children(holder):
+                return Value(self.parts, holder, holder.getAttributeNodeNS(self._namespace, name))
+            for child in children(holder):
                 if (child.namespaceURI, child.localName) == (self._namespace, name):
-                    return _Value(self.parts, child)
+                    return Value(self.parts, child)
         return None
 
 
@@ -406,14 +314,11 @@ def merged(packet: bytes, extension: bytes) -> bytes:
     """A packet and what did not fit into it, as one; the packet alone where they cannot be read."""
     try:
         one, other = Packet(packet), Packet(extension)
+        whole, further = one.root(), other.descriptions()
     except ValueError:
         return packet
-    whole = next(iter(one.document.getElementsByTagNameNS(_RDF, "RDF")), None)
-    if whole is None:
-        return packet
-    for about in other.document.getElementsByTagNameNS(_RDF, "Description"):
-        if about.parentNode.localName == "RDF":
-            whole.appendChild(one.document.importNode(about, True))
+    for about in further:
+        whole.appendChild(one.document.importNode(about, True))
     one.drop(lambda namespace, name: "" if (namespace, name) == (_NOTE, "HasExtendedXMP") else None)
     return one.packed()
 
@@ -424,39 +329,35 @@ def split(packet: bytes, most: int) -> tuple[bytes, bytes] | None:
     The largest properties go into the second (XMP part 3, section 1.1.3.1).
     """
     try:
-        first = Packet(packet)
-        second = Packet(packet)
+        first, second = Packet(packet), Packet(packet)
+        tops = first.descriptions(), second.descriptions()
     except ValueError:
         return None
-    abouts = [list(part.document.getElementsByTagNameNS(_RDF, "Description")) for part in (first, second)]
-    tops = [[one for one in part if one.parentNode.localName == "RDF"] for part in abouts]
-    properties = [
+    sizes = [
         (place, at, len(child.toxml()))
         for place, about in enumerate(tops[0])
-        for at, child in enumerate(_children(about))
+        for at, child in enumerate(children(about))
     ]
     room, moved = most - 300, set()
     left = len(first.packed())
-    for place, at, size in sorted(properties, key=lambda one: -one[2]):
+    for place, at, size in sorted(sizes, key=lambda one: -one[2]):
         if left <= room:
             break
         left -= size
         moved.add((place, at))
     for place, (one, other) in enumerate(zip(*tops, strict=True)):
-        for at, (child, copy) in enumerate(zip(_children(one), _children(other), strict=True)):
+        for at, (child, copy) in enumerate(zip(children(one), children(other), strict=True)):
             parent, unwanted = (one, child) if (place, at) in moved else (other, copy)
             parent.removeChild(unwanted)
-        for attribute in list(other.attributes.values()):
-            if attribute.namespaceURI not in (_RDF, "http://www.w3.org/2000/xmlns/"):
-                other.removeAttributeNode(attribute)
+        for attribute in properties(other):
+            other.removeAttributeNode(attribute)
     if not moved:
         return None
     for node in list(second.document.childNodes):
         if node.nodeType == node.PROCESSING_INSTRUCTION_NODE:
             second.document.removeChild(node)
     extension = second.packed()
-    tops[0][0].setAttributeNS("http://www.w3.org/2000/xmlns/", "xmlns:xmpNote", _NOTE)
-    tops[0][0].setAttributeNS(_NOTE, "xmpNote:HasExtendedXMP", digest(extension))
+    set_attribute(tops[0][0], "xmpNote", _NOTE, "HasExtendedXMP", digest(extension))
     packed = first.packed()
     return (packed, extension) if len(packed) <= most else None
 
@@ -464,37 +365,6 @@ def split(packet: bytes, most: int) -> tuple[bytes, bytes] | None:
 def digest(extension: bytes) -> str:
     """What a packet calls the rest of it."""
     return hashlib.md5(extension, usedforsecurity=False).hexdigest().upper()
-
-
-def _children(element: Any) -> list[Any]:  # noqa: ANN401
-    return [node for node in element.childNodes if node.nodeType == node.ELEMENT_NODE]
-
-
-def _properties(element: Any) -> list[Any]:  # noqa: ANN401
-    others = (_RDF, "http://www.w3.org/2000/xmlns/", "http://www.w3.org/XML/1998/namespace")
-    return [one for one in element.attributes.values() if one.namespaceURI not in others]
-
-
-def _elements(document: Any) -> list[Any]:  # noqa: ANN401
-    """All elements, in order; minidom's own search goes as deep as the packet does."""
-    found, waiting = [], [(document.documentElement, 1)]
-    while waiting:
-        element, depth = waiting.pop()
-        if depth > _DEEPEST:
-            raise ValueError("elements too deep within each other")
-        found.append(element)
-        waiting += [(child, depth + 1) for child in reversed(_children(element))]
-    return found
-
-
-def _text(element: Any) -> str:  # noqa: ANN401
-    return "".join(str(node.data) for node in element.childNodes if node.nodeType == node.TEXT_NODE).strip()
-
-
-def _set_text(element: Any, text: str) -> None:  # noqa: ANN401
-    while element.firstChild is not None:
-        element.removeChild(element.firstChild)
-    element.appendChild(element.ownerDocument.createTextNode(text))
 
 
 def _number(text: str) -> float | None:
