@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 
 import numpy as np
 import pytest
@@ -92,6 +93,12 @@ def test_impossible_ones() -> None:
     assert from_code_points(3, 13) is None and from_code_points(1, 3) is None
     assert from_gamma(0.0, SRGB) is None and from_gamma(2.2, (0.3, 0.0, *SRGB[2:])) is None  # type: ignore[arg-type]
     assert from_gamma(2.2, (*SRGB[:2], *[0.3] * 6)) is None  # type: ignore[arg-type]
+    extremes = (42949.6, 1e-5, 0.0, 0.33)
+    for values in itertools.product(extremes, repeat=4):  # of white and red: they make numbers of any size
+        profile = from_gamma(2.2, (*values, *SRGB[4:]))
+        assert profile is None or is_usable(profile, gray=False)
+    nearly_one = (0.3127, 0.30721, 2277.9, 38128.8, 39487.9, 41791.8, 19583.9, 27489.5)
+    assert from_gamma(1.0, nearly_one) is None, "colours so alike make numbers that no profile can have"
     whole = from_code_points(12, 13)
     assert whole is not None
     for damaged in (b"", whole[:200], whole[:-4], whole[:36] + b"none" + whole[40:], b"\xff" * len(whole)):

@@ -86,7 +86,10 @@ def from_gamma(gamma: float, chromaticities: Chromaticities, gray: bool = False)
     """
     if not 0.1 <= gamma <= 10 or min(chromaticities[1::2]) <= 0:
         return None
-    return _profile(f"Gamma {gamma:.4g}", chromaticities, _parametric((gamma,)), gray, None)
+    try:
+        return _profile(f"Gamma {gamma:.4g}", chromaticities, _parametric((gamma,)), gray, None)
+    except (ValueError, np.linalg.LinAlgError):
+        return None
 
 
 def is_usable(profile: bytes, gray: bool) -> bool:
@@ -189,6 +192,13 @@ def _adaptation(white: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _fixed(values: NDArray[np.float64]) -> list[int]:
+    """As a profile has numbers.
+
+    Raises:
+        ValueError: It cannot have one of these.
+    """
+    if not (np.abs(values) < 1 << 15).all():
+        raise ValueError("beyond a profile's numbers")
     return [round(float(value) * 65536) for value in values]
 
 

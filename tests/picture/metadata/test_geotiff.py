@@ -62,4 +62,5 @@ def test_what_cannot_follow_is_dropped() -> None:
     assert follow(tags, Change.upright(40, 60, 6)) is None
     assert follow({**tags, 33550: doubles(0.5, 0.25)}, Change((40, 60), (80, 120))) is None
     assert follow({**tags, 33550: (3, 3, bytes(6))}, Change((40, 60), (80, 120))) is None
+    assert follow({**tags, 33550: (12, 0, b"")}, Change((40, 60), (80, 120))) is None
     assert follow({}, Change((40, 60), (80, 120))) == {}

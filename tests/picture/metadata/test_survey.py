@@ -80,6 +80,29 @@ def test_ppm_comments() -> None:
     assert told.comments == [b"by a scanner", b"second"]
 
 
+@pytest.mark.parametrize("kind", ["jpeg", "png", "heif", "webp", "tiff"])
+def test_files_that_end_anywhere_do_no_harm(kind: str) -> None:
+    plain = {"heif": ".avif", "webp": ".webp", "tiff": ".tif"}
+    content = CASES[kind] if kind in CASES else pillow_file(plain[kind])
+    for end in (*range(0, min(len(content), 900)), *range(900, len(content), 29)):
+        survey(io.BytesIO(content[:end]), kind)
+
+
+def test_an_entry_that_is_cut_off_is_told() -> None:
+    whole = pillow_file(".png", dpi=(300, 240))
+    told = survey(io.BytesIO(whole), "png")
+    assert told.dpi == (299.9994, 240.0046) and not told.warnings
+    cut = whole[: whole.index(b"pHYs") + 6]
+    assert survey(io.BytesIO(cut), "png").dpi is None
+    heif = pillow_file(".avif")
+    cut = heif[: heif.index(b"ipma") + 9]
+    assert survey(io.BytesIO(cut), "heif").warnings in ([], [told_of_a_cut()])
+
+
+def told_of_a_cut() -> str:
+    return "its metadata ends in the middle of an entry; the rest of it was not read"
+
+
 @given(st.data())
 def test_damaged_files_do_no_harm(data: st.DataObject) -> None:
     kind, content = data.draw(

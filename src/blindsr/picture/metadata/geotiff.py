@@ -32,7 +32,7 @@ def follow(tags: Tree, change: Change) -> Tree | None:
         if tag not in (_SCALE, _TIES, _MATRIX):
             continue
         numbers = _doubles(value)
-        if numbers is None or len(numbers) % {_SCALE: 3, _TIES: 6, _MATRIX: 16}[tag]:
+        if not numbers or len(numbers) % {_SCALE: 3, _TIES: 6, _MATRIX: 16}[tag]:
             return None
         if tag == _SCALE:
             numbers[0], numbers[1] = numbers[0] / across, numbers[1] / down

@@ -142,7 +142,10 @@ def survey(file: IO[bytes], kind: str) -> Survey:
         "bmp": _survey_bmp,
     }.get(kind)
     if read is not None:
-        read(file, found)
+        try:
+            read(file, found)
+        except (struct.error, IndexError, ValueError):  # what was found before it counts
+            found.warnings.append("its metadata ends in the middle of an entry; the rest of it was not read")
     _name_more(file, kind, found)
     return found
 
@@ -300,7 +303,7 @@ def _survey_png(file: IO[bytes], found: Survey) -> None:
         elif one.name in signalling.CHUNKS:
             colours.append((one.name, one.content(file)))
         elif one.name == b"pHYs" and one.size == 9:
-            across, down, unit = struct.unpack(">IIB", one.content(file))
+            across, down, unit = struct.unpack(">IIB", one.content(file).ljust(9, b"\0"))
             if unit == 1 and across and down:
                 found.dpi = _per_inch(across, down, 0.0254)
             elif unit != 1 and across and down and across != down and max(across, down) < 1 << 16:
