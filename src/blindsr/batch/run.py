@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from blindsr.picture.sizing import OutputSize
+    from blindsr.upscaling.masking import TextureMask
     from blindsr.upscaling.upscaler import Adaptation, Upscaler
 
 __all__ = ["run_batch"]
@@ -38,6 +39,7 @@ def run_batch(
     existing: Existing = "resume",
     dpi: float | None = None,
     keep_date: bool = False,
+    mask: TextureMask | None = None,
     mark: bool = True,
     on_photo: OnPhoto | None = None,
     on_tile: OnTaskTile | None = None,
@@ -61,6 +63,7 @@ def run_batch(
         existing: What becomes of results that are there already.
         dpi: Resolution that the results get, pixels per inch; None for that of each photo.
         keep_date: Whether a result's file gets the date of its photo's.
+        mask: Where the texture goes, in all of them alike.
         mark: Whether the results say in their XMP how they were made.
         on_photo: Called for each photo as it ends, in order.
         on_tile: Called after each tile.
@@ -83,7 +86,7 @@ def run_batch(
             remove_leftovers(folder)
     journal = None
     if len(plan.tasks) > 1 and plan.root is not None:
-        settings = upscaler.identity(support=adaptation, size=size, quality=quality, mark=mark)
+        settings = upscaler.identity(support=adaptation, size=size, quality=quality, mask=mask, mark=mark)
         settings |= {} if dpi is None else {"dpi": dpi}
         try:
             journal = Journal(plan.root, settings, fresh=existing == "overwrite")
@@ -95,7 +98,7 @@ def run_batch(
             )
     outcomes: list[Outcome] = []
     try:
-        stages = _stages(upscaler, adaptation, size, quality, dpi, keep_date, mark)
+        stages = _stages(upscaler, adaptation, size, quality, dpi, keep_date, mask, mark)
         outcomes = run_stages(plan.tasks, stages, journal, existing, on_photo, on_tile, stop)
     finally:
         if journal is not None:
@@ -130,6 +133,7 @@ def _stages(
     quality: int | None,
     dpi: float | None,
     keep_date: bool,
+    mask: TextureMask | None,
     mark: bool,
 ) -> Stages[_Decoded, PictureWriter | PagesWriter]:
     """How this upscaler takes a photo from file to file."""
@@ -152,6 +156,7 @@ def _stages(
             size=size,
             quality=quality,
             dpi=dpi,
+            mask=mask,
             mark=mark,
         )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sys
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -11,39 +13,24 @@ from blindsr.cli.screen import print_warning
 from blindsr.errors import InputError
 
 if TYPE_CHECKING:
-    from blindsr.picture.sizing import OutputSize
-    from blindsr.upscaling.upscaler import Adaptation, Upscaler
+    from blindsr.picture.metadata.report import Report
 
 STREAM = Path("-")
 
 
 def restore_stream(
-    upscaler: Upscaler,
-    source: Path,
-    target: Path,
-    *,
-    format_: str | None,
-    adaptation: Adaptation | None,
-    size: OutputSize | None,
-    quality: int | None,
-    dpi: float | None,
-    mark: bool,
+    restore: Callable[[Path | bytes, Path], Report], source: Path, target: Path, format_: str | None
 ) -> None:
     """Restore one photo, from stdin, or into stdout, or both.
 
     Args:
-        upscaler: What restores it.
+        restore: Restores a photo, a file or the content of one, into a file.
         source: The photo; "-" reads it from stdin.
         target: The result; "-" writes it to stdout, complete or not at all.
         format_: A name in `FORMATS`; None for the photo's own format, or that of the target's suffix.
-        adaptation: As in `Upscaler.upscale`, like the next one.
-        size: Of the result.
-        quality: As in `blindsr.write`.
-        dpi: Resolution that the result gets; None for that of the photo.
-        mark: Whether the result says how it was made.
 
     Raises:
-        InputError: As `Upscaler.upscale_file`; or the result would go to a screen.
+        InputError: As `restore` does; or the result would go to a screen.
     """
     from blindsr.batch.recognition import suffix_of_content
     from blindsr.system.files import temporary_folder
@@ -55,35 +42,17 @@ def restore_stream(
     if content == b"":
         raise InputError("stdin: nothing came; send a photo")
     if target != STREAM:
-        _restore(upscaler, content, target, adaptation, size, quality, dpi, mark)
+        _tell(restore(content, target), content)
         return
     held = content if isinstance(content, bytes) else None
-    with temporary_folder(_temporary()) as folder:
+    with temporary_folder(Path(tempfile.gettempdir())) as folder:
         made = folder / f"result{suffix_of_content(source, held, format_)}"
-        _restore(upscaler, content, made, adaptation, size, quality, dpi, mark)
+        _tell(restore(content, made), content)
         with made.open("rb") as file:
             shutil.copyfileobj(file, sys.stdout.buffer)
         sys.stdout.buffer.flush()
 
 
-def _restore(
-    upscaler: Upscaler,
-    content: Path | bytes,
-    target: Path,
-    adaptation: Adaptation | None,
-    size: OutputSize | None,
-    quality: int | None,
-    dpi: float | None,
-    mark: bool,
-) -> None:
-    report = upscaler.upscale_file(
-        content, target, support=adaptation, size=size, quality=quality, dpi=dpi, mark=mark
-    )
+def _tell(report: Report, content: Path | bytes) -> None:
     if report.warning:
         print_warning(f"{'stdin' if isinstance(content, bytes) else content}: {report.warning}")
-
-
-def _temporary() -> Path:
-    import tempfile
-
-    return Path(tempfile.gettempdir())

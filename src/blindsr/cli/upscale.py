@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -131,6 +132,15 @@ def upscale(
         typer.Option(
             metavar="0..1",
             help="Texture that the model adds: from 0, what is certain, to 1, the sharpest; else its own.",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    mask: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            parser=named_path,
+            help="Gray picture of where the texture goes: white all of it, black none.",
             rich_help_panel=MODEL,
         ),
     ] = None,
@@ -292,11 +302,13 @@ def upscale(
         results = [task.target for task in plan.tasks if not task.fault]
         earlier = [] if out in results else results  # -o may name a photo, made-up names are of earlier runs
         alike = [] if support is None else find_photos([support], results=earlier)
-        read = [*alike, *([] if profile is None else [profile]), *upscaler.model.reads]
+        named = [file for file in (profile, mask) if file is not None]
+        read = [*alike, *named, *upscaler.model.reads]
         refuse_overwriting(results, read)
         if compare is not None:
             photos = [task.source for task in plan.tasks]
             refuse_overwriting([compare], [*photos, *read], "give another --compare")
+        placed = None if mask is None else upscaler.mask(mask)
         adaptation = None
         if support is not None:
             adaptation = upscaler.adapt(alike)
@@ -305,17 +317,16 @@ def upscale(
 
             adaptation = read_profile(profile, upscaler.model)
         if stream:
-            restore_stream(
-                upscaler,
-                inputs[0],
-                out or STREAM,
-                format_=format_,
-                adaptation=adaptation,
+            restore = partial(
+                upscaler.upscale_file,
+                support=adaptation,
                 size=size,
                 quality=quality,
                 dpi=dpi,
+                mask=placed,
                 mark=mark,
             )
+            restore_stream(restore, inputs[0], out or STREAM, format_)
             return
         if plan.others and not as_json:
             print_warning(describe(plan.others))
@@ -333,6 +344,7 @@ def upscale(
                 existing=existing,
                 dpi=dpi,
                 keep_date=keep_date,
+                mask=placed,
                 mark=mark,
                 on_photo=report.show_photo,
                 on_tile=report.show_tile,

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import KW_ONLY, asdict, dataclass, replace
 from pathlib import Path
 from threading import Lock
-from typing import Any, overload
+from typing import Any, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,7 @@ from blindsr.picture.tiff_pages import Page
 from blindsr.system.files import is_folder, refuse_overwriting
 from blindsr.system.memory import Memory, show_bytes
 from blindsr.system.untrusted import shorten
+from blindsr.upscaling.masking import TextureMask
 from blindsr.upscaling.stitching import Below, Canvas, ResizingWriter, Sink, TileWriter
 from blindsr.upscaling.support import gather_support, spread
 from blindsr.upscaling.tiling import AUTO_PIXELS, Tile, plan_tiles, plan_windows, whole
@@ -44,6 +45,9 @@ from blindsr.upscaling.tiling import AUTO_PIXELS, Tile, plan_tiles, plan_windows
 log = logging.getLogger(__name__)
 
 __all__ = ["Adaptation", "Upscaler", "upscale"]
+
+Mask: TypeAlias = "TextureMask | Photograph | NDArray[Any]"
+"""Where the texture goes, in any form."""
 
 OnTile = Callable[[int, int], None]
 """Called after each tile with the number done and the number in all."""
@@ -118,6 +122,7 @@ class _Order:
     size: OutputSize | None
     quality: int | None
     dpi: float | None
+    mask: TextureMask | None
     mark: bool
 
     def part(self, number: int, count: int) -> _Order:
@@ -234,6 +239,7 @@ class Upscaler:
         support: Adaptation | None = None,
         on_tile: OnTile | None = None,
         size: OutputSize | None = None,
+        mask: Mask | None = None,
         mark: bool = True,
     ) -> NDArray[Any]: ...
 
@@ -245,6 +251,7 @@ class Upscaler:
         support: Adaptation | None = None,
         on_tile: OnTile | None = None,
         size: OutputSize | None = None,
+        mask: Mask | None = None,
         mark: bool = True,
     ) -> Picture: ...
 
@@ -255,6 +262,7 @@ class Upscaler:
         support: Adaptation | None = None,
         on_tile: OnTile | None = None,
         size: OutputSize | None = None,
+        mask: Mask | None = None,
         mark: bool = True,
     ) -> Picture | NDArray[Any]:
         """Restore one image.
@@ -265,19 +273,22 @@ class Upscaler:
             on_tile: Called after each tile, for a progress bar.
             size: Size of the result; None makes its sides the model's scale times as long. Any other size is
                 made from that by resizing in floating point.
+            mask: Where the texture goes: a gray picture in any form, white where all of it is, black where
+                none; over the whole result, whatever its own size. None: everywhere.
             mark: Whether the file that a `Picture` is saved to says in its XMP how it was made.
 
         Returns:
             For an array an array of the same dtype, byte order and channels; for anything else a `Picture`.
 
         Raises:
-            InputError: The image cannot be read, the adaptation belongs to another model, or the size is
-                impossible.
+            InputError: The image or the mask cannot be read, the adaptation belongs to another model, the
+                model has no texture view that a mask could place, or the size is impossible.
         """
+        placed = self.mask(mask)
         picture = as_picture(image, Limits(pixels=self.max_pixels, damaged=self.damaged))
         height, width = self._output_size(picture, image, size)
         canvas = Canvas(picture, height, width)
-        self._restore(picture, canvas, support, on_tile, None)
+        self._restore(picture, canvas, support, on_tile, None, placed)
         pixels, alpha = canvas.finished()
         if isinstance(image, np.ndarray):
             return as_array(pixels, alpha, image)
@@ -308,6 +319,7 @@ class Upscaler:
         size: OutputSize | None = None,
         quality: int | None = None,
         dpi: float | None = None,
+        mask: Mask | None = None,
         mark: bool = True,
     ) -> PictureWriter | PagesWriter:
         """Restore a decoded photo of any size, pages or frames within this upscaler's memory.
@@ -322,6 +334,7 @@ class Upscaler:
             size: As in `upscale`; of each page.
             quality: As in `blindsr.picture.write`.
             dpi: As in `upscale_file`.
+            mask: As in `upscale`; over each page and frame.
             mark: Whether the result says in its XMP how it was made, where its format holds XMP.
 
         Returns:
@@ -332,7 +345,7 @@ class Upscaler:
         """
         if isinstance(support, np.ndarray):
             support = Adaptation(*self.engine.condition(support), self.model.name)
-        order = _Order(Path(target), support, on_tile, size, quality, dpi, mark)
+        order = _Order(Path(target), support, on_tile, size, quality, dpi, self.mask(mask), mark)
         if isinstance(photo, Pages):
             return self._restore_pages(photo, order)
         if isinstance(photo, Animation):
@@ -349,6 +362,7 @@ class Upscaler:
         size: OutputSize | None = None,
         quality: int | None = None,
         dpi: float | None = None,
+        mask: Mask | None = None,
         mark: bool = True,
     ) -> Report:
         """Restore a photo from file to file within this upscaler's memory, however large it is.
@@ -390,6 +404,7 @@ class Upscaler:
                 size=size,
                 quality=quality,
                 dpi=dpi,
+                mask=mask,
                 mark=mark,
             ) as writer:
                 writer.save()
@@ -401,6 +416,7 @@ class Upscaler:
         support: Adaptation | None = None,
         size: OutputSize | None = None,
         quality: int | None = None,
+        mask: TextureMask | None = None,
         mark: bool = True,
     ) -> dict[str, Any]:
         """Everything that a result's bytes depend on besides the photo, as values for JSON.
@@ -413,7 +429,8 @@ class Upscaler:
         Args:
             support: As in `upscale`; None for a model adapted to the photo itself.
             size: As in `upscale`.
-            quality: As in `restore`, like the next.
+            quality: As in `restore`.
+            mask: As in `restore`, read.
             mark: With it the model's name counts, too.
 
         Example:
@@ -427,6 +444,7 @@ class Upscaler:
             "size": None if size is None or native else [asdict(size), self.tile, self.most_pixels],
             "tiles": [self.tile, self.most_pixels] if self.model.measured else None,
             "quality": quality,
+            "mask": None if mask is None else mask.digest,
             "mark": self.model.name if mark else None,
         }
 
@@ -440,6 +458,24 @@ class Upscaler:
         places = Path(target).absolute().parents
         folder = next((place for place in places if is_folder(place)), None)
         return Limits(self.max_pixels, self.memory.samples, self.memory.codec, folder, self.damaged)
+
+    @overload
+    def mask(self, image: Mask) -> TextureMask: ...
+
+    @overload
+    def mask(self, image: Mask | None) -> TextureMask | None: ...
+
+    def mask(self, image: Mask | None) -> TextureMask | None:
+        """A mask, read once for any number of photos.
+
+        Raises:
+            InputError: It cannot be read, or the model has no texture view that a mask could place.
+        """
+        if image is None:
+            return None
+        if self.texture is None:
+            raise InputError(_no_texture(self.model, "that a mask could place; leave --mask out"))
+        return TextureMask.read(image)
 
     def size_of(self, size: OutputSize | None) -> Callable[[Path], tuple[int, int]]:
         """What tells (width, height) of the result of a photo's file; `size` as in `upscale`."""
@@ -476,7 +512,7 @@ class Upscaler:
         height, width = self._output_size(photo, None, order.size)
         writer = self._writer(photo, order, height, width, big=big)
         with _closed_if_it_fails(writer):
-            self._restore(photo, writer, order.support, order.on_tile, self.memory)
+            self._restore(photo, writer, order.support, order.on_tile, self.memory, order.mask)
         return writer
 
     def _restore_pages(self, pages: Pages, order: _Order) -> PagesWriter:
@@ -501,7 +537,8 @@ class Upscaler:
             wanted = {number for number, first in enumerate(animation.same_as) if number == first}
             for number, frame in animation.photos(wanted):
                 sink = Below(writer, number * height, height)
-                self._restore(frame, sink, support, order.part(number, animation.count).on_tile, self.memory)
+                on_tile = order.part(number, animation.count).on_tile
+                self._restore(frame, sink, support, on_tile, self.memory, order.mask)
             for number, first in enumerate(animation.same_as):
                 if number != first:
                     writer.repeat(first, number)
@@ -543,6 +580,7 @@ class Upscaler:
         support: Adaptation | None,
         on_tile: OnTile | None,
         memory: Memory | None,
+        mask: TextureMask | None,
     ) -> None:
         """Restore a picture into a sink, tile by tile; if the memory does not suffice, with smaller tiles."""
         if support is not None and support.model != self.model.name:
@@ -554,7 +592,7 @@ class Upscaler:
         while True:
             tiles = self._plan(picture, sink.height, sink.width, memory)
             try:
-                self._restore_tiles(colours, modulation, tiles, sink, on_tile)
+                self._restore_tiles(colours, modulation, tiles, sink, on_tile, mask)
                 return
             except MemoryError as error:
                 largest = max(tile.window.area for tile in tiles)
@@ -624,6 +662,7 @@ class Upscaler:
         tiles: Sequence[Tile],
         sink: Sink,
         on_tile: OnTile | None,
+        mask: TextureMask | None,
     ) -> None:
         """Restore tile after tile, and hand the sink what is finished."""
         scale, picture = self.model.scale, colours.picture
@@ -631,13 +670,37 @@ class Upscaler:
         finish = TileWriter(colours, sink) if native else ResizingWriter(colours, scale, sink)
         for done, tile in enumerate(tiles, 1):
             lr = colours.window(*tile.window.slices).transpose(2, 0, 1)[None]  # (1, 3, h, w)
-            sr = self.engine.upscale(lr, modulation, self.texture)
-            core = sr[(0, slice(None), *tile.kept(scale).slices)]
+            shares = None
+            if mask is not None:
+                place = tile.core.scaled(scale)
+                shares = mask.window(place, picture.height * scale, picture.width * scale)
+            core = self._core(lr, modulation, tile, shares)
             if picture.gray:
                 core = core.clip(0, 1).mean(axis=0, keepdims=True)
             finish(core, tile.core.scaled(scale))
             if on_tile is not None:
                 on_tile(done, len(tiles))
+
+    def _core(
+        self,
+        lr: NDArray[np.float32],
+        modulation: NDArray[np.float32] | None,
+        tile: Tile,
+        shares: NDArray[np.float32] | None,
+    ) -> NDArray[np.float32]:
+        """What is made of a tile's core, (3, sh, sw): with the texture where the mask's shares are 1."""
+
+        def view(texture: float | None) -> NDArray[np.float32]:
+            return self.engine.upscale(lr, modulation, texture)[
+                (0, slice(None), *tile.kept(self.model.scale).slices)
+            ]
+
+        if shares is None or shares.min() == 1:
+            return view(self.texture)
+        if shares.max() == 0:
+            return view(0.0)
+        # A network adds its texture view to the structure view, so this is what so much of it would give.
+        return view(0.0) * (1 - shares) + view(self.texture) * shares
 
 
 @overload
@@ -651,6 +714,7 @@ def upscale(
     texture: float | None = ...,
     precision: str = ...,
     size: OutputSize | None = ...,
+    mask: Mask | None = ...,
     mark: bool = ...,
 ) -> NDArray[Any]: ...
 
@@ -666,6 +730,7 @@ def upscale(
     texture: float | None = ...,
     precision: str = ...,
     size: OutputSize | None = ...,
+    mask: Mask | None = ...,
     mark: bool = ...,
 ) -> Picture: ...
 
@@ -680,6 +745,7 @@ def upscale(
     texture: float | None = None,
     precision: str = "auto",
     size: OutputSize | None = None,
+    mask: Mask | None = None,
     mark: bool = True,
 ) -> Picture | NDArray[Any]:
     """Restore one image; for several images keep an `Upscaler`.
@@ -712,7 +778,7 @@ def upscale(
     upscaler = Upscaler(
         model, device=device, tile=tile, threads=threads, texture=texture, precision=precision
     )
-    return upscaler.upscale(image, size=size, mark=mark)
+    return upscaler.upscale(image, size=size, mask=mask, mark=mark)
 
 
 @contextmanager
@@ -765,12 +831,17 @@ def _texture(model: Model, texture: float | None) -> float | None:
     if texture is None:
         return model.texture
     if model.texture is None:
-        others = ", ".join(models_with_texture())
-        hint = f", or take a model that has it: {others}" if others else ""
-        raise InputError(f"model {model.name} has no texture to turn up or down; leave --texture out{hint}")
+        raise InputError(_no_texture(model, "to turn up or down; leave --texture out"))
     if not 0 <= texture <= 1:
         raise InputError(f"texture {texture:g}: give a number from 0 to 1")
     return float(texture)
+
+
+def _no_texture(model: Model, why: str) -> str:
+    """That a model has no texture view, and which have one."""
+    others = ", ".join(models_with_texture())
+    hint = f", or take a model that has it: {others}" if others else ""
+    return f"model {model.name} has no texture {why}{hint}"
 
 
 def _weighted_mean(vectors: Sequence[tuple[NDArray[np.float32], int]]) -> NDArray[np.float32]:
