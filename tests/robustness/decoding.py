@@ -6,10 +6,10 @@
 
 An input is a small valid file of some format, damaged one to three times; its seed and its number tell how.
 It goes through `picture.read` with the limits of the smallest `--memory`, twice, and with all its pages or
-frames by `open_for`. What is read and small is restored by a tiny model, written in some format, and read back.
-Findings are: a crash, a run without end, memory beyond the limits, any error but a BlindSRError (or one that does
-not name the file, or takes more than a line), an exception that is lost on the way, samples outside 0..1, a second
-reading that differs from the first, pages or frames that get lost, a file left behind.
+frames by `open_for`. What is read and small is restored by a tiny model, written in some format, and read
+back. Findings are: a crash, a run without end, memory beyond the limits, any error but a BlindSRError (or one
+that does not name the file, or takes more than a line), an exception that is lost on the way, samples outside
+0..1, a second reading that differs from the first, pages or frames that get lost, a file left behind.
 """
 
 from __future__ import annotations
