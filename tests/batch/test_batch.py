@@ -56,7 +56,7 @@ def test_a_folder_keeps_its_structure(tmp_path: Path) -> None:
     touch(tmp_path, "in/b.JPG", "in/a/z.tif", "in/a/deep/y.gif", "in/c.png", "in/notes.txt")
     touch(tmp_path, "in/.hidden.png", "in/.thumbnails/t.png")
     assert planned(tmp_path, "in", out="v1.0") == {
-        "in/a/deep/y.gif": "v1.0/a/deep/y_x4.png",
+        "in/a/deep/y.gif": "v1.0/a/deep/y_x4.gif",
         "in/a/z.tif": "v1.0/a/z_x4.tif",
         "in/b.JPG": "v1.0/b_x4.JPG",
         "in/c.png": "v1.0/c_x4.png",

@@ -11,7 +11,7 @@ from PIL import Image
 
 from blindsr.batch.naming import NamePattern
 from blindsr.batch.plan import plan_batch
-from blindsr.batch.recognition import describe, is_photo, result_suffix
+from blindsr.batch.recognition import describe, is_photo, result_suffix, suffix_of_content
 from blindsr.errors import InputError
 
 from ..conftest import made_photo
@@ -63,6 +63,13 @@ def test_results_are_what_photos_are_not_what_they_are_called(tmp_path: Path) ->
     assert result_suffix(photo(tmp_path / "right.jpeg")) == ".jpeg"
     assert result_suffix(photo(tmp_path / "still.gif", "GIF")) == ".png"
     assert result_suffix(tmp_path / "missing.tif") == ".tif"
+    frames = [Image.new("RGB", (9, 9), colour) for colour in ("red", "teal")]
+    for name in ("moving.gif", "moving.png", "moving.apng", "moving.webp"):
+        frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
+        expected = ".webp" if name.endswith("gif") else Path(name).suffix
+        assert result_suffix(tmp_path / name) == expected
+        assert suffix_of_content(Path("-"), (tmp_path / name).read_bytes()) == expected.replace("apng", "png")
+    assert result_suffix(tmp_path / "moving.gif", "gif") == ".gif"
     assert result_suffix(tmp_path / "wrong.png", "webp") == ".webp"
 
 
@@ -72,7 +79,7 @@ def test_pipes_are_not_waited_for(tmp_path: Path) -> None:
     assert not is_photo(tmp_path / "pipe") and result_suffix(tmp_path / "pipe") == ".png"
 
 
-@pytest.mark.parametrize("suffix", [".jxl", ".psd", ".heic", ".CR2", ".svg", ".gif"])
+@pytest.mark.parametrize("suffix", [".jxl", ".psd", ".heic", ".CR2", ".svg", ".ico"])
 def test_a_picture_that_cannot_be_written_is_no_folder(tmp_path: Path, suffix: str) -> None:
     source = photo(tmp_path / "a.jpg")
     with pytest.raises(InputError, match=r"cannot write this format; use \.png"):

@@ -25,7 +25,7 @@ def test_a_warning_once_a_photo(tmp_path: Path, make_model: MakeModel, run: Run)
     photos.mkdir()
     scan(photos / "letter.tif")
     Image.fromarray(made_photo(20, 24)).save(photos / "plain.png")
-    code, _, err = run("upscale", photos, "-o", tmp_path / "out", "--model", model)
+    code, _, err = run("upscale", photos, "-o", tmp_path / "out", "--model", model, "-f", "png")
     warnings = [line for line in err.splitlines() if line.startswith("warning")]
     assert code == 0
     assert warnings == [f"warning: {photos / 'letter.tif'}: left out of the result: 2 further pages"]

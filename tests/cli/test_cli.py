@@ -27,7 +27,8 @@ from blindsr.degradation import degrade, read_space
 from blindsr.errors import InputError
 from blindsr.metrics import niqe, read_niqe
 from blindsr.models.catalogue import ADAPTING_MODEL, DEFAULT_MODEL
-from blindsr.picture import Limits, Photo
+from blindsr.picture import Limits
+from blindsr.picture.series import Opened
 
 from ..children import BLINDSR, LONGEST, finished, started
 from ..conftest import MakeModel, Run, made_photo
@@ -182,18 +183,18 @@ def test_a_signal_ends_it_in_good_order(
     photos, out, model = tmp_path / "photos", tmp_path / "out", make_model()
     for one in "abcdef":
         save(photos / f"{one}.png")
-    open_photo = running.open_photo  # type: ignore[attr-defined]
+    open_for = running.open_for  # type: ignore[attr-defined]
 
-    def open_or_stop(path: Path, limits: Limits) -> Photo:
+    def open_or_stop(path: Path, target: Path, limits: Limits) -> Opened:
         if path.name == "c.png":
             handler: Any = signal.getsignal(number)
             os.kill(os.getpid(), number)
             while not handler.__self__.caught:  # by the main thread
                 time.sleep(0.001)
-        return open_photo(path, limits)
+        return open_for(path, target, limits)
 
     with monkeypatch.context() as patch:
-        patch.setattr(running, "open_photo", open_or_stop)
+        patch.setattr(running, "open_for", open_or_stop)
         code, lines, error = run("upscale", photos, "-o", out, "--model", model, "--json")
     assert code == 128 + number and signal.getsignal(number) == before
     assert error.splitlines()[-1] == "interrupted; the same command does the rest"
@@ -209,14 +210,14 @@ def test_an_ignored_signal_stays_ignored(
 ) -> None:
     photo = save(tmp_path / "a.png")
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    open_photo = running.open_photo  # type: ignore[attr-defined]
+    open_for = running.open_for  # type: ignore[attr-defined]
 
-    def open_after_signal(path: Path, limits: Limits) -> Photo:
+    def open_after_signal(path: Path, target: Path, limits: Limits) -> Opened:
         os.kill(os.getpid(), signal.SIGHUP)
-        return open_photo(path, limits)
+        return open_for(path, target, limits)
 
     try:
-        monkeypatch.setattr(running, "open_photo", open_after_signal)
+        monkeypatch.setattr(running, "open_for", open_after_signal)
         assert run("upscale", photo, "--model", make_model())[0] == 0
     finally:
         signal.signal(signal.SIGHUP, before)
@@ -241,10 +242,10 @@ def test_a_second_signal_ends_it_at_once(make_model: MakeModel, tmp_path: Path) 
 import sys, threading
 from blindsr import cli
 from blindsr.batch import run
-def open_photo(path, limits):
+def open_for(path, target, limits):
     print("reading", flush=True)
     threading.Event().wait()
-run.open_photo = open_photo
+run.open_for = open_for
 cli.main()
 """
     with started(sys.executable, "-c", code, "upscale", *photos, "--model", make_model()) as running:
@@ -303,7 +304,7 @@ def test_tiles_and_threads(run: Run, make_model: MakeModel, tmp_path: Path) -> N
         (["upscale", "a.png", "--scale", "2", "--fit", "9x9"], "--scale and --fit: give only one"),
         (["upscale", "a.png", "--width", "0"], "width 0: a size must be above 0"),
         (["upscale", "a.png", "--fit", "4k"], "fit '4k': give the box"),
-        (["upscale", "a.png", "-f", "gif"], "format 'gif': give one of png, jpeg"),
+        (["upscale", "a.png", "-f", "ico"], "format 'ico': give one of png, jpeg"),
         (["upscale", "a.png", "-f", "tiff", "--quality", "80"], "tiff loses nothing"),
         (["upscale", "a.png", "-f", "jpeg", "-o", "b.webp"], "contradict each other"),
         (["upscale", "a.png", "-f", "jpeg", "--quality", "0"], "quality"),

@@ -206,7 +206,7 @@ def test_too_large_is_refused_before_decoding(tmp_path: Path) -> None:
 def test_write_says_what_is_wrong(tmp_path: Path) -> None:
     picture = Picture(np.zeros((2, 2, 3), np.float32))
     for path, fault in (
-        (tmp_path / "a.gif", "cannot write this format; use .png"),
+        (tmp_path / "a.ico", "cannot write this format; use .png"),
         (tmp_path / "a", "cannot write this format"),
         (tmp_path / "absent" / "a.png", "cannot be written"),
     ):

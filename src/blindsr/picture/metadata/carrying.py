@@ -144,7 +144,9 @@ def inventory(like: Photo | Picture) -> list[Item]:
 
 
 def _load_alpha(like: Photo | Picture, made: Load) -> None:
-    if like.has_alpha and made.format_.alpha:
+    if like.has_alpha and made.format_.name == "gif":
+        made.report.changed.append(Item("alpha", "alpha (each pixel is opaque or clear now)"))
+    elif like.has_alpha and made.format_.alpha:
         made.report.kept.append(Item("alpha", "alpha"))
     elif like.has_alpha:
         made.report.dropped.append(Item("alpha", "alpha (laid on white)"))
@@ -269,7 +271,8 @@ def _report_block(name: str, notes: dict[str, None], report: Report) -> None:
 def _load_resolution(like: Photo | Picture, made: Load) -> None:
     aspect = like.metadata.aspect
     if like.dpi is not None:
-        made.report.kept.append(Item("resolution", "resolution"))
+        has_place = made.format_.density or made.format_.profile  # its own, or that of EXIF
+        (made.report.kept if has_place else made.report.dropped).append(Item("resolution", "resolution"))
         if made.format_.name == "tiff":
             made.tags.update(resolution_tags(like.dpi, 2))
     elif aspect is not None:
