@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from blindsr.batch.journal import Journal
 from blindsr.batch.plan import Plan
 from blindsr.batch.stages import Existing, OnPhoto, OnTaskTile, OnTile, Outcome, Stages, Task, run_stages
 from blindsr.picture import Photo, PictureWriter, open_photo
+from blindsr.picture.metadata.carrying import with_resolution
 from blindsr.system.files import link_below, remove_leftovers
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def _stages(
 
     def decode(task: Task) -> _Decoded:
         photo = open_photo(task.source, upscaler.limits(task.target))
-        photo = photo if dpi is None else replace(photo, dpi=(dpi, dpi))
+        photo = photo if dpi is None else with_resolution(photo, dpi)
         try:
             return _Decoded(photo, None if adaptation is not None else upscaler.support_of(photo))
         except BaseException:

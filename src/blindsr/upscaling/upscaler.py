@@ -25,6 +25,7 @@ from blindsr.picture.arrays import as_array
 from blindsr.picture.colours import Colours
 from blindsr.picture.encoded import Encoded, is_encoded, path_of
 from blindsr.picture.inputs import Photograph, as_picture, is_photo
+from blindsr.picture.metadata.carrying import with_resolution
 from blindsr.picture.metadata.contents import Metadata
 from blindsr.picture.metadata.origin import Origin
 from blindsr.picture.metadata.report import Report
@@ -346,7 +347,7 @@ class Upscaler:
         with open_photo(source, self.limits(target)) as photo:
             self._output_size(photo, source, size)  # an impossible one names the photo
             with self.restore(
-                photo if dpi is None else replace(photo, dpi=(dpi, dpi)),
+                photo if dpi is None else with_resolution(photo, dpi),
                 target,
                 support=support,
                 on_tile=on_tile,
