@@ -27,6 +27,7 @@ from blindsr.picture.arrays import as_array
 from blindsr.picture.colours import Colours
 from blindsr.picture.encoded import Encoded, is_encoded, path_of
 from blindsr.picture.inputs import Photograph, as_picture, is_photo
+from blindsr.picture.metadata.carrying import with_resolution
 from blindsr.picture.metadata.contents import Metadata
 from blindsr.picture.metadata.origin import Origin
 from blindsr.picture.metadata.report import Report
@@ -551,9 +552,9 @@ class Upscaler:
         big: bool = False, timing: Timing | None = None,
     ) -> PictureWriter:  # fmt: skip
         """What a result is written by, with what belongs to its photo."""
-        like = photo if order.dpi is None else replace(photo, dpi=(order.dpi, order.dpi))
+        like = photo if order.dpi is None else with_resolution(photo, order.dpi)
         if order.mark:
-            like = replace(like, metadata=self._marked(photo, width))
+            like = replace(like, metadata=self._marked(like, width))
         limits = self.limits(order.target)
         return PictureWriter(order.target, like, height, width, order.quality, limits, big=big, timing=timing)
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from blindsr.picture import FORMATS, Picture, PictureWriter, open_photo, read, write
 from blindsr.picture.metadata import jpeg, png
-from blindsr.picture.metadata.carrying import inventory
+from blindsr.picture.metadata.carrying import inventory, with_resolution
 from blindsr.picture.metadata.photoshop import iptc_of
 from blindsr.picture.metadata.report import Report
 from blindsr.picture.tiff import add_tags
@@ -332,3 +332,33 @@ def test_maker_notes_that_have_moved_are_named(tmp_path: Path) -> None:
     report = carried(CASES["jpeg"], tmp_path / "a.tif")
     assert any("maker notes" in item.text for item in report.changed)
     assert not any("maker notes" in item.text for item in carried(CASES["jpeg"], tmp_path / "a.jpg").changed)
+
+
+def test_iptc_stands_in_a_tiff_file_once(tmp_path: Path) -> None:
+    for name, tags in (
+        ("alone", {33723: (7, len(CAPTION), CAPTION)}),
+        ("both", {34377: (1, 0, resource(0x0404, CAPTION) + resource(0x040B, b"https://a.b"))}),
+    ):
+        (tmp_path / "a.tif").write_bytes(pillow_file(".tif"))
+        with (tmp_path / "a.tif").open("rb+") as file:
+            add_tags(file, {tag: (kind, len(value), value) for tag, (kind, _, value) in tags.items()})
+        carried((tmp_path / "a.tif").read_bytes(), tmp_path / "b.tif")
+        content = (tmp_path / "b.tif").read_bytes()
+        assert content.count(CAPTION) == 1 and (b"https://a.b" in content) is (name == "both")
+        with Image.open(tmp_path / "b.tif") as image:
+            assert bytes(image.tag_v2[33723]) == CAPTION  # type: ignore[attr-defined]
+            assert (34377 in image.tag_v2) is (name == "both")  # type: ignore[attr-defined]
+
+
+def test_resolutions_that_change_are_told(tmp_path: Path) -> None:
+    """Of two that contradict each other; and one that was asked for."""
+    exif = Image.Exif()
+    exif[0x011A], exif[0x011B], exif[0x0128] = 240.0, 240.0, 2
+    content = pillow_file(".png", exif=exif.tobytes(), dpi=(144, 144))
+    report = carried(content, tmp_path / "a.png")
+    assert [item.text for item in report.changed] == ["EXIF (resolution)"]
+    with open_photo(pillow_file(".jpg", dpi=(72, 72))) as photo:
+        asked = with_resolution(photo, 300)
+        with PictureWriter(tmp_path / "b.jpg", asked, photo.height, photo.width) as writer:
+            told = [item.text for item in writer.report.changed]
+    assert told == ["resolution (as asked for)"] and "resolution" not in [i.text for i in writer.report.kept]

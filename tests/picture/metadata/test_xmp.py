@@ -84,6 +84,12 @@ def test_what_does_not_speak_of_geometry_stays_to_the_last_byte() -> None:
     assert follow(b"no XML at all", TURNED) == (b"no XML at all", {}, {})
 
 
+def test_ends_of_lines_in_attributes_stay_where_something_else_follows() -> None:
+    text = "one&#10;two&#9;three"
+    upright, _, _ = follow(packet(f'tiff:Orientation="6" dc:source="{text}"'), TURNED)
+    assert upright is not None and f'dc:source="{text}"'.encode() in upright
+
+
 def test_the_subject() -> None:
     def area(*numbers: float) -> str:
         items = "".join(f"<rdf:li>{number}</rdf:li>" for number in numbers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING
 
 from blindsr.picture import exif as exif_block
@@ -27,6 +27,7 @@ _RESOLUTION_TAGS = frozenset((282, 283, 296))
 
 _RESOURCES_TAG, _IPTC_TAG = 34377, 33723
 _COMMENT = "Comment"
+_RESOLUTION = "resolution"
 _PIECES = 256  # segments of a result; more comments than that are no photo's
 
 
@@ -124,6 +125,12 @@ def load(like: Photo | Picture, format_: Format, height: int, width: int) -> Loa
     return made
 
 
+def with_resolution(photo: Photo, dpi: float) -> Photo:
+    """A photo whose result gets this resolution, pixels per inch, whatever its own is."""
+    metadata = replace(photo.metadata, changed=(*photo.metadata.changed, (_RESOLUTION, "as asked for")))
+    return replace(photo, dpi=(dpi, dpi), metadata=metadata)
+
+
 def inventory(like: Photo | Picture) -> list[Item]:
     """All that a photo carries besides its pixels."""
     metadata = like.metadata
@@ -197,7 +204,8 @@ def _load_exif(like: Photo | Picture, change: Change, made: Load) -> None:
         return
     exif, notes, lost = exif_block.follow(like.exif, change)
     if like.dpi is not None:
-        exif = exif_block.with_resolution(exif, like.dpi, add=not format_.density)
+        before, exif = exif, exif_block.with_resolution(exif, like.dpi, add=not format_.density)
+        notes = notes if exif == before else {**notes, "resolution": None}
     if format_.name == "jpeg":
         exif, larger = exif_block.fit(exif, jpeg.MOST - len(jpeg.EXIF))
         lost = {**lost, **{f"{text} (more than a JPEG file holds)": None for text in larger}}
@@ -271,8 +279,13 @@ def _report_block(name: str, notes: dict[str, None], report: Report) -> None:
 def _load_resolution(like: Photo | Picture, made: Load) -> None:
     aspect = like.metadata.aspect
     if like.dpi is not None:
-        has_place = made.format_.density or made.format_.profile  # its own, or that of EXIF
-        (made.report.kept if has_place else made.report.dropped).append(Item("resolution", "resolution"))
+        asked = [text for owner, text in like.metadata.changed if owner == _RESOLUTION]
+        if not (made.format_.density or made.format_.profile):  # no place of its own, nor that of EXIF
+            made.report.dropped.append(Item("resolution", "resolution"))
+        elif asked:
+            made.report.changed.append(Item("resolution", f"resolution ({asked[-1]})"))
+        else:
+            made.report.kept.append(Item("resolution", "resolution"))
         if made.format_.name == "tiff":
             made.tags.update(resolution_tags(like.dpi, 2))
     elif aspect is not None:
@@ -309,11 +322,12 @@ def _load_resources(metadata: Metadata, change: Change, made: Load) -> None:
         made.pieces += jpeg.resource_segments(block)
     elif kind == "png":
         made.pieces.append(png.profile_chunk("iptc", block))
-    else:
-        made.tags[_RESOURCES_TAG] = 1, len(block), block
-        iptc = photoshop.iptc_of(block)
+    else:  # IPTC has a tag of its own, and two of it would be one too many
+        iptc, others = photoshop.iptc_of(block), photoshop.without_iptc(block)
         if iptc:
             made.tags[_IPTC_TAG] = 7, len(iptc), iptc
+        if others:
+            made.tags[_RESOURCES_TAG] = 1, len(others), others
 
 
 def _text_item(name: bytes, content: bytes) -> Item:

@@ -66,6 +66,11 @@ def iptc_of(block: bytes | None) -> bytes | None:
     return next((one.content for one in resources(block or b"") if one.number == IPTC), None)
 
 
+def without_iptc(block: bytes) -> bytes:
+    """The other resources of a block."""
+    return b"".join(one.packed() for one in resources(block) if one.number != IPTC)
+
+
 def follow(block: bytes, change: Change) -> tuple[bytes | None, Notes, Notes]:
     """Resources that belong to the picture as it is now.
 
