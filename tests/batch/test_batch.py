@@ -411,3 +411,29 @@ def test_killed_again_and_again(make_model: MakeModel) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     kills = re.fullmatch(r"(\d) kills; 0 faults", done.stdout.splitlines()[-1])
     assert kills is not None and int(kills[1]) >= 2
+
+
+@pytest.mark.parametrize("name", ["letter.tif", "moving.gif"])
+def test_a_file_of_many_pictures_that_was_interrupted_is_begun_again(
+    make_model: MakeModel, tmp_path: Path, name: str
+) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    photos.mkdir()
+    pictures = [Image.fromarray(made_photo(20, 24, seed)) for seed in range(3)]
+    pictures[0].save(photos / "a.png")
+    pictures[0].save(photos / name, save_all=True, append_images=pictures[1:])
+    upscaler = Upscaler(make_model(), device="cpu", threads=1)
+    plan = plan_batch(photos, out, label="x4")
+
+    def stop_within(task: Task, done: int, total: int) -> None:
+        if task.source.name == name and done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_batch(plan, upscaler, on_tile=stop_within)
+    assert {path.name for path in out.iterdir()} == {"a_x4.png", JOURNAL}
+    ended = run_batch(plan_batch(photos, out, label="x4"), upscaler)
+    assert [one.status for one in ended] == ["skipped", "done"]
+    report = ended[1].report
+    assert report is not None and report.pages * report.frames == 3
+    assert len(list(out.iterdir())) == 2

@@ -40,7 +40,30 @@ def test_all_of_it_for_programs(tmp_path: Path, make_model: MakeModel, run: Run)
     entry = json.loads(out.splitlines()[0])
     assert code == 0 and "warning" not in err
     assert sorted(entry["kept"]) == ["EXIF", "resolution"]
+    assert (entry["pages"], entry["frames"]) == (1, 1)
     assert entry["dropped"] == ["2 further pages"] and entry["changed"] == entry["warnings"] == []
+
+
+def test_pages_and_frames_of_a_folder(tmp_path: Path, make_model: MakeModel, run: Run) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    photos.mkdir()
+    scan(photos / "letter.tif")
+    frames = [Image.fromarray(made_photo(20, 24, seed)) for seed in range(4)]
+    for name, kind in (("cat.gif", "GIF"), ("dog.webp", "WEBP"), ("owl.apng", "PNG")):
+        frames[0].save(photos / name, kind, save_all=True, append_images=frames[1:])
+    code, printed, err = run("upscale", photos, "-o", out, "--model", make_model(), "--json")
+    entries = {Path(one["target"]).name: one for one in map(json.loads, printed.splitlines()[:-1])}
+    assert code == 0 and err == ""
+    assert {name: (entry["pages"], entry["frames"]) for name, entry in entries.items()} == {
+        "letter_x4.tif": (3, 1),
+        "cat_x4.webp": (1, 4),
+        "dog_x4.webp": (1, 4),
+        "owl_x4.apng": (1, 4),
+    }
+    assert all(entry["dropped"] == [] and entry["output_size"] == [96, 80] for entry in entries.values())
+    code, _, _ = run("upscale", photos / "cat.gif", "-o", out / "cat.gif", "--model", make_model())
+    with Image.open(out / "cat.gif") as image:
+        assert code == 0 and image.format == "GIF" and image.n_frames == 4  # type: ignore[attr-defined]
 
 
 def test_inspect_shows_it(tmp_path: Path, make_model: MakeModel, run: Run) -> None:

@@ -27,7 +27,7 @@ from blindsr.picture.loaders import (
     opening_bytes,
     pixel_bytes,
 )
-from blindsr.picture.metadata import webp
+from blindsr.picture.metadata import gif, webp
 from blindsr.picture.metadata.frames import count_frames
 from blindsr.picture.metadata.report import Item
 from blindsr.picture.metadata.survey import Survey, survey
@@ -171,6 +171,8 @@ class Animation:
 
     def _frames_by_libvips(self, wanted: Collection[int] | None) -> Iterator[_Frame]:
         """Frames of a GIF or WebP file, which libvips composes."""
+        if self._kind == "gif" and self._fail_on == "error" and gif.is_cut_short(self._file):
+            raise UndecodableError("it ends within a frame")  # which libvips does not mind
         with opened(self._file, self._kind, fail_on=self._fail_on, n=-1) as image:
             height = frame_height(image)
             count = image.height // height

@@ -207,29 +207,31 @@ def _blended(under: NDArray[Any], over: NDArray[Any], white: float) -> NDArray[A
     return (blended + 0.5).astype(over.dtype)
 
 
-def changed_parts(image: Any, height: int, options: dict[str, Any]) -> Iterator[tuple[int, int, bytes]]:  # noqa: ANN401
+def changed_parts(
+    frames: Iterable[NDArray[Any]], interpretation: str, options: dict[str, Any]
+) -> Iterator[tuple[int, int, bytes]]:
     """The frames of an animation from the second on, as PNG files of what differs from the one before.
 
     Args:
-        image: All frames, each so many rows, below each other.
-        height: Rows of a frame.
+        frames: Samples of all frames, (H, W, bands) each.
+        interpretation: What libvips calls their colours.
         options: Of libvips's saver.
 
     Yields:
         Row and column of the frame where the part begins, and the file.
     """
+    import pyvips
+
     before: NDArray[Any] | None = None
-    for top in range(0, image.height, height):
-        frame = image.crop(0, top, image.width, height)
-        levels: NDArray[Any] = frame.numpy().reshape(height, image.width, -1)
+    for levels in frames:
         if before is not None:
             differs = (levels != before).any(axis=2)
             rows, columns = (np.flatnonzero(differs.any(axis=axis)) for axis in (1, 0))
-            first, left = (int(at[0]) if len(at) else 0 for at in (rows, columns))
-            last, right = (int(at[-1]) + 1 if len(at) else 1 for at in (rows, columns))
-            part = np.ascontiguousarray(levels[first:last, left:right])
-            made = image.new_from_array(part, interpretation=image.interpretation)
-            yield first, left, made.pngsave_buffer(keep="none", **options)
+            top, left = (int(at[0]) if len(at) else 0 for at in (rows, columns))
+            bottom, right = (int(at[-1]) + 1 if len(at) else 1 for at in (rows, columns))
+            part = np.ascontiguousarray(levels[top:bottom, left:right])
+            image = pyvips.Image.new_from_array(part, interpretation=interpretation)
+            yield top, left, image.pngsave_buffer(keep="none", **options)
         before = levels
 
 

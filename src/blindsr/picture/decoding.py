@@ -356,6 +356,8 @@ def _decode_unusual(path: Path, file: IO[bytes], found: Survey, limits: Limits, 
         raise MissingExtraError(f"{path}: reading this TIFF file ({why})", "tiff", "tifffile") from error
     except _PILLOW_ERRORS as error:
         raise _unsupported(path, f"{why}; {reason(error)}") from error
+    if levels.shape[:2] != size[::-1] or levels.size == 0:
+        raise damaged_file(path, f"{why}; it holds other pixels than it says")
     if levels.dtype.kind == "f":
         _check_range(path, levels)
         levels = levels.astype(np.float32)

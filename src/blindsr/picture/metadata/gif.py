@@ -25,11 +25,13 @@ class Block:
         sign: `FRAME` or `EXTENSION`.
         label: Of an extension: what it is.
         place: Where its sub-blocks begin.
+        whole: Whether they end before the file does.
     """
 
     sign: bytes
     label: bytes
     place: int
+    whole: bool = True
 
     def content(self, file: IO[bytes], most: int) -> bytes:
         """What its sub-blocks hold together, up to about so many bytes."""
@@ -52,13 +54,18 @@ def blocks(file: IO[bytes]) -> Iterator[Block]:
     while budget > 0:
         sign = read_at(file, place, 10)
         if sign[:1] == FRAME and len(sign) == 10:
-            block = Block(FRAME, b"", place + 10 + _table(sign[9]) + 1)
+            label, begin = b"", place + 10 + _table(sign[9]) + 1
         elif sign[:1] == EXTENSION and len(sign) > 1:
-            block = Block(EXTENSION, sign[1:2], place + 2)
+            label, begin = sign[1:2], place + 2
         else:
             return
-        yield block
-        place, budget = _behind(file, block.place, budget)
+        place, budget, whole = _behind(file, begin, budget)
+        yield Block(sign[:1], label, begin, whole)
+
+
+def is_cut_short(file: IO[bytes]) -> bool:
+    """Whether the file ends within a block; that it ends without its last byte does not matter."""
+    return any(not one.whole for one in blocks(file))
 
 
 def _table(flags: int) -> int:
@@ -66,8 +73,8 @@ def _table(flags: int) -> int:
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
-def _behind(file: IO[bytes], place: int, budget: int) -> tuple[int, int]:
-    """Where the sub-blocks that begin at a place end, and how many may still be gone through."""
+def _behind(file: IO[bytes], place: int, budget: int) -> tuple[int, int, bool]:
+    """Where the sub-blocks from a place on end, how many may still be looked at, and whether they end."""
     buffer, start = b"", place
     while budget > 0:
         if place - start >= len(buffer):
@@ -77,5 +84,5 @@ def _behind(file: IO[bytes], place: int, budget: int) -> tuple[int, int]:
         size = buffer[place - start]
         place, budget = place + 1 + size, budget - 1
         if size == 0:
-            break
-    return place, budget
+            return place, budget, True
+    return place, budget, False
