@@ -29,7 +29,7 @@ SUFFIXES = [format_.suffixes[0] for format_ in FORMATS.values()]
 
 CONTAINER = (
     # How this file is built, and how its pixels are stored.
-    r"SourceFile|ExifTool:.*|System:.*|QuickTime:.*|Meta:.*|RIFF:.*|VP8.*|JFIF:.*|APP14:.*|PNG-pHYs:.*",
+    r"SourceFile|ExifTool:.*|System:.*|QuickTime:.*|Meta:.*|RIFF:.*|VP8.*|JFIF:.*|APP14:.*|PNG-pHYs:.*|GIF:.*",
     r"File:(FileType.*|MIMEType|Image(Width|Height|Length)|BitsPerSample|ColorComponents|EncodingProcess)",
     r"File:(YCbCrSubSampling|ExifByteOrder|CurrentIPTCDigest|BMPVersion|Planes|BitDepth|Compression)",
     r"File:(NumColors|NumImportantColors|PixelsPerMeter[XY]|ImportantColors)",
@@ -87,8 +87,8 @@ RULES: dict[str, str] = {
 }
 """What a report says, of whole texts -> the tags that it speaks of."""
 
-UNSEEN = (r"video \(motion photo\)", r"alpha.*")
-"""What exiftool has no tags for."""
+UNSEEN = (r"video \(motion photo\)", r"alpha.*", r"resolution")
+"""What exiftool has no tags for, or each format another one."""
 
 
 def tags_of(paths: list[Path]) -> list[Tags]:
