@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from blindsr.picture.sizing import OutputSize
     from blindsr.upscaling.upscaler import Adaptation, Upscaler
 
-__all__ = ["run_batch"]
+__all__ = ["photo_stages", "run_batch"]
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ def run_batch(
             )
     outcomes: list[Outcome] = []
     try:
-        stages = _stages(upscaler, adaptation, size, quality, dpi, keep_date)
+        stages = photo_stages(upscaler, adaptation, size, quality, dpi, keep_date)
         outcomes = run_stages(plan.tasks, stages, journal, existing, on_photo, on_tile, stop)
     finally:
         if journal is not None:
@@ -119,15 +119,15 @@ class _Decoded:
         self.photo.close()
 
 
-def _stages(
+def photo_stages(
     upscaler: Upscaler,
-    adaptation: Adaptation | None,
-    size: OutputSize | None,
-    quality: int | None,
-    dpi: float | None,
-    keep_date: bool,
+    adaptation: Adaptation | None = None,
+    size: OutputSize | None = None,
+    quality: int | None = None,
+    dpi: float | None = None,
+    keep_date: bool = False,
 ) -> Stages[_Decoded, PictureWriter]:
-    """How this upscaler takes a photo from file to file."""
+    """How an upscaler takes a photo from file to file; arguments as in `run_batch`."""
 
     def decode(task: Task) -> _Decoded:
         photo = open_photo(task.source, upscaler.limits(task.target))
