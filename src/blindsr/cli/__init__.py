@@ -11,6 +11,7 @@ from blindsr.cli.camera import adapt, fit_inspect, inspect
 from blindsr.cli.evaluate import evaluate
 from blindsr.cli.screen import EXIT_USAGE as EXIT_USAGE
 from blindsr.cli.screen import exit_status, open_streams
+from blindsr.cli.serve import serve
 from blindsr.cli.training import (
     data,
     degrade,
@@ -55,7 +56,7 @@ def _options(
 
 
 _PANELS = {
-    "Restore": (upscale, adapt, inspect),
+    "Restore": (upscale, adapt, inspect, serve),
     "Models": (models, pull),
     "Measure": (evaluate, degrade, data, fit_niqe),
     "Train": (train, export, quantise, fit_inspect, fit_degradations),
