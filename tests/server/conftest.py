@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,11 @@ class Running:
     url: str
     service: Any
 
-    def client(self, token: str | None = TOKEN, **options: Any) -> Any:
-        """An HTTP client with a token."""
-        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=60, trust_env=False, **options)
+    def client(self, token: str | None = TOKEN, **headers: str) -> Any:
+        """An HTTP client with a token, and with further headers."""
+        own = {} if token is None else {"Authorization": f"Bearer {token}"}
+        own |= {name.replace("_", "-"): value for name, value in headers.items()}
+        return httpx.Client(base_url=self.url, headers=own, timeout=60, trust_env=False)
 
     @property
     def place(self) -> tuple[str, int]:
@@ -62,65 +64,77 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def serving(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Serving:
-    """Runs a server within a block; arguments as of `Settings`."""
-    from blindsr.server import running
+@contextmanager
+def run_server(models: Path, folder: Path, **told: Any) -> Iterator[Running]:
+    """Run a server in a thread within the block.
+
+    Args:
+        models: Folder of its models.
+        folder: Where its jobs are kept.
+        told: As of `Settings`.
+    """
+    from blindsr.server.running import assembled, serve
     from blindsr.server.settings import Settings
 
-    monkeypatch.setenv("BLINDSR_MODELS", str(models))
+    settings = Settings(
+        **{
+            "folder": folder, "port": 0, "tokens": (TOKEN, OTHER), "threads": 1,
+            "memory": Memory.parse("1G"), "models": ("cria-x4-compact", "cmdsr-x4"), **told,
+        }
+    )  # fmt: skip
+    ready, stop, found = threading.Event(), threading.Event(), {}
+    failures: list[BaseException] = []
 
     @contextmanager
-    def serve(**told: Any) -> Iterator[Running]:
-        settings = Settings(
-            **{
-                "folder": tmp_path / "jobs", "port": 0, "tokens": (TOKEN, OTHER), "threads": 1,
-                "memory": Memory.parse("1G"), "models": ("cria-x4-compact", "cmdsr-x4"), **told,
-            }
-        )  # fmt: skip
-        ready, stop, found = threading.Event(), threading.Event(), {}
-        failure: list[BaseException] = []
-        assembled = running.assembled
+    def remembered(settings: Settings) -> Iterator[Any]:
+        with assembled(settings) as (app, service):
+            found["service"] = service
+            yield app, service
 
-        @contextmanager
-        def remembering(settings: Settings) -> Iterator[Any]:
-            with assembled(settings) as (app, service):
-                found["service"] = service
-                yield app, service
+    def on_ready(address: str) -> None:
+        found["url"] = address.partition("#")[0].rstrip("/")
+        ready.set()
 
-        def on_ready(address: str) -> None:
-            found["url"] = address.partition("#")[0].rstrip("/")
+    def run() -> None:
+        try:
+            serve(settings, on_ready, stop, remembered)
+        except BaseException as error:
+            failures.append(error)
+        finally:
             ready.set()
 
-        def run() -> None:
-            try:
-                running.serve(settings, on_ready, stop)
-            except BaseException as error:
-                failure.append(error)
-            finally:
-                ready.set()
-
-        monkeypatch.setattr(running, "assembled", remembering)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("BLINDSR_MODELS", str(models))
         thread = threading.Thread(target=run)
         thread.start()
-        try:
-            assert ready.wait(60)
-            if failure:
-                raise failure[0]
-            yield Running(found["url"], found["service"])
-        finally:
-            stop.set()
-            thread.join(60)
-            monkeypatch.setattr(running, "assembled", assembled)
-        assert not thread.is_alive()
+        assert ready.wait(60)
+    try:
+        if failures:
+            raise failures[0]
+        yield Running(found["url"], found["service"])
+    finally:
+        stop.set()
+        thread.join(60)
+    assert not thread.is_alive()
 
-    return serve
+
+@pytest.fixture
+def serving(models: Path, tmp_path: Path) -> Serving:
+    """Runs a server within a block; arguments as of `Settings`."""
+    return partial(run_server, models, tmp_path / "jobs")
 
 
 @pytest.fixture
 def server(serving: Serving) -> Iterator[Running]:
     """A server with two clients' tokens."""
     with serving() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def shared(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """As `server`, for tests that leave nothing behind."""
+    with run_server(models, tmp_path_factory.mktemp("shared")) as running:
         yield running
 
 

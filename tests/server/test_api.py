@@ -247,8 +247,8 @@ def test_models_health_and_metrics(server: Running) -> None:
         ({"sharpen": "1"}, "sharpen: no such field; there are model, scale"),
     ],
 )
-def test_options_that_cannot_be(server: Running, fields: dict[str, str], told: str) -> None:
-    with server.client() as client:
+def test_options_that_cannot_be(shared: Running, fields: dict[str, str], told: str) -> None:
+    with shared.client() as client:
         answer = send(client, **fields)
     assert answer.status_code == 422 and answer.json()["detail"].startswith(told), answer.json()
     assert answer.headers["Content-Type"] == "application/problem+json"
@@ -270,14 +270,14 @@ def test_formats_of_the_api_are_those_that_are_written() -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1/nothing", "/nothing", "/v1/jobs/xyz", f"/v1/jobs/{'0' * 32}"])
-def test_what_is_not_there(server: Running, path: str) -> None:
-    with server.client() as client:
+def test_what_is_not_there(shared: Running, path: str) -> None:
+    with shared.client() as client:
         answer = client.get(path)
     assert answer.status_code == 404 and answer.json()["title"] == "Not Found"
 
 
-def test_wrong_methods(server: Running) -> None:
-    with server.client() as client:
+def test_wrong_methods(shared: Running) -> None:
+    with shared.client() as client:
         answer = client.put("/v1/jobs")
     assert answer.status_code == 405 and "Allow" in answer.headers and answer.json()["status"] == 405
 
@@ -319,8 +319,8 @@ def test_behind_a_proxy(serving: Serving) -> None:
             assert stranger.get(f"{base}/v1/models").status_code == 401
 
 
-def test_the_description_has_every_path_and_its_problems(server: Running) -> None:
-    with server.client(None) as client:
+def test_the_description_has_every_path_and_its_problems(shared: Running) -> None:
+    with shared.client(None) as client:
         description: dict[str, Any] = client.get("/openapi.json").json()
     paths = description["paths"]
     assert {"/v1/jobs", "/v1/jobs/{job}", "/v1/jobs/{job}/events", "/v1/jobs/{job}/files/{n}"} <= set(paths)

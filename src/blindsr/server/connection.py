@@ -20,6 +20,7 @@ class Connection(H11Protocol):
 
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401  (uvicorn's own)
         super().__init__(*args, **options)
+        self.app_state = {**self.app_state, "abort": self._abort}  # what requests have in scope["state"]
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -34,10 +35,19 @@ class Connection(H11Protocol):
         super().data_received(data)
         self._watch()
 
+    def on_response_complete(self) -> None:
+        """An answer was sent; of the next request something may have come already."""
+        super().on_response_complete()
+        self._watch()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection has ended."""
         self._unwatch()
         super().connection_lost(exc)
+
+    def _abort(self) -> None:
+        """End it at once, whatever is still to be sent."""
+        self.transport.abort()
 
     def _watch(self) -> None:
         """Time runs as long as a head is due; what comes of it meanwhile does not set it back."""

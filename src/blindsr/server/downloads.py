@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from io import RawIOBase
 from pathlib import Path
+from typing import Any
 
-import anyio
 from starlette.datastructures import Headers
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from blindsr.server.names import disposition, told_apart
 from blindsr.server.problems import ProblemError
@@ -67,7 +68,7 @@ def file_response(
     if part is not None:
         status, fixed["Content-Range"] = 206, f"bytes {start}-{end - 1}/{size}"
     fixed["Content-Length"] = str(end - start)
-    return StreamingResponse(_pieces(path, start, end), status, fixed, kind)
+    return _Sent(_pieces(path, start, end), status, fixed, kind)
 
 
 def read_range(text: str | None, size: int) -> tuple[int, int] | None:
@@ -106,7 +107,7 @@ def archive_response(files: Sequence[tuple[str, Path]], name: str) -> Response:
         files: Names that need not differ, and where each file lies.
         name: Of the archive.
     """
-    return StreamingResponse(
+    return _Sent(
         archive(files),
         200,
         {"Content-Disposition": disposition(name), "Cache-Control": "private, no-cache"},
@@ -114,7 +115,7 @@ def archive_response(files: Sequence[tuple[str, Path]], name: str) -> Response:
     )
 
 
-def archive(files: Sequence[tuple[str, Path]]) -> Iterator[bytes]:
+def archive(files: Sequence[tuple[str, Path]]) -> Generator[bytes, None, None]:
     """The bytes of a .zip with these files as they are: pictures do not get smaller."""
     out = _Outlet()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as made:
@@ -150,12 +151,26 @@ class _Outlet(RawIOBase):
         return piece
 
 
-async def _pieces(path: Path, start: int, end: int) -> AsyncIterator[bytes]:
-    async with await anyio.open_file(path, "rb") as file:
-        await file.seek(start)
-        while start < end and (piece := await file.read(min(_PIECE, end - start))):
+def _pieces(path: Path, start: int, end: int) -> Generator[bytes, None, None]:
+    with path.open("rb") as file:
+        file.seek(start)
+        while start < end and (piece := file.read(min(_PIECE, end - start))):
             start += len(piece)
             yield piece
+
+
+class _Sent(StreamingResponse):
+    """What generators make; they are closed at the end, also where nobody takes what they make."""
+
+    def __init__(self, pieces: Generator[bytes, None, None], *args: Any, **options: Any) -> None:  # noqa: ANN401
+        super().__init__(pieces, *args, **options)
+        self._pieces = pieces
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._pieces.close()
 
 
 def _names(header: str, tag: str) -> bool:

@@ -93,8 +93,8 @@ class Gate:
             return
         try:
             await self._app(scope, patient, send_on)
-        except TimeoutError:  # nothing can be answered any more; the connection is closed
-            return
+        except TimeoutError:  # he takes nothing, so nothing can be answered any more
+            scope.get("state", {}).get("abort", lambda: None)()
 
     def _under_root(self, scope: Scope) -> None:
         """Paths as a proxy sends them on: with what it puts before them, or already without."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -17,7 +18,7 @@ from blindsr.server.connection import Connection
 from blindsr.server.gate import Gate
 from blindsr.server.metrics import Metrics
 from blindsr.server.settings import Settings
-from blindsr.server.shelf import Shelf
+from blindsr.server.shelf import Shelf, keep_memory_together
 from blindsr.server.store import Store
 from blindsr.server.workers import Workers
 
@@ -44,6 +45,7 @@ def assembled(settings: Settings) -> Iterator[tuple[ASGIApp, Service]]:
     workers = Workers(store, shelf, board, counted, settings.keep, settings.idle)
     service = Service(settings, store, shelf, board, workers, counted)
     workers.start()
+    keep_memory_together()
     threading.Thread(target=_get_ready, daemon=True).start()
     try:
         yield Gate(build_app(service), settings, counted), service
@@ -60,18 +62,24 @@ def _get_ready() -> None:
         import_module(module)
 
 
-def serve(settings: Settings, on_ready: Callable[[str], None], stop: threading.Event | None = None) -> None:
+def serve(
+    settings: Settings,
+    on_ready: Callable[[str], None],
+    stop: threading.Event | None = None,
+    assemble: Callable[[Settings], AbstractContextManager[tuple[ASGIApp, Service]]] = assembled,
+) -> None:
     """Serve until a signal comes.
 
     Args:
         settings: What the server is told.
         on_ready: Called with the address to open, once it can be opened.
         stop: Set by anybody, it ends the server as well.
+        assemble: Puts its parts together.
 
     Raises:
         InputError: Something that it was told cannot be, such as a port that is taken.
     """
-    with _listening(settings) as listener, assembled(settings) as (app, _):
+    with _listening(settings) as listener, assemble(settings) as (app, _):
         config = uvicorn.Config(
             app,
             http=Connection,
@@ -103,6 +111,21 @@ class _Server(uvicorn.Server):
         """See `uvicorn.Server`."""
         await super().startup(sockets)
         self._on_ready()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """As of `uvicorn.Server`, which raises the signal once more at the end: too soon for us."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {
+            number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def _end_after(self, stop: threading.Event) -> None:
         stop.wait()

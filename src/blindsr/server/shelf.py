@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,8 @@ from blindsr.models.catalogue import ADAPTING_MODEL, DEFAULT_MODEL, available_mo
 if TYPE_CHECKING:
     from blindsr.server.settings import Settings
     from blindsr.upscaling.upscaler import Upscaler
+
+_ARENA_MAX = -8  # M_ARENA_MAX of malloc.h
 
 MOST_LOADED = 2
 """Models that stay loaded at once."""
@@ -38,6 +42,7 @@ class Shelf:
         self._mutex = threading.Lock()
         self._loading = threading.Lock()
         self._loaded: dict[str, _Loaded] = {}
+        self._returned = False
 
     @property
     def default(self) -> str:
@@ -91,7 +96,10 @@ class Shelf:
             old = [name for name, one in self._loaded.items() if not one.users and now - one.last >= idle]
             for name in old:
                 del self._loaded[name]
-        if old:
+            emptied = not self._loaded and not self._returned
+            self._returned = not self._loaded and not old
+        # Once more a while after: the engine's threads give back what they hold only then.
+        if old or emptied:
             _return_memory()
 
     def _make_room(self) -> None:
@@ -104,9 +112,10 @@ class Shelf:
     def _load(self, name: str) -> Upscaler:
         from blindsr.upscaling.upscaler import Upscaler
 
-        settings = self._settings
+        settings, card = self._settings, self.cards[name].card
+        assert card is not None  # it was read from there
         return Upscaler(
-            name,
+            card.parent,
             device="cpu",
             threads=settings.threads,
             memory=settings.restoring_memory,
@@ -141,14 +150,16 @@ def _cards(wanted: tuple[str, ...]) -> dict[str, Model]:
     return cards
 
 
+def keep_memory_together() -> None:
+    """Let threads share their heaps: of many small ones less can be given back. Of the GNU C library only."""
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).mallopt(_ARENA_MAX, 2)
+
+
 def _return_memory() -> None:
     """Give what is free back to the system, where the C library keeps it otherwise."""
-    import gc
-
     gc.collect()
     if sys.platform == "linux":
-        import ctypes
-        from contextlib import suppress
-
-        with suppress(OSError, AttributeError):  # another C library
+        with suppress(OSError, AttributeError):
             ctypes.CDLL(None).malloc_trim(0)
