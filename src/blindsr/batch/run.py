@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from blindsr.upscaling.masking import TextureMask
     from blindsr.upscaling.upscaler import Adaptation, Upscaler
 
-__all__ = ["run_batch"]
+__all__ = ["photo_stages", "run_batch"]
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ def run_batch(
             )
     outcomes: list[Outcome] = []
     try:
-        stages = _stages(upscaler, adaptation, size, quality, dpi, keep_date, mask, mark)
+        stages = photo_stages(upscaler, adaptation, size, quality, dpi, keep_date, mask, mark)
         outcomes = run_stages(plan.tasks, stages, journal, existing, on_photo, on_tile, stop)
     finally:
         if journal is not None:
@@ -126,17 +126,17 @@ class _Decoded:
         self.photo.close()
 
 
-def _stages(
+def photo_stages(
     upscaler: Upscaler,
-    adaptation: Adaptation | None,
-    size: OutputSize | None,
-    quality: int | None,
-    dpi: float | None,
-    keep_date: bool,
-    mask: TextureMask | None,
-    mark: bool,
+    adaptation: Adaptation | None = None,
+    size: OutputSize | None = None,
+    quality: int | None = None,
+    dpi: float | None = None,
+    keep_date: bool = False,
+    mask: TextureMask | None = None,
+    mark: bool = True,
 ) -> Stages[_Decoded, PictureWriter | PagesWriter]:
-    """How this upscaler takes a photo from file to file."""
+    """How an upscaler takes a photo from file to file; arguments as in `run_batch`."""
 
     def decode(task: Task) -> _Decoded:
         photo = open_for(task.source, task.target, upscaler.limits(task.target))

@@ -21,7 +21,7 @@ from blindsr.picture.metadata.report import Report
 from blindsr.system.files import is_folder, link_below, make_folder
 from blindsr.system.untrusted import shorten
 
-__all__ = ["Existing", "OnPhoto", "OnTaskTile", "Outcome", "Stages", "Task", "run_stages"]
+__all__ = ["Existing", "OnPhoto", "OnTaskTile", "Outcome", "Stages", "Task", "explained", "run_stages"]
 
 log = logging.getLogger(__name__)
 
@@ -327,7 +327,7 @@ class _Pipeline:
         try:
             yield
         except Exception as error:
-            self._fail(item, _explained(error, item.task, name))
+            self._fail(item, explained(error, item.task, name))
         finally:
             item.seconds[name] = time.perf_counter() - start
 
@@ -408,8 +408,14 @@ def _code_of(error: BaseException | None) -> int | None:
     return None
 
 
-def _explained(error: Exception, task: Task, stage: str) -> Exception:
-    """The error with the file's name and with what to do."""
+def explained(error: Exception, task: Task, stage: str) -> Exception:
+    """The error with the file's name and with what to do.
+
+    Args:
+        error: What went wrong.
+        task: With which photo.
+        stage: In which stage: "decode", "restore" or "encode".
+    """
     log.debug("%s: %s failed", task.source, stage, exc_info=error)
     named = task.target if stage == "encode" else task.source
     if isinstance(error, MemoryError):

@@ -14,6 +14,7 @@ from blindsr.cli.fitting import fit_degradations, fit_inspect, fit_niqe
 from blindsr.cli.models import models, pull
 from blindsr.cli.screen import EXIT_USAGE as EXIT_USAGE
 from blindsr.cli.screen import exit_status, open_streams
+from blindsr.cli.serve import serve
 from blindsr.cli.training import export, quantise, train
 from blindsr.cli.upscale import upscale
 from blindsr.version import __version__
@@ -48,7 +49,7 @@ def _options(
 
 
 _PANELS = {
-    "Restore": (upscale, adapt, inspect),
+    "Restore": (upscale, adapt, inspect, serve),
     "Models": (models, pull),
     "Measure": (evaluate, degrade, data, fit_niqe),
     "Train": (train, export, quantise, fit_inspect, fit_degradations),

@@ -277,7 +277,7 @@ def upscale(
             tile=int(tile) if re.fullmatch(r"[0-9]{1,9}", tile) else tile[:40],
             threads=threads,
             memory=memory,
-            max_pixels=MAX_PIXELS if max_pixels is None else _pixels(max_pixels),
+            max_pixels=MAX_PIXELS if max_pixels is None else pixels_of(max_pixels),
             texture=request.texture,
             precision=request.precision,
             damaged=damaged,
@@ -507,8 +507,12 @@ def _comparison(path: Path | None) -> Iterator[ComparisonPage | None]:
         yield page
 
 
-def _pixels(text: str) -> int:
-    """A number of pixels such as "500M"."""
+def pixels_of(text: str) -> int:
+    """A number of pixels such as "500M".
+
+    Raises:
+        InputError: The text is no such number.
+    """
     from blindsr.system.memory import NUMBER
 
     match = re.fullmatch(rf"({NUMBER})([KMG]?)", text, re.ASCII | re.IGNORECASE)

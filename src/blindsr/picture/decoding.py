@@ -41,6 +41,7 @@ from blindsr.picture.metadata.survey import Survey, survey
 from blindsr.picture.photo import Photo
 from blindsr.picture.samples import Samples
 from blindsr.picture.tiff import read_exif, size_told, told_blocks
+from blindsr.system.files import open_file
 from blindsr.system.memory import show_bytes
 
 MAX_PIXELS = 1 << 27
@@ -79,6 +80,10 @@ _PIECE = 1 << 21
 """Bytes of them, where rows are long."""
 
 
+class TooLargeError(InputError):
+    """A photo that would take more than is allowed, in pixels or in memory."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """What decoding and encoding may take.
@@ -108,16 +113,16 @@ class Limits:
             pixel_bytes: Bytes of a pixel, all its bands.
 
         Raises:
-            InputError: It is, in pixels, or for its many bands in bytes.
+            TooLargeError: It is, in pixels, or for its many bands in bytes.
         """
         if width * height > self.pixels:
-            raise InputError(
+            raise TooLargeError(
                 f"{path}: {width}x{height} is more than the {self.pixels / 1e6:.4g} million pixels allowed; "
                 "allow more with --max-pixels"
             )
         most = self.pixels * _LARGEST_PIXEL
         if width * height * pixel_bytes > most:
-            raise InputError(
+            raise TooLargeError(
                 f"{path}: {width}x{height} with {pixel_bytes} bytes a pixel is more than the "
                 f"{show_bytes(most)} that {self.pixels / 1e6:.4g} million pixels may take; "
                 "keep fewer of its bands, or allow more with --max-pixels"
@@ -152,10 +157,10 @@ class Limits:
             needed: Bytes.
 
         Raises:
-            InputError: It would.
+            TooLargeError: It would.
         """
         if self.codec is not None and needed > self.codec:
-            raise InputError(
+            raise TooLargeError(
                 f"{path}: this format needs the whole picture in memory, about "
                 f"{show_bytes(needed)} of it, and {show_bytes(self.codec)} are allowed; "
                 "use PNG or TIFF, or allow more with --memory"
@@ -170,10 +175,10 @@ class Limits:
             what: What it holds, in the plural.
 
         Raises:
-            InputError: It does.
+            TooLargeError: It does.
         """
         if needed > self.held:
-            raise InputError(
+            raise TooLargeError(
                 f"{path}: its {what} need about {show_bytes(needed)} or more at once, and "
                 f"{show_bytes(self.held)} are allowed; save it with smaller ones, or allow more with --memory"
             )
@@ -463,8 +468,8 @@ def _decode_heic(path: Path, file: IO[bytes], limits: Limits) -> Photo:
     )
 
 
-def _decode_by_pillow(path: Path, file: IO[bytes], kind: str, limits: Limits) -> Photo:
-    """BMP and PPM."""
+def _opened_by_pillow(path: Path, file: IO[bytes], kind: str) -> Any:  # noqa: ANN401  (a plugin's own type)
+    """A BMP or PPM file whose header is read."""
     from PIL import BmpImagePlugin, PpmImagePlugin
 
     # By its plugin: `Image.open` has a limit of its own, which is the same for all who use Pillow here.
@@ -474,11 +479,16 @@ def _decode_by_pillow(path: Path, file: IO[bytes], kind: str, limits: Limits) ->
         raise header
     file.seek(0)
     try:
-        opened = plugin(file)
+        return plugin(file)
     except _PILLOW_ERRORS as error:
         raise header from error
+
+
+def _decode_by_pillow(path: Path, file: IO[bytes], kind: str, limits: Limits) -> Photo:
+    """BMP and PPM."""
+    image = _opened_by_pillow(path, file, kind)
     try:
-        with opened as image:
+        with image:
             limits.check_size(path, *image.size)
             limits.check_whole(path, image.width * image.height * _PILLOW_BYTES)
             white = 65535.0 if image.mode.startswith("I") else 255.0
@@ -734,3 +744,71 @@ def _fetch(
 _AS_THEY_STAND = ("srgb", "rgb16", "rgb", "scrgb", "b-w", "grey16", "multiband")
 _TYPES = {"uchar": "u1", "ushort": "u2", "uint": "u4", "float": "f4", "double": "f8"}
 """Libvips's names of sample types that are read -> NumPy's."""
+
+
+def measure_photo(path: Path, limits: Limits | None = None) -> tuple[int, int]:
+    """The size of a photo by its header alone: nothing is decoded, so that it takes no time to speak of.
+
+    Args:
+        path: The file.
+        limits: As of `open_photo`.
+
+    Returns:
+        (width, height) of its samples in pixels, before any orientation is applied.
+
+    Raises:
+        InputError: As `open_photo`, as far as a header tells; the message names the file.
+        MissingExtraError: As `open_photo`.
+    """
+    limits = limits or Limits()
+    try:
+        with open_file(path) as file:
+            head = file.read(64)
+            if not head:
+                raise InputError(f"{path}: the file is empty; copy it again from where it came from")
+            kind = kind_of(head)
+            if kind is None:
+                raise _no_photo(path, head)
+            size = _measure(path, file, kind, limits)
+            limits.check_size(path, *size)
+            return size
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def _measure(path: Path, file: IO[bytes], kind: str, limits: Limits) -> tuple[int, int]:
+    """Width and height, by whoever reads the header."""
+    try:
+        if kind == "ppm" and (told := netpbm.layout(file)) is not None:
+            return told.width, told.height
+        if kind in ("bmp", "ppm"):
+            with _opened_by_pillow(path, file, kind) as image:
+                width, height = image.size
+                return width, height
+        limits.check_held(path, opening_bytes(file, kind, limits.held), "metadata")
+        if kind == "heic":
+            return _heic_size(path, file)
+        with opened(file, kind) as image:
+            check_image(path, image, kind, file, limits)
+            return image.width, image.height
+    except netpbm.DamagedError as error:
+        raise _damaged(path, str(error)) from error
+    except UndecodableError as error:
+        size = size_told(file) if kind == "tiff" else None
+        if size is None:
+            raise _damaged(path, str(error)) from error
+        return size
+
+
+def _heic_size(path: Path, file: IO[bytes]) -> tuple[int, int]:
+    """What the header of a HEIC file tells."""
+    try:
+        import pillow_heif
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(f"{path}: reading HEIC", "heic", "pillow-heif") from error
+    file.seek(0)
+    try:
+        width, height = pillow_heif.open_heif(io.BytesIO(file.read())).size
+    except (ValueError, EOFError, SyntaxError, RuntimeError, OSError, IndexError) as error:
+        raise _damaged(path, reason(error)) from error
+    return width, height

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import logging
 import math
@@ -207,6 +208,23 @@ class Upscaler:
         engine = self.engine.identity
         runs = f"on {engine['device'][0]} in {engine['precision']}"
         return f"<Upscaler {shorten(self.model.name)}, x{self.model.scale}, {runs}{texture}>"
+
+    def with_texture(self, texture: float | None) -> Upscaler:
+        """The same model, ready, with another texture; both share the engine and the bound on memory.
+
+        Args:
+            texture: As in `Upscaler`.
+
+        Raises:
+            InputError: The model has no texture view, or the number is not from 0 to 1.
+
+        Example:
+            >>> blindsr.Upscaler("cria-x4-compact").with_texture(0.5)
+            <Upscaler 'cria-x4-compact', x4, on cpu in fp32, texture 0.5>
+        """
+        other = copy.copy(self)
+        other.texture = _texture(self.model, texture)
+        return other
 
     def adapt(self, images: Photograph | NDArray[Any] | Iterable[Photograph | NDArray[Any]]) -> Adaptation:
         """Read the degradation that some images share.
