@@ -82,7 +82,8 @@ def run_server(models: Path, folder: Path, **told: Any) -> Iterator[Running]:
             "memory": Memory.parse("1G"), "models": ("cria-x4-compact", "cmdsr-x4"), **told,
         }
     )  # fmt: skip
-    ready, stop, found = threading.Event(), threading.Event(), {}
+    ready, stop = threading.Event(), threading.Event()
+    found: dict[str, Any] = {}
     failures: list[BaseException] = []
 
     @contextmanager
@@ -178,12 +179,14 @@ def slow_down(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
 
     restore = Upscaler._restore_tiles
 
-    def slowly(self: Any, colours: Any, modulation: Any, tiles: Any, sink: Any, on_tile: Any) -> None:
+    def slowly(
+        self: Any, colours: Any, modulation: Any, tiles: Any, sink: Any, on_tile: Any, mask: Any
+    ) -> None:
         def tell(done: int, total: int) -> None:
             time.sleep(seconds)
             on_tile(done, total)
 
-        restore(self, colours, modulation, tiles, sink, tell)
+        restore(self, colours, modulation, tiles, sink, tell, mask)
 
     monkeypatch.setattr(Upscaler, "_restore_tiles", slowly)
 

@@ -41,7 +41,6 @@ from blindsr.picture.metadata.survey import Survey, survey
 from blindsr.picture.photo import Photo
 from blindsr.picture.samples import Samples
 from blindsr.picture.tiff import read_exif, size_told, told_blocks
-from blindsr.system.files import open_file
 from blindsr.system.memory import show_bytes
 
 MAX_PIXELS = 1 << 27
@@ -248,7 +247,7 @@ def _unsupported(path: Path, why: str) -> InputError:
     )
 
 
-def _no_photo(path: Path, head: bytes) -> InputError:
+def no_photo(path: Path, head: bytes) -> InputError:
     """The error of a file of an unknown kind."""
     other = other_kind(head)
     if other is not None:
@@ -271,7 +270,7 @@ def kind_of_file(path: Path, file: IO[bytes]) -> str:
         raise InputError(f"{path}: the file is empty; copy it again from where it came from")
     kind = kind_of(head)
     if kind is None:
-        raise _no_photo(path, head)
+        raise no_photo(path, head)
     return kind
 
 
@@ -468,7 +467,7 @@ def _decode_heic(path: Path, file: IO[bytes], limits: Limits) -> Photo:
     )
 
 
-def _opened_by_pillow(path: Path, file: IO[bytes], kind: str) -> Any:  # noqa: ANN401  (a plugin's own type)
+def opened_by_pillow(path: Path, file: IO[bytes], kind: str) -> Any:  # noqa: ANN401  (a plugin's own type)
     """A BMP or PPM file whose header is read."""
     from PIL import BmpImagePlugin, PpmImagePlugin
 
@@ -486,7 +485,7 @@ def _opened_by_pillow(path: Path, file: IO[bytes], kind: str) -> Any:  # noqa: A
 
 def _decode_by_pillow(path: Path, file: IO[bytes], kind: str, limits: Limits) -> Photo:
     """BMP and PPM."""
-    image = _opened_by_pillow(path, file, kind)
+    image = opened_by_pillow(path, file, kind)
     try:
         with image:
             limits.check_size(path, *image.size)
@@ -744,71 +743,3 @@ def _fetch(
 _AS_THEY_STAND = ("srgb", "rgb16", "rgb", "scrgb", "b-w", "grey16", "multiband")
 _TYPES = {"uchar": "u1", "ushort": "u2", "uint": "u4", "float": "f4", "double": "f8"}
 """Libvips's names of sample types that are read -> NumPy's."""
-
-
-def measure_photo(path: Path, limits: Limits | None = None) -> tuple[int, int]:
-    """The size of a photo by its header alone: nothing is decoded, so that it takes no time to speak of.
-
-    Args:
-        path: The file.
-        limits: As of `open_photo`.
-
-    Returns:
-        (width, height) of its samples in pixels, before any orientation is applied.
-
-    Raises:
-        InputError: As `open_photo`, as far as a header tells; the message names the file.
-        MissingExtraError: As `open_photo`.
-    """
-    limits = limits or Limits()
-    try:
-        with open_file(path) as file:
-            head = file.read(64)
-            if not head:
-                raise InputError(f"{path}: the file is empty; copy it again from where it came from")
-            kind = kind_of(head)
-            if kind is None:
-                raise _no_photo(path, head)
-            size = _measure(path, file, kind, limits)
-            limits.check_size(path, *size)
-            return size
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
-
-
-def _measure(path: Path, file: IO[bytes], kind: str, limits: Limits) -> tuple[int, int]:
-    """Width and height, by whoever reads the header."""
-    try:
-        if kind == "ppm" and (told := netpbm.layout(file)) is not None:
-            return told.width, told.height
-        if kind in ("bmp", "ppm"):
-            with _opened_by_pillow(path, file, kind) as image:
-                width, height = image.size
-                return width, height
-        limits.check_held(path, opening_bytes(file, kind, limits.held), "metadata")
-        if kind == "heic":
-            return _heic_size(path, file)
-        with opened(file, kind) as image:
-            check_image(path, image, kind, file, limits)
-            return image.width, image.height
-    except netpbm.DamagedError as error:
-        raise _damaged(path, str(error)) from error
-    except UndecodableError as error:
-        size = size_told(file) if kind == "tiff" else None
-        if size is None:
-            raise _damaged(path, str(error)) from error
-        return size
-
-
-def _heic_size(path: Path, file: IO[bytes]) -> tuple[int, int]:
-    """What the header of a HEIC file tells."""
-    try:
-        import pillow_heif
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(f"{path}: reading HEIC", "heic", "pillow-heif") from error
-    file.seek(0)
-    try:
-        width, height = pillow_heif.open_heif(io.BytesIO(file.read())).size
-    except (ValueError, EOFError, SyntaxError, RuntimeError, OSError, IndexError) as error:
-        raise _damaged(path, reason(error)) from error
-    return width, height

@@ -72,7 +72,8 @@ def measure(file: ReceivedFile, settings: Settings) -> tuple[int, int]:
     Raises:
         ProblemError: As `measure_photos`.
     """
-    from blindsr.picture.decoding import Limits, TooLargeError, measure_photo
+    from blindsr.picture.decoding import Limits, TooLargeError
+    from blindsr.picture.measuring import measure_photo
 
     if not file.size:
         raise ProblemError(422, f"{file.name}: the file is empty")

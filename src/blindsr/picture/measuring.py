@@ -1,0 +1,85 @@
+"""The size of a photo by its header alone."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import IO
+
+from blindsr.errors import InputError, MissingExtraError
+from blindsr.picture import netpbm
+from blindsr.picture.decoding import (
+    Limits,
+    check_image,
+    damaged_file,
+    no_photo,
+    opened_by_pillow,
+    source_file,
+)
+from blindsr.picture.loaders import UndecodableError, kind_of, opened, opening_bytes, reason
+from blindsr.picture.tiff import size_told
+
+
+def measure_photo(path: Path, limits: Limits | None = None) -> tuple[int, int]:
+    """The size of a photo by its header alone: nothing is decoded, so that it takes no time to speak of.
+
+    Args:
+        path: The file.
+        limits: As of `open_photo`.
+
+    Returns:
+        (width, height) of its samples in pixels, before any orientation is applied.
+
+    Raises:
+        InputError: As `open_photo`, as far as a header tells; the message names the file.
+        MissingExtraError: As `open_photo`.
+    """
+    limits = limits or Limits()
+    with source_file(path, limits) as (_, file):
+        head = file.read(64)
+        if not head:
+            raise InputError(f"{path}: the file is empty; copy it again from where it came from")
+        kind = kind_of(head)
+        if kind is None:
+            raise no_photo(path, head)
+        size = _measure(path, file, kind, limits)
+        limits.check_size(path, *size)
+        return size
+
+
+def _measure(path: Path, file: IO[bytes], kind: str, limits: Limits) -> tuple[int, int]:
+    """Width and height, by whoever reads the header."""
+    try:
+        if kind == "ppm" and (told := netpbm.layout(file)) is not None:
+            return told.width, told.height
+        if kind in ("bmp", "ppm"):
+            with opened_by_pillow(path, file, kind) as image:
+                width, height = image.size
+                return width, height
+        limits.check_held(path, opening_bytes(file, kind, limits.held), "metadata")
+        if kind == "heic":
+            return _heic_size(path, file)
+        with opened(file, kind) as image:
+            check_image(path, image, kind, file, limits)
+            return image.width, image.height
+    except netpbm.DamagedError as error:
+        raise damaged_file(path, str(error)) from error
+    except UndecodableError as error:
+        size = size_told(file) if kind == "tiff" else None
+        if size is None:
+            raise damaged_file(path, str(error)) from error
+        return size
+
+
+def _heic_size(path: Path, file: IO[bytes]) -> tuple[int, int]:
+    """What the header of a HEIC file tells."""
+    try:
+        import pillow_heif
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(f"{path}: reading HEIC", "heic", "pillow-heif") from error
+    file.seek(0)
+    try:
+        width, height = pillow_heif.open_heif(io.BytesIO(file.read())).size
+    except (ValueError, EOFError, SyntaxError, RuntimeError, OSError, IndexError) as error:
+        raise damaged_file(path, reason(error)) from error
+    return width, height
