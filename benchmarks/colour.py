@@ -41,6 +41,7 @@ BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.03
 ADOBE = (0.3127, 0.329, 0.64, 0.33, 0.21, 0.71, 0.15, 0.06)
 PQ, HLG = (9, 16), (9, 18)
 P3, LINEAR = (12, 13), (1, 8)
+RESULTS = (".png", ".tif", ".jpg", ".webp", ".avif", ".bmp")
 BRIGHTEST = 0.7518 / 0.95
 """What makes the chart's lightest samples those of 1000 candelas in PQ."""
 
@@ -149,29 +150,26 @@ def by_cmyk(bits: int, **options: object) -> Callable[[Path], None]:
 def charts() -> list[Chart]:
     """All of them."""
     wide, adobe = from_code_points(*P3), from_gamma(563 / 256, ADOBE)
-    gray, others = (
-        from_gamma(1.8, PRIMARIES[1], gray=True),
-        (".jpg", ".webp", ".avif", ".tif", ".png", ".bmp"),
-    )
+    gray = from_gamma(1.8, PRIMARIES[1], gray=True)
     gamma = struct.pack(">I", round(100000 / 1.8))
     return [
         Chart("sRGB", ".png", by_profile(None)),
-        Chart("Display P3, profile", ".png", by_profile(wide), others),
+        Chart("Display P3, profile", ".png", by_profile(wide), RESULTS),
         Chart("Display P3, profile", ".jpg", by_profile(wide, Q=95, subsample_mode="off")),
-        Chart("Display P3, nclx", ".avif", by_nclx(*P3, 10), others),
-        Chart("Adobe RGB, 16 bit", ".tif", by_profile(adobe, 16), others),
+        Chart("Display P3, nclx", ".avif", by_nclx(*P3, 10), RESULTS),
+        Chart("Adobe RGB, 16 bit", ".tif", by_profile(adobe, 16), RESULTS),
         Chart("Adobe RGB", ".jpg", by_profile(adobe, Q=95, subsample_mode="off")),
-        Chart("BT.2020 PQ, cICP", ".png", by_chunks((b"cICP", bytes((*PQ, 0, 1))), most=BRIGHTEST), others),
-        Chart("BT.2020 PQ, nclx, 10 bit", ".avif", by_nclx(*PQ, 10, most=BRIGHTEST), others),
-        Chart("BT.2020 HLG, cICP", ".png", by_chunks((b"cICP", bytes((*HLG, 0, 1)))), others),
-        Chart("BT.2020 HLG, nclx, 10 bit", ".avif", by_nclx(*HLG, 10), others),
-        Chart("linear, cICP", ".png", by_chunks((b"cICP", bytes((*LINEAR, 0, 1)))), others),
-        Chart("gamma 1.8, gAMA", ".png", by_chunks((b"gAMA", gamma)), others),
-        Chart("gray, gamma 1.8, profile", ".png", by_profile(gray, gray=True), others),
-        Chart("gray, gamma 1.8, profile, 16 bit", ".tif", by_profile(gray, 16, gray=True), others),
-        Chart("gray, gamma 1.8, gAMA", ".png", by_chunks((b"gAMA", gamma), gray=True), others),
-        Chart("gray with an RGB profile", ".png", by_profile(wide, gray=True), others),
-        Chart("CMYK", ".tif", by_cmyk(8), others),
+        Chart("BT.2020 PQ, cICP", ".png", by_chunks((b"cICP", bytes((*PQ, 0, 1))), most=BRIGHTEST), RESULTS),
+        Chart("BT.2020 PQ, nclx, 10 bit", ".avif", by_nclx(*PQ, 10, most=BRIGHTEST), RESULTS),
+        Chart("BT.2020 HLG, cICP", ".png", by_chunks((b"cICP", bytes((*HLG, 0, 1)))), RESULTS),
+        Chart("BT.2020 HLG, nclx, 10 bit", ".avif", by_nclx(*HLG, 10), RESULTS),
+        Chart("linear, cICP", ".png", by_chunks((b"cICP", bytes((*LINEAR, 0, 1)))), RESULTS),
+        Chart("gamma 1.8, gAMA", ".png", by_chunks((b"gAMA", gamma)), RESULTS),
+        Chart("gray, gamma 1.8, profile", ".png", by_profile(gray, gray=True), RESULTS),
+        Chart("gray, gamma 1.8, profile, 16 bit", ".tif", by_profile(gray, 16, gray=True), RESULTS),
+        Chart("gray, gamma 1.8, gAMA", ".png", by_chunks((b"gAMA", gamma), gray=True), RESULTS),
+        Chart("gray with an RGB profile", ".png", by_profile(wide, gray=True), RESULTS),
+        Chart("CMYK", ".tif", by_cmyk(8), RESULTS),
         Chart("CMYK, 16 bit", ".tif", by_cmyk(16), (".png",)),
         Chart("CMYK", ".jpg", by_cmyk(8, Q=95, subsample_mode="off")),
     ]
@@ -296,23 +294,22 @@ def main(
         *([] if model is None else [model]), texture=0.0, threads=threads, precision=precision
     )
     print(f"{upscaler!r}\n")
-    print("| chart | from | to | mean dE2000 | worst patch |")
-    print("|---|---|---|---|---|")
+    print(f"| chart | file | {' | '.join(suffix[1:] for suffix in RESULTS)} |")
+    print("|---|---|" + "---|" * len(RESULTS))
     with tempfile.TemporaryDirectory() as name:
         folder, all_means = Path(name), []
         for at, one in enumerate(one for one in charts() if only.lower() in one.name.lower()):
             source = folder / f"{at}{one.suffix}"
             one.write(source)
-            before = lab_of(source)
-            for suffix in dict.fromkeys((one.suffix, *one.to)):
+            before, cells = lab_of(source), dict.fromkeys(RESULTS, "")
+            for suffix in {one.suffix, *one.to}:
                 target = folder / f"{at} restored{suffix}"
                 upscaler.upscale_file(source, target)
                 mean, worst = distances(before, lab_of(target))
                 if suffix != ".bmp":
                     all_means.append(mean)
-                print(
-                    f"| {one.name} | {one.suffix[1:]} | {suffix[1:]} | {mean:.2f} | {worst:.2f} |", flush=True
-                )
+                cells[suffix] = f"{mean:.2f} / {worst:.2f}"
+            print(f"| {one.name} | {one.suffix[1:]} | {' | '.join(cells.values())} |", flush=True)
     print(f"\nworst mean {max(all_means):.2f} of {len(all_means)}, without BMP, which holds sRGB alone")
 
 
