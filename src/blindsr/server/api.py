@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Res
 from starlette.exceptions import HTTPException
 
 from blindsr.server import described, metrics
-from blindsr.server.admission import RESULT_BYTES, check_disk, measure_photos
+from blindsr.server.admission import RESULT_BYTES, check_disk, measure_photos, take_mask
 from blindsr.server.board import Board
 from blindsr.server.downloads import archive_response, file_response
 from blindsr.server.events import tell
@@ -148,7 +149,7 @@ _others = APIRouter()
 )
 async def post_job(request: Request, key: Key = None) -> JSONResponse:
     """Takes in photos and options, and answers at once; what becomes of them the job tells."""
-    return await _take_in(request, "upscale", key, ("files",))
+    return await _take_in(request, "upscale", key, ("files", "mask"))
 
 
 @_jobs.get("", response_model=described.JobList, summary="Your jobs", responses=described.problems(401))
@@ -492,9 +493,11 @@ def _read_job(
     options = read_job_fields(
         form.fields, service.shelf, None if profile is None else profile.options["model"]
     )
-    photos = measure_photos(
-        form.of("files"), service.settings, options, service.shelf.cards[options["model"]]
-    )
+    card = service.shelf.cards[options["model"]]
+    photos = measure_photos(form.of("files"), service.settings, options, card)
+    if form.of("mask"):
+        options["mask"] = True
+        take_mask(form, card, folder / "mask")
     if profile is not None:  # the job has its own: the profile may be deleted meanwhile
         (folder / "profile").write_bytes(store.profile_file(profile.id).read_bytes())
     return options, photos
@@ -619,8 +622,22 @@ def _on_problem(request: Request, error: Exception) -> Response:
 
 def _on_http(request: Request, error: Exception) -> Response:
     http = cast(HTTPException, error)
+    headers = dict(http.headers or {})
+    if http.status_code == 405:
+        headers["Allow"] = ", ".join(sorted(_methods(request)))
     detail = {404: "there is nothing at this path", 405: "this path does not take this method"}
-    return problem_response(http.status_code, detail.get(http.status_code, str(http.detail)), http.headers)
+    return problem_response(http.status_code, detail.get(http.status_code, str(http.detail)), headers)
+
+
+def _methods(request: Request) -> set[str]:
+    """All methods that a path takes; the framework tells those of one route."""
+    description: dict[str, Any] = request.app.openapi()
+    place = request.scope["bare_path"]
+    found: set[str] = set()
+    for path, methods in description["paths"].items():
+        if re.fullmatch(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path)), place):
+            found |= {method.upper() for method in methods}
+    return found or {"GET"}
 
 
 def _on_invalid(request: Request, error: Exception) -> Response:

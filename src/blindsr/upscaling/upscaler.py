@@ -360,7 +360,8 @@ class Upscaler:
             The result, to be saved and closed.
 
         Raises:
-            InputError: As `upscale`, or the target cannot hold the result.
+            InputError: As `upscale`, or the target cannot hold the result; a mask, and the model has no
+                texture view.
         """
         if isinstance(support, np.ndarray):
             support = Adaptation(*self.engine.condition(support), self.model.name)
