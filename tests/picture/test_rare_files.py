@@ -172,3 +172,17 @@ def test_a_photo_of_every_kind_is_read(kind: str) -> None:
     picture = read(file.getvalue())
     assert (picture.width, picture.height) == (24, 20)
     assert np.abs(picture.to_array()[:, :, :3].astype(int) - made_photo(20, 24)).mean() < 20
+
+
+def test_a_directory_whose_entries_are_lost_is_damaged() -> None:
+    """Its number of samples a pixel is gone, so the optional reader finds no pixels at all."""
+    pytest.importorskip("tifffile")
+    file = io.BytesIO()
+    pages = [Image.fromarray(made_photo(20, 24, seed)) for seed in range(2)]
+    pages[0].save(file, "TIFF", save_all=True, append_images=pages[1:])
+    content = file.getvalue()
+    place = int.from_bytes(content[4:8], "little") + 2
+    while content[place : place + 2] != (277).to_bytes(2, "little"):
+        place += 12
+    with pytest.raises(InputError, match=r"not a readable picture|does not read"):
+        read(content[:place] + content[place + 12 :])
