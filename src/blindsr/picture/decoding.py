@@ -608,7 +608,7 @@ class Description:
         """Decode so many rows from `top` on, None for all: their samples, and whether they are gray.
 
         Raises:
-            InputError: Floating point that means other than 1 by white.
+            InputError: Floating point that means other than 1 by white, or signed samples below 0.
         """
         height, bands = self.image.height if rows is None else rows, self.image.bands
         gray = self.may_be_gray
@@ -620,6 +620,10 @@ class Description:
             nonlocal gray
             if self.dtype.kind == "f":
                 _check_range(self.path, levels)
+            if self.dtype.kind == "i" and levels.min() < 0:
+                raise InputError(
+                    f"{self.path}: some of its samples are below 0; scale them to 0..{self.white:.0f}"
+                )
             gray = gray and _looks_gray(levels, self.white)
 
         try:
@@ -677,6 +681,8 @@ def describe(
     dtype = np.dtype(_TYPES[image.format])
     if dtype.kind == "f":
         depth, white = 16, 1.0
+    elif dtype.kind == "i":  # their half below 0 means nothing
+        depth, white = min(8 * dtype.itemsize, 16), float(np.iinfo(dtype).max)
     else:
         depth = min(8 * dtype.itemsize, 16)
         if kind == "heif" and depth == 16:
@@ -732,5 +738,8 @@ def _fetch(
 
 
 _AS_THEY_STAND = ("srgb", "rgb16", "rgb", "scrgb", "b-w", "grey16", "multiband")
-_TYPES = {"uchar": "u1", "ushort": "u2", "uint": "u4", "float": "f4", "double": "f8"}
+_TYPES = {
+    **{"uchar": "u1", "ushort": "u2", "uint": "u4", "float": "f4", "double": "f8"},
+    **{"char": "i1", "short": "i2", "int": "i4"},
+}
 """Libvips's names of sample types that are read -> NumPy's."""
