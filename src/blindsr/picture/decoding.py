@@ -562,7 +562,17 @@ def _decode(
     """
     plan = describe(image, kind, path, exif, found)
     samples, gray = plan.fetch(limits)
-    return replace(plan.photo(samples), gray=gray)
+    photo = replace(plan.photo(samples), gray=gray)
+    # Programs reserve a clear colour in GIF files that none of the pixels has.
+    return replace(photo, alpha_band=None) if kind == "gif" and is_opaque(photo) else photo
+
+
+def is_opaque(photo: Photo) -> bool:
+    """Whether no pixel is transparent."""
+    band = photo.alpha_band
+    return band is None or all(
+        bool((levels[:, :, band] == photo.white).all()) for _, levels in photo.samples.chunks()
+    )
 
 
 @dataclass(frozen=True)
