@@ -35,7 +35,7 @@ class Case:
 
 cases = st.builds(
     Case,
-    format=st.sampled_from(sorted(FORMATS)),
+    format=st.sampled_from(sorted(set(FORMATS) - {"gif"})),
     height=st.integers(1, 24),
     width=st.integers(1, 24),
     bit_depth=st.sampled_from([8, 10, 12, 16]),

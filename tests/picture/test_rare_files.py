@@ -172,3 +172,43 @@ def test_a_photo_of_every_kind_is_read(kind: str) -> None:
     picture = read(file.getvalue())
     assert (picture.width, picture.height) == (24, 20)
     assert np.abs(picture.to_array()[:, :, :3].astype(int) - made_photo(20, 24)).mean() < 20
+
+
+def test_a_directory_whose_entries_are_lost_is_damaged() -> None:
+    """Its number of samples a pixel is gone, so the optional reader finds no pixels at all."""
+    pytest.importorskip("tifffile")
+    file = io.BytesIO()
+    pages = [Image.fromarray(made_photo(20, 24, seed)) for seed in range(2)]
+    pages[0].save(file, "TIFF", save_all=True, append_images=pages[1:])
+    content = file.getvalue()
+    place = int.from_bytes(content[4:8], "little") + 2
+    while content[place : place + 2] != (277).to_bytes(2, "little"):
+        place += 12
+    with pytest.raises(InputError, match=r"not a readable picture|does not read"):
+        read(content[:place] + content[place + 12 :])
+
+
+@pytest.mark.parametrize("dtype", ["i1", "i2", "i4"])
+def test_signed_samples_count_from_0(dtype: str) -> None:
+    import pyvips
+
+    top = np.iinfo(dtype).max
+    levels = (made_photo(20, 24).astype(np.float64) / 255 * top).astype(dtype)
+    content = pyvips.Image.new_from_array(levels).tiffsave_buffer()
+    picture = read(content)
+    assert picture.bit_depth == (8 if dtype == "i1" else 16)
+    np.testing.assert_allclose(picture.pixels, levels.astype(np.float64) / top, atol=1e-6)
+    levels[3, 4] = -1
+    with pytest.raises(InputError, match=rf"some of its samples are below 0; scale them to 0\.\.{top}"):
+        read(pyvips.Image.new_from_array(levels).tiffsave_buffer())
+
+
+@pytest.mark.parametrize("compression", ["zstd", "jpegxl", "lerc"])
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+def test_compressions_of_the_extra(compression: str, planes: str) -> None:
+    pytest.importorskip("imagecodecs")
+    tifffile = pytest.importorskip("tifffile")
+    levels, file = made_photo(20, 24), io.BytesIO()
+    stored = levels if planes == "contig" else np.moveaxis(levels, 2, 0)
+    tifffile.imwrite(file, stored, photometric="rgb", planarconfig=planes, compression=compression)
+    np.testing.assert_array_equal(read(file.getvalue()).to_array(), levels)

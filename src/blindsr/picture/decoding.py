@@ -571,7 +571,17 @@ def _decode(
     """
     plan = describe(image, kind, path, exif, found)
     samples, gray = plan.fetch(limits)
-    return replace(plan.photo(samples), gray=gray)
+    photo = replace(plan.photo(samples), gray=gray)
+    # Programs reserve a clear colour in GIF files that none of the pixels has.
+    return replace(photo, alpha_band=None) if kind == "gif" and is_opaque(photo) else photo
+
+
+def is_opaque(photo: Photo) -> bool:
+    """Whether no pixel is transparent."""
+    band = photo.alpha_band
+    return band is None or all(
+        bool((levels[:, :, band] == photo.white).all()) for _, levels in photo.samples.chunks()
+    )
 
 
 @dataclass(frozen=True)
@@ -617,7 +627,7 @@ class Description:
         """Decode so many rows from `top` on, None for all: their samples, and whether they are gray.
 
         Raises:
-            InputError: Floating point that means other than 1 by white.
+            InputError: Floating point that means other than 1 by white, or signed samples below 0.
         """
         height, bands = self.image.height if rows is None else rows, self.image.bands
         gray = self.may_be_gray
@@ -629,6 +639,10 @@ class Description:
             nonlocal gray
             if self.dtype.kind == "f":
                 _check_range(self.path, levels)
+            if self.dtype.kind == "i" and levels.min() < 0:
+                raise InputError(
+                    f"{self.path}: some of its samples are below 0; scale them to 0..{self.white:.0f}"
+                )
             gray = gray and _looks_gray(levels, self.white)
 
         try:
@@ -686,6 +700,8 @@ def describe(
     dtype = np.dtype(_TYPES[image.format])
     if dtype.kind == "f":
         depth, white = 16, 1.0
+    elif dtype.kind == "i":  # their half below 0 means nothing
+        depth, white = min(8 * dtype.itemsize, 16), float(np.iinfo(dtype).max)
     else:
         depth = min(8 * dtype.itemsize, 16)
         if kind == "heif" and depth == 16:
@@ -741,5 +757,8 @@ def _fetch(
 
 
 _AS_THEY_STAND = ("srgb", "rgb16", "rgb", "scrgb", "b-w", "grey16", "multiband")
-_TYPES = {"uchar": "u1", "ushort": "u2", "uint": "u4", "float": "f4", "double": "f8"}
+_TYPES = {
+    **{"uchar": "u1", "ushort": "u2", "uint": "u4", "float": "f4", "double": "f8"},
+    **{"char": "i1", "short": "i2", "int": "i4"},
+}
 """Libvips's names of sample types that are read -> NumPy's."""
