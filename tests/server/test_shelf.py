@@ -1,4 +1,4 @@
-"""Models come when they are used and leave when nobody uses them; metrics are told as Prometheus reads them."""
+"""Models come when they are used and leave when nobody uses them; metrics are as Prometheus reads them."""
 
 from __future__ import annotations
 
