@@ -27,7 +27,7 @@ from blindsr.picture.metadata.carrying import inventory
 from blindsr.upscaling.upscaler import Upscaler
 
 TESTS = {
-    "apng": "picture/test_picture.py::test_animations_are_refused_and_still_ones_read",
+    "apng": "upscaling/test_series.py::test_frames_become_frames",
     "avif": "picture/metadata/test_carrying.py::test_code_points_mean_the_same_everywhere",
     "bad_sos": "picture/test_loaders.py::test_variants_within_a_kind",
     "bmp": "picture/test_rare_files.py::test_kin_of_ppm",
@@ -56,7 +56,7 @@ TESTS = {
     "tiff_colour": "picture/test_rare_files.py::test_lab_in_eight_bits",
     "tiff_float": "picture/test_picture.py::test_float_tiff_as_it_stands",
     "tiff_layout": "picture/test_loaders.py::test_codecs_within_a_kind",
-    "tiff_multi": "picture/metadata/test_carrying.py::test_pages_and_channels_that_stay_behind",
+    "tiff_multi": "upscaling/test_series.py::test_pages_become_pages",
     "uhdr": "picture/test_loaders.py::test_a_photo_with_a_gain_map_is_read_as_any_jpeg",
     "webp_alpha": "picture/test_picture.py::test_lossless_round_trip",
     "white_page": "picture/test_rim.py::test_a_white_page_is_white_to_its_rim",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from blindsr.errors import InputError
-from blindsr.picture import Limits, open_photo, read
+from blindsr.errors import InputError, MissingExtraError
+from blindsr.picture import Limits, open_photo, read, unusual_tiff
 from blindsr.picture.loaders import LOADERS, kind_of, other_kind
 
 from ..conftest import made_photo
@@ -109,11 +111,86 @@ def test_other_kinds_are_called_by_name() -> None:
         assert kind_of(head) is None and other_kind(head) == name
         with pytest.raises(InputError, match=f"does not read \\({name}\\); save it as PNG, JPEG or TIFF"):
             read(head + bytes(99))
-    twelve = bytearray(jpeg())
-    at = twelve.index(b"\xff\xc0")
-    twelve[at + 4] = 12
+    lossless = jpeg().replace(b"\xff\xc0", b"\xff\xf7")  # JPEG-LS
     with pytest.raises(InputError, match="a kind of file that this program does not read"):
-        read(bytes(twelve))
+        read(lossless)
+
+
+def twelve_bits(levels: Any) -> bytes:
+    """A JPEG of 12 bit that lies on its side, with EXIF and a colour profile."""
+    codecs = pytest.importorskip("imagecodecs")
+    plain = jpeg(exif=orientation_block(6), icc_profile=srgb_profile())
+    start, end = 2, plain.index(b"\xff\xdb")
+    encoded: bytes = codecs.jpeg8_encode(levels, level=99, bitspersample=12)
+    return encoded[:2] + plain[start:end] + encoded[2:]
+
+
+def orientation_block(orientation: int) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = orientation, "Some Camera"
+    return exif.tobytes()
+
+
+def srgb_profile() -> bytes:
+    from PIL import ImageCms
+
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+@pytest.mark.parametrize("gray", [False, True])
+def test_jpeg_of_twelve_bits(gray: bool) -> None:
+    # Smooth, finer than 8 bit can hold.
+    ramp = np.linspace(100, 3900, 48 * 64).reshape(48, 64)
+    levels = (ramp if gray else np.dstack([ramp, ramp[::-1], ramp])).astype(np.uint16)
+    content = twelve_bits(levels)
+    picture = read(content)
+    assert (picture.bit_depth, picture.gray, picture.width, picture.height) == (12, gray, 48, 64)
+    upright = np.rot90(levels, -1).reshape(64, 48, -1)
+    assert np.abs(picture.pixels * 4095 - upright).mean() < 4 and len(np.unique(picture.pixels)) > 300
+    assert gray or picture.icc == srgb_profile()
+    assert picture.exif is not None and b"Some Camera" in picture.exif
+    with pytest.raises(InputError, match="--max-pixels"):
+        read(content, limits=Limits(pixels=99))
+    with pytest.raises(InputError, match="damaged"):
+        read(content[: len(content) // 4])
+
+
+@pytest.mark.parametrize(
+    ("package", "extra", "content"),
+    [
+        ("imagecodecs", "jpeg12", lambda: twelve_bits(np.full((8, 8), 2000, np.uint16))),
+        (
+            "imagecodecs",
+            "tiff",
+            lambda: tiff(levels=made_photo(20, 24), photometric="rgb", compression="zstd"),
+        ),
+        ("tifffile", "tiff", lambda: tiff(levels=made_photo(20, 24) / 255, photometric="rgb")),
+    ],
+)
+def test_what_to_install_is_said(
+    package: str, extra: str, content: Callable[[], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("imagecodecs")
+    encoded = content()
+    hide(monkeypatch, package)
+    with pytest.raises(MissingExtraError, match=rf"{package}.*\[{extra}\]"):
+        read(encoded)
+
+
+def hide(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    """As where a package is not installed."""
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.setattr(unusual_tiff, "find_spec", lambda name: None)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_rare_tiff_files_that_lie_on_their_side(orientation: int) -> None:
+    levels = made_photo(20, 24) / 255
+    plain = tiff(
+        levels=levels.astype(np.float32), photometric="rgb", extratags=[(274, 3, 1, orientation, True)]
+    )
+    rare = tiff(levels=levels, photometric="rgb", extratags=[(274, 3, 1, orientation, True)])
+    np.testing.assert_allclose(read(rare).pixels, read(plain).pixels, atol=1e-6)
 
 
 def jpeg(**options: Any) -> bytes:
