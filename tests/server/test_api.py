@@ -279,7 +279,9 @@ def test_what_is_not_there(shared: Running, path: str) -> None:
 def test_wrong_methods(shared: Running) -> None:
     with shared.client() as client:
         answer = client.put("/v1/jobs")
-    assert answer.status_code == 405 and "Allow" in answer.headers and answer.json()["status"] == 405
+        other = client.post(f"/v1/jobs/{'0' * 32}")
+    assert answer.status_code == 405 and answer.json()["status"] == 405
+    assert answer.headers["Allow"] == "GET, POST" and other.headers["Allow"] == "DELETE, GET"
 
 
 def test_room_is_limited_for_each_client(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:

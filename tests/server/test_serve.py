@@ -193,8 +193,9 @@ def test_the_description_keeps_what_it_promises(shared: Running) -> None:
     pytest.importorskip("schemathesis")
     done = finished(
         sys.executable, "-m", "schemathesis.cli", "run", f"{shared.url}/openapi.json",
-        "--header", f"Authorization: Bearer {TOKEN}", "--checks", "not_a_server_error,response_schema_conformance",
-        "--max-examples", "20", "--seed", "1", "--exclude-path-regex", "events", "--phases", "examples,coverage,fuzzing",
+        "--header", f"Authorization: Bearer {TOKEN}", "--max-examples", "20", "--seed", "1",
+        "--checks", "not_a_server_error,response_schema_conformance,content_type_conformance",
+        "--phases", "examples,coverage,fuzzing", "--exclude-path-regex", "events",
         seconds=900,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]

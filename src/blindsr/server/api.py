@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -619,8 +620,22 @@ def _on_problem(request: Request, error: Exception) -> Response:
 
 def _on_http(request: Request, error: Exception) -> Response:
     http = cast(HTTPException, error)
+    headers = dict(http.headers or {})
+    if http.status_code == 405:
+        headers["Allow"] = ", ".join(sorted(_methods(request)))
     detail = {404: "there is nothing at this path", 405: "this path does not take this method"}
-    return problem_response(http.status_code, detail.get(http.status_code, str(http.detail)), http.headers)
+    return problem_response(http.status_code, detail.get(http.status_code, str(http.detail)), headers)
+
+
+def _methods(request: Request) -> set[str]:
+    """All methods that a path takes; the framework tells those of one route."""
+    description: dict[str, Any] = request.app.openapi()
+    place = request.scope["bare_path"]
+    found: set[str] = set()
+    for path, methods in description["paths"].items():
+        if re.fullmatch(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path)), place):
+            found |= {method.upper() for method in methods}
+    return found or {"GET"}
 
 
 def _on_invalid(request: Request, error: Exception) -> Response:
