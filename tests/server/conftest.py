@@ -178,12 +178,14 @@ def slow_down(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
 
     restore = Upscaler._restore_tiles
 
-    def slowly(self: Any, colours: Any, modulation: Any, tiles: Any, sink: Any, on_tile: Any) -> None:
+    def slowly(
+        self: Any, colours: Any, modulation: Any, tiles: Any, sink: Any, on_tile: Any, mask: Any
+    ) -> None:
         def tell(done: int, total: int) -> None:
             time.sleep(seconds)
             on_tile(done, total)
 
-        restore(self, colours, modulation, tiles, sink, tell)
+        restore(self, colours, modulation, tiles, sink, tell, mask)
 
     monkeypatch.setattr(Upscaler, "_restore_tiles", slowly)
 

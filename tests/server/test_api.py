@@ -198,6 +198,36 @@ def test_a_profile_of_photos_that_cannot_be_read_fails(server: Running) -> None:
         assert profile["status"] == "failed" and "b.png" in profile["error"] and "/" not in profile["error"]
 
 
+def test_a_mask_says_where_texture_goes(server: Running) -> None:
+    photo = ("a.png", photo_bytes())
+    masks = {level: ("m.png", photo_bytes_of(level)) for level in (0, 255)}
+
+    def restored(client: Any, **options: Any) -> Any:
+        files = [("files", photo), *(("mask", mask) for mask in options.pop("masks", ()))]
+        job = ended(client, client.post("/v1/jobs", files=files, data=options).json())
+        return pixels_of(client.get(job["photos"][0]["href"]).content)
+
+    with server.client() as client:
+        assert (restored(client, masks=[masks[255]]) == restored(client)).all()
+        assert (restored(client, masks=[masks[0]]) == restored(client, texture=0)).all()
+        for files, fields, wanted in (
+            ([("files", photo), ("files", photo), ("mask", masks[0])], {}, 422),
+            ([("files", photo), ("mask", masks[0]), ("mask", masks[0])], {}, 422),
+            ([("files", photo), ("mask", masks[0])], {"model": "cmdsr-x4"}, 422),
+            ([("files", photo), ("mask", ("m.png", b"no picture"))], {}, 415),
+            ([("files", photo), ("mask", ("m.png", b""))], {}, 422),
+            ([("mask", masks[0])], {}, 422),
+        ):
+            assert client.post("/v1/jobs", files=files, data=fields).status_code == wanted
+
+
+def photo_bytes_of(level: int) -> bytes:
+    """A gray picture of one level."""
+    file = io.BytesIO()
+    Image.new("L", (5, 3), level).save(file, "PNG")
+    return file.getvalue()
+
+
 def test_inspection(server: Running) -> None:
     files = [("files", ("a.jpg", photo_bytes(40, 56, kind="jpeg")))]
     with server.client() as client:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from blindsr.picture.sizing import OutputSize
+    from blindsr.upscaling.mask import TextureMask
     from blindsr.upscaling.upscaler import Adaptation, Upscaler
 
 __all__ = ["photo_stages", "run_batch"]
@@ -126,8 +127,9 @@ def photo_stages(
     quality: int | None = None,
     dpi: float | None = None,
     keep_date: bool = False,
+    mask: TextureMask | None = None,
 ) -> Stages[_Decoded, PictureWriter]:
-    """How an upscaler takes a photo from file to file; arguments as in `run_batch`."""
+    """How an upscaler takes a photo from file to file; arguments as in `run_batch`, and a mask of texture."""
 
     def decode(task: Task) -> _Decoded:
         photo = open_photo(task.source, upscaler.limits(task.target))
@@ -141,7 +143,13 @@ def photo_stages(
     def restore(decoded: _Decoded, task: Task, on_tile: OnTile) -> PictureWriter:
         support = decoded.support if adaptation is None else adaptation
         return upscaler.restore(
-            decoded.photo, task.target, support=support, on_tile=on_tile, size=size, quality=quality
+            decoded.photo,
+            task.target,
+            support=support,
+            on_tile=on_tile,
+            size=size,
+            quality=quality,
+            mask=mask,
         )
 
     def encode(result: PictureWriter, task: Task) -> None:

@@ -15,6 +15,7 @@ from blindsr.errors import InputError
 
 if TYPE_CHECKING:
     from blindsr.server.settings import Settings
+    from blindsr.system.memory import Memory
 
 LISTEN, WHO, LIMITS = "Where it listens", "Who may use it", "Limits"
 """Panels of `--help`."""
@@ -139,7 +140,7 @@ def serve(
         page=not no_page,
         max_upload=read_bytes(max_upload, "--max-upload"),
         queue=queue,
-        memory=None if memory is None else Memory.parse(memory),
+        memory=_share() if memory is None else Memory.parse(memory),
         threads=threads,
         keep=read_duration(keep, "--keep"),
         idle=read_duration(idle, "--idle"),
@@ -160,6 +161,15 @@ def _serve(settings: Settings) -> None:
         from blindsr.server.running import serve as run
 
     run(settings, print_line)
+
+
+def _share() -> Memory | None:
+    """A safe share of what is free, once and for all; None where that is less than a server needs."""
+    from blindsr.server.settings import SERVER_MEMORY
+    from blindsr.system.memory import SMALLEST, Memory
+
+    share = Memory.safe_share()
+    return share if share.total >= SMALLEST + SERVER_MEMORY else None
 
 
 def _tokens(given: list[str] | None, file: Path | None) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Res
 from starlette.exceptions import HTTPException
 
 from blindsr.server import described, metrics
-from blindsr.server.admission import RESULT_BYTES, check_disk, measure_photos
+from blindsr.server.admission import RESULT_BYTES, check_disk, measure_photos, take_mask
 from blindsr.server.board import Board
 from blindsr.server.downloads import archive_response, file_response
 from blindsr.server.events import tell
@@ -149,7 +149,7 @@ _others = APIRouter()
 )
 async def post_job(request: Request, key: Key = None) -> JSONResponse:
     """Takes in photos and options, and answers at once; what becomes of them the job tells."""
-    return await _take_in(request, "upscale", key, ("files",))
+    return await _take_in(request, "upscale", key, ("files", "mask"))
 
 
 @_jobs.get("", response_model=described.JobList, summary="Your jobs", responses=described.problems(401))
@@ -493,9 +493,11 @@ def _read_job(
     options = read_job_fields(
         form.fields, service.shelf, None if profile is None else profile.options["model"]
     )
-    photos = measure_photos(
-        form.of("files"), service.settings, options, service.shelf.cards[options["model"]]
-    )
+    card = service.shelf.cards[options["model"]]
+    photos = measure_photos(form.of("files"), service.settings, options, card)
+    if form.of("mask"):
+        options["mask"] = True
+        take_mask(form, card, folder / "mask")
     if profile is not None:  # the job has its own: the profile may be deleted meanwhile
         (folder / "profile").write_bytes(store.profile_file(profile.id).read_bytes())
     return options, photos

@@ -154,8 +154,15 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return found
 
 
-def form_of(kind: type[BaseModel], example: dict[str, Any]) -> dict[str, Any]:
-    """The description of a form with photos."""
+_MASK = {
+    "type": "string",
+    "format": "binary",
+    "description": "For one photo: a gray picture, laid over it. White gets the texture asked for, black none.",
+}
+
+
+def form_of(kind: type[BaseModel], example: dict[str, Any], **files: dict[str, Any]) -> dict[str, Any]:
+    """The description of a form with photos, and maybe further files."""
     schema = kind.model_json_schema()
     # A form has no null: what is not given is left out.
     properties = {name: _given(one) for name, one in schema["properties"].items()}
@@ -170,7 +177,7 @@ def form_of(kind: type[BaseModel], example: dict[str, Any]) -> dict[str, Any]:
             "type": "object",
             "required": ["files"],
             "additionalProperties": False,
-            "properties": {"files": photos, **properties},
+            "properties": {"files": photos, **files, **properties},
         },
         "example": {"files": ["(the bytes of holiday.jpg)"], **example},
     }
@@ -184,6 +191,8 @@ def _given(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 JOB_FORM = form_of(
-    JobFields, {"model": "cria-x4-compact", "scale": 2.5, "texture": 0.5, "format": "webp", "quality": 85}
+    JobFields,
+    {"model": "cria-x4-compact", "scale": 2.5, "texture": 0.5, "format": "webp", "quality": 85},
+    mask=_MASK,
 )
 MODEL_FORM = form_of(ModelFields, {"model": "cmdsr-x4"})

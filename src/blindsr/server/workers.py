@@ -26,6 +26,7 @@ from blindsr.system.files import sha256
 from blindsr.system.untrusted import brief
 
 if TYPE_CHECKING:
+    from blindsr.upscaling.mask import TextureMask
     from blindsr.upscaling.upscaler import Upscaler
 
 log = logging.getLogger(__name__)
@@ -143,7 +144,9 @@ class Workers:
         task = Task(self._store.photo_file(job.id, work.photo.n), self._store.result_file(job.id, work.photo))
         with self._shelf.upscaler(options["model"], options.get("texture")) as upscaler:
             adaptation = self._profile(work, upscaler)
-            stages = photo_stages(upscaler, adaptation, output_size(options), options.get("quality"))
+            mask = self._mask(job.id) if options.get("mask") else None
+            size, quality = output_size(options), options.get("quality")
+            stages = photo_stages(upscaler, adaptation, size, quality, mask=mask)
             self._check(job.id)
             with _naming(task, "decode"):
                 photo = stages.decode(task)
@@ -155,8 +158,8 @@ class Workers:
                 self._check(job.id)
                 # What is told of a result is kept before the result has its name, so that one that is found
                 # after a sudden end is whole, and all is known of it.
-                size = {"width": result.width, "height": result.height}
-                self._store.note(work, {**size, **result.report.texts()})
+                sides = {"width": result.width, "height": result.height}
+                self._store.note(work, {**sides, **result.report.texts()})
                 stages.encode(result, task)
         self._store.drop_photo(work)
         return task.target.stat().st_size, sha256(task.target)
@@ -168,6 +171,12 @@ class Workers:
         from blindsr.upscaling.profile import read_profile
 
         return read_profile(self._store.profile_file(work.job.id), upscaler.model)
+
+    def _mask(self, job: str) -> TextureMask:
+        """The mask that came with a job."""
+        from blindsr.upscaling.mask import read_mask
+
+        return read_mask(self._store.mask_file(job))
 
     def _read_camera(self, work: Work) -> dict[str, Any]:
         """One profile from all photos of a job; gives what is told of it."""
@@ -209,6 +218,7 @@ class Workers:
             log.error("%s/%d: %s", job.id, photo.n, brief(failure), exc_info=failure)
         photos = job.options["photos"] if job.kind == "profile" else [one.name for one in job.photos]
         names = {str(self._store.photo_file(job.id, n)): name for n, name in enumerate(photos)}
+        names[str(self._store.mask_file(job.id))] = "mask"
         if photo.result:
             names[str(self._store.result_file(job.id, photo))] = photo.result
         return _renamed(text, {**names, str(self._store.folder): "the server's folder"})

@@ -31,6 +31,7 @@ from blindsr.picture.sizing import OutputSize
 from blindsr.system.files import is_folder, refuse_overwriting
 from blindsr.system.memory import Memory, show_bytes
 from blindsr.system.untrusted import shorten
+from blindsr.upscaling.mask import TextureMask
 from blindsr.upscaling.stitching import Canvas, ResizingWriter, Sink, TileWriter
 from blindsr.upscaling.support import gather_support, spread
 from blindsr.upscaling.tiling import AUTO_PIXELS, Tile, plan_tiles, plan_windows, whole
@@ -285,6 +286,7 @@ class Upscaler:
         on_tile: OnTile | None = None,
         size: OutputSize | None = None,
         quality: int | None = None,
+        mask: TextureMask | None = None,
     ) -> PictureWriter:
         """Restore a decoded photo of any size within this upscaler's memory.
 
@@ -295,19 +297,23 @@ class Upscaler:
             on_tile: As in `upscale`.
             size: As in `upscale`.
             quality: As in `blindsr.picture.write`.
+            mask: Where how much of the texture is added, for twice the time; None for all of it everywhere.
 
         Returns:
             The result, to be saved and closed.
 
         Raises:
-            InputError: As `upscale`, or the target cannot hold the result.
+            InputError: As `upscale`, or the target cannot hold the result; a mask, and the model has no
+                texture view.
         """
+        if mask is not None:
+            _texture(self.model, self.texture or 0.0)  # that it has one
         height, width = self._output_size(photo, None, size)
         writer = PictureWriter(target, photo, height, width, quality, self.limits(target))
         try:
             if isinstance(support, np.ndarray):
                 support = Adaptation(*self.engine.condition(support), self.model.name)
-            self._restore(photo, writer, support, on_tile, self.memory)
+            self._restore(photo, writer, support, on_tile, self.memory, mask)
         except BaseException:
             writer.close()
             raise
@@ -443,6 +449,7 @@ class Upscaler:
         support: Adaptation | None,
         on_tile: OnTile | None,
         memory: Memory | None,
+        mask: TextureMask | None = None,
     ) -> None:
         """Restore a picture into a sink, tile by tile; if the memory does not suffice, with smaller tiles."""
         if support is not None and support.model != self.model.name:
@@ -454,7 +461,7 @@ class Upscaler:
         while True:
             tiles = self._plan(picture, sink.height, sink.width, memory)
             try:
-                self._restore_tiles(colours, modulation, tiles, sink, on_tile)
+                self._restore_tiles(colours, modulation, tiles, sink, on_tile, mask)
                 return
             except MemoryError as error:
                 largest = max(tile.window.area for tile in tiles)
@@ -524,6 +531,7 @@ class Upscaler:
         tiles: Sequence[Tile],
         sink: Sink,
         on_tile: OnTile | None,
+        mask: TextureMask | None = None,
     ) -> None:
         """Restore tile after tile, and hand the sink what is finished."""
         scale, picture = self.model.scale, colours.picture
@@ -531,13 +539,32 @@ class Upscaler:
         finish = TileWriter(colours, sink) if native else ResizingWriter(colours, scale, sink)
         for done, tile in enumerate(tiles, 1):
             lr = colours.window(*tile.window.slices).transpose(2, 0, 1)[None]  # (1, 3, h, w)
-            sr = self.engine.upscale(lr, modulation, self.texture)
-            core = sr[(0, slice(None), *tile.kept(scale).slices)]
+            sides = picture.height * scale, picture.width * scale
+            core = self._core(
+                lr, modulation, tile, None if mask is None else _weights(mask, tile, scale, sides)
+            )
             if picture.gray:
                 core = core.clip(0, 1).mean(axis=0, keepdims=True)
             finish(core, tile.core.scaled(scale))
             if on_tile is not None:
                 on_tile(done, len(tiles))
+
+    def _core(
+        self,
+        lr: NDArray[np.float32],
+        modulation: NDArray[np.float32] | None,
+        tile: Tile,
+        weights: NDArray[np.float32] | None,
+    ) -> NDArray[np.float32]:
+        """What a tile contributes, (3, H, W); where there are weights, between both views."""
+        kept = (0, slice(None), *tile.kept(self.model.scale).slices)
+        if weights is None or weights.min() == 1:
+            return self.engine.upscale(lr, modulation, self.texture)[kept]
+        structure = self.engine.upscale(lr, modulation, 0.0)[kept]
+        if weights.max() == 0:
+            return structure
+        textured = self.engine.upscale(lr, modulation, self.texture)[kept]
+        return structure + weights * (textured - structure)
 
 
 @overload
@@ -640,6 +667,12 @@ def result_identity(engine: Mapping[str, Any], texture: float | None) -> dict[st
         "margin": MARGIN,
         "texture": texture,
     }
+
+
+def _weights(mask: TextureMask, tile: Tile, scale: int, sides: tuple[int, int]) -> NDArray[np.float32]:
+    """The mask where a tile's core lies in a result of the model's own size, (height, width)."""
+    rows, columns = tile.core.scaled(scale).slices
+    return mask.weights(rows, columns, height=sides[0], width=sides[1])
 
 
 def _digest(vector: NDArray[np.float32]) -> str:
