@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import re
+import threading
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from PIL import Image
 import blindsr
 from blindsr.picture import FORMATS
 
-from .conftest import OTHER, Running, Serving, disk_files, ended, photo_bytes, pixels_of, send, slow_down
+from .conftest import OTHER, Running, Serving, disk_files, ended, photo_bytes, pixels_of, send
 
 
 def test_a_photo_becomes_what_the_command_makes_of_it(server: Running, models: Path, tmp_path: Path) -> None:
@@ -67,15 +69,16 @@ def test_one_bad_photo_does_not_end_a_job(server: Running) -> None:
         assert client.get(job["archive"]).status_code == 404
 
 
-def test_events_tell_of_the_queue_the_tiles_and_the_end(
-    server: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    slow_down(monkeypatch, 0.3)
+def test_events_tell_of_the_queue_the_tiles_and_the_end(server: Running, held: threading.Event) -> None:
     with server.client() as client:
         jobs = [send(client, (f"{n}.png", photo_bytes())).json() for n in range(4)]
         with client.stream("GET", jobs[-1]["events"]) as stream:
             assert stream.headers["Content-Type"].startswith("text/event-stream")
-            text = "".join(stream.iter_text())
+            text = ""
+            for piece in stream.iter_text():
+                text += piece
+                if "event: queued" in text:
+                    held.set()
     events = [
         (kind, json.loads(content)) for kind, content in re.findall(r"event: (\w+)\ndata: (.*)\n\n", text)
     ]
@@ -96,13 +99,25 @@ def test_events_of_a_failed_job_end_with_its_error(server: Running) -> None:
     assert kind == "failed" and json.loads(content)["error"].startswith("b.png: not a readable picture")
 
 
-def test_a_cancelled_job_ends_at_the_next_tile(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    slow_down(monkeypatch, 0.4)
+def settled(client: Any, job: dict[str, Any]) -> dict[str, Any]:
+    """A job none of whose photos is in hand any more."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        shown: dict[str, Any] = client.get(job["href"]).json()
+        if all(photo["status"] != "running" for photo in shown["photos"]):
+            return shown
+        time.sleep(0.02)
+    raise AssertionError("a photo is still in hand")
+
+
+def test_a_cancelled_job_ends_at_the_next_tile(server: Running, held: threading.Event) -> None:
     with server.client() as client:
         job = send(client, *((f"{n}.png", photo_bytes()) for n in range(5))).json()
         assert client.delete(job["href"]).status_code == 202
+        held.set()
         shown = ended(client, job)
         assert shown["status"] == "cancelled"
+        assert {photo["status"] for photo in settled(client, job)["photos"]} == {"cancelled"}
         with client.stream("GET", job["events"]) as stream:
             assert "event: cancelled" in "".join(stream.iter_text())
         assert client.get(f"{job['href']}/files/4").status_code == 404
@@ -314,15 +329,13 @@ def test_wrong_methods(shared: Running) -> None:
     assert answer.headers["Allow"] == "GET, POST" and other.headers["Allow"] == "DELETE, GET"
 
 
-def test_room_is_limited_for_each_client(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
-    slow_down(monkeypatch, 1.0)
+def test_room_is_limited_for_each_client(serving: Serving, held: threading.Event) -> None:
     with serving(queue=3) as server, server.client() as client, server.client(OTHER) as other:
         jobs = [send(client) for _ in range(4)]
         assert [one.status_code for one in jobs] == [202, 202, 202, 429]
         assert int(jobs[-1].headers["Retry-After"]) > 0
         assert send(other).status_code == 202, "one client leaves room for another"
-        for job in client.get("/v1/jobs").json()["jobs"]:
-            client.delete(job["href"])
+        held.set()
     assert len(jobs[-1].json()["detail"]) > 20
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 from pathlib import Path
 
 import numpy as np
@@ -90,3 +91,10 @@ def test_any_part_is_a_part_of_the_whole(
     start = min(start, height - 1)
     part = mask.weights(slice(start, height), slice(0, width), height=height, width=width)
     assert (part == whole[start:]).all()
+
+
+def test_the_example_of_a_mask() -> None:
+    from blindsr.upscaling import mask
+
+    tried = doctest.testmod(mask, extraglobs={"np": np})
+    assert tried.attempted and not tried.failed

@@ -157,7 +157,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 _MASK = {
     "type": "string",
     "format": "binary",
-    "description": "For one photo: a gray picture, laid over it. White gets the texture asked for, black none.",
+    "description": "For one photo: a gray picture; where white, the texture asked for, where black, none.",
 }
 
 

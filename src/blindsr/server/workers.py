@@ -35,6 +35,10 @@ _TIDY_EVERY = 15.0
 """Seconds between two looks at what has expired."""
 
 
+_AGAIN = 1.0
+"""Seconds until something is tried again that should not have failed."""
+
+
 class LeftError(Exception):
     """A photo is left before its end: its job was cancelled, or the server ends."""
 
@@ -91,11 +95,15 @@ class Workers:
 
     def _work(self) -> None:
         while not self._ended:
-            with _Way() as way:
-                way.enter(self._reading)
-                work = self._next()
-                if work is not None:
-                    self._do(work, way)
+            try:
+                with _Way() as way:
+                    way.enter(self._reading)
+                    work = self._next()
+                    if work is not None:
+                        self._do(work, way)
+            except Exception as error:  # the disk is full, or gone: other photos may fare better
+                log.error("the jobs cannot be kept: %s", brief(error))
+                time.sleep(_AGAIN)
 
     def _next(self) -> Work | None:
         """The next photo, as soon as there is one; None at the end."""

@@ -48,8 +48,7 @@ class TextureMask:
         left, right, along = _between(columns, self._levels.shape[1] / width, self._levels.shape[1])
         lines = (self._levels[line].astype(np.float32) / np.float32(255) for line in (above, below))
         upper, lower = (line[:, left] * (1 - along) + line[:, right] * along for line in lines)
-        weights: NDArray[np.float32] = upper * (1 - down[:, None]) + lower * down[:, None]
-        return weights
+        return (upper * (1 - down[:, None]) + lower * down[:, None]).astype(np.float32, copy=False)
 
 
 def read_mask(path: Path) -> TextureMask:
