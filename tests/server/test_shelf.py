@@ -1,4 +1,4 @@
-"""Models come when they are used and leave when nobody uses them; what is counted is told as Prometheus reads it."""
+"""Models come when they are used and leave when nobody uses them; what is counted is told to Prometheus."""
 
 from __future__ import annotations
 
