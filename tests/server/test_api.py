@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -196,6 +197,106 @@ def test_a_profile_of_photos_that_cannot_be_read_fails(server: Running) -> None:
     with server.client() as client:
         profile = ended(client, client.post("/v1/profiles", files=[("files", damaged)]).json())
         assert profile["status"] == "failed" and "b.png" in profile["error"] and "/" not in profile["error"]
+
+
+def mask_bytes(kind: str = "png") -> bytes:
+    """White on the right, black on the left."""
+    file = io.BytesIO()
+    mask = Image.new("L", (8, 4))
+    mask.paste(255, (4, 0, 8, 4))
+    mask.save(file, kind)
+    return file.getvalue()
+
+
+def masked(client: Any, mask: tuple[str, bytes], *more: tuple[str, Any], **fields: Any) -> Any:
+    files = [("files", ("a.png", photo_bytes())), ("mask", mask), *more]
+    return client.post("/v1/jobs", files=files, data=fields)
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg", "webp"])
+def test_a_mask_places_the_texture(server: Running, models: Path, kind: str) -> None:
+    with server.client() as client:
+        job = ended(client, masked(client, ("faces", mask_bytes(kind)), texture=1).json())
+        assert job["options"] == {"model": "cria-x4-compact", "texture": 1, "mask": "faces"}
+        found = pixels_of(client.get(job["photos"][0]["href"]).content)
+        plain = ended(client, send(client, texture=1).json())
+        other = pixels_of(client.get(plain["photos"][0]["href"]).content)
+    upscaler = blindsr.Upscaler(models / "cria-x4-compact", threads=1, texture=1)
+    expected = upscaler.upscale(pixels_of(photo_bytes()), mask=mask_bytes(kind))
+    np.testing.assert_array_equal(found, expected)
+    assert (found != other).any()
+
+
+def test_a_request_with_another_mask_is_another_request(server: Running) -> None:
+    with server.client() as client:
+        first, again, other = (
+            client.post(
+                "/v1/jobs",
+                files=[("files", ("a.png", photo_bytes())), ("mask", ("m", mask_bytes(kind)))],
+                headers={"Idempotency-Key": "k"},
+            )
+            for kind in ("png", "png", "webp")
+        )
+    assert first.json()["id"] == again.json()["id"] and other.status_code == 422
+
+
+def test_masks_that_cannot_be(shared: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("blindsr.server.admission.MOST_MASK", 1000)
+    large = photo_bytes(40, 40)
+    with shared.client() as client:
+        for status, told, answer in [
+            (415, "m.png: not a", masked(client, ("m.png", b"no picture"))),
+            (415, "m.png: ", masked(client, ("m.png", photo_bytes(20, 30)[:-200]))),
+            (422, "m.png: the file is empty", masked(client, ("m.png", b""))),
+            (413, "m.png: 40x40 is more than", masked(client, ("m.png", large))),
+            (422, "mask: given twice", masked(client, ("m", mask_bytes()), ("mask", ("n", mask_bytes())))),
+            (422, "mask: model cmdsr-x4 has no", masked(client, ("m", mask_bytes()), model="cmdsr-x4")),
+            (
+                422,
+                "files: no photo was sent",
+                client.post("/v1/jobs", files=[("mask", ("m", mask_bytes()))]),
+            ),
+            (422, "mask: takes no file", client.post("/v1/profiles", files=[("mask", ("m", mask_bytes()))])),
+            (
+                415,
+                "photo: not a",
+                client.post("/v1/jobs", files=[("files", photo_bytes()), ("mask", (None, "x"))]),
+            ),
+        ]:
+            assert (answer.status_code, answer.json()["detail"][: len(told)]) == (status, told)
+            assert "--" not in answer.json()["detail"]
+
+
+def test_a_mask_that_was_not_chosen_counts_as_left_out(server: Running) -> None:
+    """As browsers send a field for a file that nobody chose."""
+    with server.client() as client:
+        body = (
+            b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n' + photo_bytes()
+            + b'\r\n--x\r\nContent-Disposition: form-data; name="mask"; filename=""\r\n\r\n\r\n--x--\r\n'
+        )  # fmt: skip
+        kind = {"Content-Type": "multipart/form-data; boundary=x"}
+        job = ended(client, client.post("/v1/jobs", content=body, headers=kind).json())
+    assert job["status"] == "done" and "mask" not in job["options"]
+    assert disk_files(server.service.settings.folder) == [f"files/{job['id']}/0.result.png"]
+
+
+def test_results_of_several_jobs_come_as_one_archive(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with server.client() as client, server.client(OTHER) as other:
+        jobs = [ended(client, send(client, ("a.png", photo_bytes(seed=n))).json()) for n in range(2)]
+        ids = [job["id"] for job in jobs]
+        answer = client.get("/v1/archive", params={"job": [*ids, ids[0]]})
+        with zipfile.ZipFile(io.BytesIO(answer.content)) as made:
+            assert made.namelist() == ["a_x4.png", "a_x4-2.png"]
+            single = client.get(jobs[1]["photos"][0]["href"]).content
+            assert made.read("a_x4-2.png") == single
+        assert other.get("/v1/archive", params={"job": ids}).status_code == 404
+        assert client.get("/v1/archive").status_code == 422
+        assert client.get("/v1/archive", params={"job": ["0" * 32] * 201}).status_code == 422
+        slow_down(monkeypatch, 0.5)
+        running = send(client).json()["id"]
+        assert client.get("/v1/archive", params={"job": [*ids, running]}).status_code == 409
 
 
 def test_inspection(server: Running) -> None:

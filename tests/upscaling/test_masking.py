@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from blindsr.errors import InputError
-from blindsr.picture import Picture, write
+from blindsr.picture import Limits, Picture, write
 from blindsr.upscaling.masking import TextureMask
 from blindsr.upscaling.tiling import Box
 from blindsr.upscaling.upscaler import Upscaler
@@ -73,6 +73,19 @@ def test_colours_and_what_is_transparent() -> None:
     assert TextureMask(clear).window(box, 1, 1)[0, 0] == 0
     assert TextureMask(red).digest != TextureMask(clear).digest
     assert TextureMask(red).digest == TextureMask(red).digest
+
+
+def test_a_file_is_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is read some rows at a time is what is read at once, with colours and with alpha."""
+    levels = np.random.default_rng(2).integers(0, 256, (23, 17, 4), dtype=np.uint8)
+    write(levels, tmp_path / "mask.png")
+    whole = TextureMask.read(levels).digest
+    for at_once in (1, 40, 1 << 20):
+        monkeypatch.setattr("blindsr.upscaling.masking._AT_ONCE", at_once)
+        assert TextureMask.read(tmp_path / "mask.png").digest == whole
+        assert TextureMask.read((tmp_path / "mask.png").read_bytes()).digest == whole
+    with pytest.raises(InputError, match="more than"):
+        TextureMask.read(tmp_path / "mask.png", Limits(pixels=300))
 
 
 def test_it_needs_a_texture_to_place(make_model: MakeModel) -> None:

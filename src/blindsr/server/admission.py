@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import shutil
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from blindsr.errors import InputError, MissingExtraError
 from blindsr.models.card import Model
@@ -18,8 +18,11 @@ from blindsr.server.store import PhotoRecord
 from blindsr.system.memory import show_bytes
 
 if TYPE_CHECKING:
+    from blindsr.picture.decoding import Limits
     from blindsr.server.settings import Settings
     from blindsr.server.uploads import ReceivedFile
+
+Found = TypeVar("Found")
 
 MOST_ENLARGED = 16
 """Pixels of a result, in parts of the largest photo's: what x4 makes of that."""
@@ -30,7 +33,10 @@ RESULT_BYTES = 3
 SPARE_DISK = 256 << 20
 """Bytes of the disk that are left free."""
 
-_measuring = threading.Lock()
+MOST_MASK = 1 << 24
+"""Pixels of a mask, which is held in memory beside what is restored."""
+
+_looking = threading.Lock()
 
 
 def check_disk(folder: Path, needed: int) -> None:
@@ -72,16 +78,35 @@ def measure(file: ReceivedFile, settings: Settings) -> tuple[int, int]:
     Raises:
         ProblemError: As `measure_photos`.
     """
-    from blindsr.picture.decoding import Limits, TooLargeError
     from blindsr.picture.measuring import measure_photo
+
+    return _looked_at(file, settings, settings.max_pixels, measure_photo)
+
+
+def check_mask(file: ReceivedFile, settings: Settings) -> None:
+    """Read a mask once to its end, so that no photo waits for one that cannot be used.
+
+    Raises:
+        ProblemError: It is no picture (415), empty (422), or larger than a brush needs (413).
+    """
+    from blindsr.upscaling.masking import TextureMask
+
+    _looked_at(file, settings, MOST_MASK, TextureMask.read)
+
+
+def _looked_at(
+    file: ReceivedFile, settings: Settings, pixels: int, look: Callable[[Path, Limits], Found]
+) -> Found:
+    """What is seen in a file that was sent, within so many pixels; what is wrong with it is a problem."""
+    from blindsr.picture.decoding import Limits, TooLargeError
 
     if not file.size:
         raise ProblemError(422, f"{file.name}: the file is empty")
     memory = settings.restoring_memory
-    limits = Limits(settings.max_pixels, memory.samples, memory.codec)
+    limits = Limits(pixels, memory.samples, memory.codec, file.path.parent)
     try:
-        with _measuring:  # some headers take memory, and requests are many
-            return measure_photo(file.path, limits)
+        with _looking:  # some headers take memory, and requests are many
+            return look(file.path, limits)
     except (InputError, MissingExtraError) as error:
         text = str(error).replace(str(file.path), file.name)
         raise ProblemError(413 if isinstance(error, TooLargeError) else 415, for_clients(text)) from error

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, cast
 
 from anyio import to_thread
-from fastapi import APIRouter, FastAPI, Header, Request
+from fastapi import APIRouter, FastAPI, Header, Query, Request
 from fastapi import Path as InPath
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
@@ -18,7 +18,7 @@ from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Res
 from starlette.exceptions import HTTPException
 
 from blindsr.server import described, metrics
-from blindsr.server.admission import RESULT_BYTES, check_disk, measure_photos
+from blindsr.server.admission import RESULT_BYTES, check_disk, check_mask, measure_photos
 from blindsr.server.board import Board
 from blindsr.server.downloads import archive_response, file_response
 from blindsr.server.events import tell
@@ -28,7 +28,7 @@ from blindsr.server.problems import MEDIA_TYPE, ProblemError, full, phrase, prob
 from blindsr.server.settings import Settings
 from blindsr.server.shelf import Shelf
 from blindsr.server.store import JobRecord, Kind, PhotoRecord, QueueFullError, Store
-from blindsr.server.uploads import Form, receive_form
+from blindsr.server.uploads import Form, ReceivedFile, receive_form
 from blindsr.server.workers import Workers
 from blindsr.system.files import temporary_folder
 from blindsr.version import __version__
@@ -53,6 +53,9 @@ MOST_INSPECTED = 16
 
 MOST_LISTENING = 256
 """Streams of events at once, of all clients."""
+
+MOST_ARCHIVED = 200
+"""Jobs of one archive."""
 
 _KEY = r"[!-~]{1,200}"
 
@@ -148,7 +151,7 @@ _others = APIRouter()
 )
 async def post_job(request: Request, key: Key = None) -> JSONResponse:
     """Takes in photos and options, and answers at once; what becomes of them the job tells."""
-    return await _take_in(request, "upscale", key, ("files",))
+    return await _take_in(request, "upscale", key)
 
 
 @_jobs.get("", response_model=described.JobList, summary="Your jobs", responses=described.problems(401))
@@ -257,28 +260,36 @@ def get_file(
     return file_response(path, photo.result, photo.digest or "", request.headers)
 
 
+_ZIP = {
+    "description": "A .zip.",
+    "content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}},
+}
+
+
 @_jobs.get(
     "/{job}/archive",
     summary="All results",
     response_class=Response,
-    responses={
-        200: {
-            "description": "A .zip.",
-            "content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}},
-        },
-        **described.problems(401, 404, 409, 422),
-    },
+    responses={200: _ZIP, **described.problems(401, 404, 409, 422)},
 )
 def get_archive(request: Request, job: JobId) -> Response:
     """Those of its photos that are done, once the job has ended."""
-    service, found = _service(request), _job(request, job)
-    if not found.is_over:
-        raise ProblemError(409, f"the job is {found.status}; wait until it has ended", {"Retry-After": "2"})
-    done = [photo for photo in found.photos if photo.status == "done"]
-    if not done:
-        raise ProblemError(404, "none of the job's photos is done, so there is nothing to fetch")
-    files = [(photo.result, service.store.result_file(job, photo)) for photo in done]
-    return archive_response(files, f"blindsr-{job[:8]}.zip")
+    return _archive(_service(request), [_job(request, job)], f"blindsr-{job[:8]}.zip")
+
+
+@_others.get(
+    "/v1/archive",
+    tags=["jobs"],
+    summary="All results of several jobs",
+    response_class=Response,
+    responses={200: _ZIP, **described.problems(401, 404, 409, 422)},
+)
+def get_archives(
+    request: Request,
+    job: Annotated[list[str], Query(min_length=1, max_length=MOST_ARCHIVED, description="Ids of the jobs.")],
+) -> Response:
+    """Those of their photos that are done, once all of these jobs have ended."""
+    return _archive(_service(request), [_job(request, one) for one in dict.fromkeys(job)], "blindsr.zip")
 
 
 @_others.post(
@@ -292,7 +303,7 @@ def get_archive(request: Request, job: JobId) -> Response:
 )
 async def post_profile(request: Request, key: Key = None) -> JSONResponse:
     """Reads once what photos of one camera share; a job may then name it. It is kept until it is deleted."""
-    return await _take_in(request, "profile", key, ("files",))
+    return await _take_in(request, "profile", key)
 
 
 @_others.get(
@@ -368,7 +379,7 @@ async def post_inspect(request: Request) -> dict[str, Any]:
     service = _service(request)
     await to_thread.run_sync(check_disk, service.store.folder, _length(request))
     with temporary_folder(service.store.folder) as folder:
-        form = await receive_form(request, folder, ("files",), MOST_INSPECTED)
+        form = await receive_form(request, folder, {"files": MOST_INSPECTED})
 
         def inspect() -> dict[str, Any]:
             model = read_model(form.fields, service.shelf)
@@ -402,6 +413,7 @@ def get_models(request: Request) -> dict[str, Any]:
                 "scale": card.scale,
                 "adapts": card.adaptive,
                 "texture": card.texture,
+                "halo": card.halo,
                 "default": name == shelf.default,
                 "loaded": name in loaded,
             }
@@ -442,15 +454,14 @@ def get_metrics(request: Request) -> Response:
     return Response(text, media_type=metrics.MEDIA_TYPE)
 
 
-async def _take_in(
-    request: Request, kind: Kind, key: str | None, file_fields: tuple[str, ...]
-) -> JSONResponse:
+async def _take_in(request: Request, kind: Kind, key: str | None) -> JSONResponse:
     """Photos and options, to be restored or read."""
     service, client = _service(request), _client(request)
     settings = service.settings
     await to_thread.run_sync(check_disk, service.store.folder, _length(request))
     with service.key(kind, client, key), temporary_folder(service.store.folder) as folder:
-        form = await receive_form(request, folder, file_fields, settings.queue)
+        files = {"files": settings.queue, **({"mask": 1} if kind == "upscale" else {})}
+        form = await receive_form(request, folder, files)
         job = await to_thread.run_sync(_add, service, kind, client, key, form, folder)
     service.workers.wake()
     shown = (
@@ -489,15 +500,29 @@ def _read_job(
             raise ProblemError(
                 422, "profile: there is none of this id that is done; GET /v1/profiles lists them"
             )
+    mask = _mask_of(form)
     options = read_job_fields(
-        form.fields, service.shelf, None if profile is None else profile.options["model"]
+        form.fields, service.shelf, None if profile is None else profile.options["model"], mask is not None
     )
     photos = measure_photos(
         form.of("files"), service.settings, options, service.shelf.cards[options["model"]]
     )
+    if mask is not None:
+        check_mask(mask, service.settings)
+        mask.path.rename(folder / "mask")
+        options["mask"] = mask.name
     if profile is not None:  # the job has its own: the profile may be deleted meanwhile
         (folder / "profile").write_bytes(store.profile_file(profile.id).read_bytes())
     return options, photos
+
+
+def _mask_of(form: Form) -> ReceivedFile | None:
+    """The mask that was sent. What a page's form sends where no file was chosen counts as left out."""
+    mask = next(iter(form.of("mask")), None)
+    if mask is not None and not mask.size and not mask.named:
+        mask.path.unlink()
+        return None
+    return mask
 
 
 def _read_profile(
@@ -513,6 +538,24 @@ def _read_profile(
     return {"model": model, "photos": [file.name for file in files]}, [
         PhotoRecord(0, "profile", pixels, 0, "")
     ]
+
+
+def _archive(service: Service, jobs: list[JobRecord], name: str) -> Response:
+    """The results of jobs that have ended, in a .zip."""
+    for job in jobs:
+        if not job.is_over:
+            raise ProblemError(
+                409, f"job {job.id} is {job.status}; wait until it has ended", {"Retry-After": "2"}
+            )
+    files = [
+        (photo.result, service.store.result_file(job.id, photo))
+        for job in jobs
+        for photo in job.photos
+        if photo.status == "done"
+    ]
+    if not files:
+        raise ProblemError(404, "none of the photos is done, so there is nothing to fetch")
+    return archive_response(files, name)
 
 
 def show_job(service: Service, job: JobRecord, places: dict[str, int] | None = None) -> dict[str, Any]:

@@ -123,6 +123,7 @@ class ModelShown(BaseModel):
     scale: int = Field(description="What it enlarges by.")
     adapts: bool = Field(description="Whether it adapts to photos, and takes profiles.")
     texture: float | None = Field(description="Its default; null where there is none to turn up or down.")
+    halo: int = Field(description="Pixels around a part of a photo that have a say in its result.")
     default: bool
     loaded: bool
 
@@ -154,15 +155,19 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return found
 
 
-def form_of(kind: type[BaseModel], example: dict[str, Any]) -> dict[str, Any]:
-    """The description of a form with photos."""
+def form_of(
+    kind: type[BaseModel], example: dict[str, Any], more_files: dict[str, str] | None = None
+) -> dict[str, Any]:
+    """The description of a form with photos, and with what other files may come beside them."""
     schema = kind.model_json_schema()
     # A form has no null: what is not given is left out.
     properties = {name: _given(one) for name, one in schema["properties"].items()}
+    binary = {"type": "string", "format": "binary"}
+    others = {name: {**binary, "description": text} for name, text in (more_files or {}).items()}
     photos = {
         "type": "array",
         "minItems": 1,
-        "items": {"type": "string", "format": "binary"},
+        "items": binary,
         "description": "One or several photos.",
     }
     content = {
@@ -170,7 +175,7 @@ def form_of(kind: type[BaseModel], example: dict[str, Any]) -> dict[str, Any]:
             "type": "object",
             "required": ["files"],
             "additionalProperties": False,
-            "properties": {"files": photos, **properties},
+            "properties": {"files": photos, **properties, **others},
         },
         "example": {"files": ["(the bytes of holiday.jpg)"], **example},
     }
@@ -184,6 +189,11 @@ def _given(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 JOB_FORM = form_of(
-    JobFields, {"model": "cria-x4-compact", "scale": 2.5, "texture": 0.5, "format": "webp", "quality": 85}
+    JobFields,
+    {"model": "cria-x4-compact", "scale": 2.5, "texture": 0.5, "format": "webp", "quality": 85},
+    {
+        "mask": "A gray picture over all of each photo, of any size: the texture goes where it is white, and "
+        "none where it is black. For models with texture."
+    },
 )
 MODEL_FORM = form_of(ModelFields, {"model": "cmdsr-x4"})

@@ -143,7 +143,10 @@ class Workers:
         task = Task(self._store.photo_file(job.id, work.photo.n), self._store.result_file(job.id, work.photo))
         with self._shelf.upscaler(options["model"], options.get("texture")) as upscaler:
             adaptation = self._profile(work, upscaler)
-            stages = photo_stages(upscaler, adaptation, output_size(options), options.get("quality"))
+            mask = upscaler.mask(self._store.mask_file(job.id)) if "mask" in options else None
+            stages = photo_stages(
+                upscaler, adaptation, output_size(options), options.get("quality"), mask=mask
+            )
             self._check(job.id)
             with _naming(task, "decode"):
                 photo = stages.decode(task)
@@ -209,6 +212,8 @@ class Workers:
             log.error("%s/%d: %s", job.id, photo.n, brief(failure), exc_info=failure)
         photos = job.options["photos"] if job.kind == "profile" else [one.name for one in job.photos]
         names = {str(self._store.photo_file(job.id, n)): name for n, name in enumerate(photos)}
+        if "mask" in job.options:
+            names[str(self._store.mask_file(job.id))] = job.options["mask"]
         if photo.result:
             names[str(self._store.result_file(job.id, photo))] = photo.result
         return _renamed(text, {**names, str(self._store.folder): "the server's folder"})

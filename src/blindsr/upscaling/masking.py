@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -10,12 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindsr.picture import Limits, Picture
+from blindsr.picture.decoding import open_photo
+from blindsr.picture.encoded import is_encoded
 from blindsr.picture.inputs import Photograph, as_picture
+from blindsr.picture.photo import Photo
 from blindsr.picture.resampling import contributions, linear
 from blindsr.upscaling.tiling import Box
 
-_LARGEST = 1 << 26
+LARGEST_MASK = 1 << 26
 """Pixels: a mask is held in memory, and needs no finer lines than a brush draws."""
+
+_AT_ONCE = 1 << 20  # pixels of it that are read at once
 
 
 class TextureMask:
@@ -35,23 +41,35 @@ class TextureMask:
         [[0.0, 0.0, 0.0, 0.25, 0.75, 1.0, 1.0, 1.0]]
     """
 
-    def __init__(self, picture: Picture) -> None:
-        shares = picture.pixels.mean(axis=2)
-        if picture.alpha is not None:
-            shares = shares * picture.alpha
-        # Eight bits are what a mask is painted in; held so, it takes a quarter of the memory.
-        self._levels = np.round(shares * 255).astype(np.uint8)
+    def __init__(self, picture: Picture | Photo) -> None:
+        # Eight bits are what a mask is painted in; held so, and read in parts, it takes little memory.
+        self._levels = np.empty((picture.height, picture.width), np.uint8)
+        rows = max(1, _AT_ONCE // picture.width)
+        for top in range(0, picture.height, rows):
+            part = slice(top, min(top + rows, picture.height))
+            pixels, alpha = picture.window(part, slice(0, picture.width))
+            shares = pixels.mean(axis=2)
+            self._levels[part] = np.round((shares if alpha is None else shares * alpha) * 255)
 
     @staticmethod
-    def read(image: TextureMask | Photograph | NDArray[Any]) -> TextureMask:
+    def read(image: TextureMask | Photograph | NDArray[Any], limits: Limits | None = None) -> TextureMask:
         """A mask of any form: a file, an array or a picture, as in `blindsr.read`; or one that is read.
+
+        Args:
+            image: The mask.
+            limits: What decoding may take; 67 million pixels are the most in any case.
 
         Raises:
             InputError: It cannot be read.
         """
         if isinstance(image, TextureMask):
             return image
-        return TextureMask(as_picture(image, Limits(pixels=_LARGEST)))
+        limits = limits or Limits()
+        limits = replace(limits, pixels=min(limits.pixels, LARGEST_MASK))
+        if is_encoded(image):
+            with open_photo(image, limits) as photo:
+                return TextureMask(photo)
+        return TextureMask(as_picture(image, limits))
 
     @cached_property
     def digest(self) -> str:

@@ -494,7 +494,7 @@ class Upscaler:
             return None
         if self.texture is None:
             raise InputError(_no_texture(self.model, "that a mask could place; leave --mask out"))
-        return TextureMask.read(image)
+        return TextureMask.read(image, Limits(samples=self.memory.samples, codec=self.memory.codec))
 
     def size_of(self, size: OutputSize | None) -> Callable[[Path], tuple[int, int]]:
         """What tells (width, height) of the result of a photo's file; `size` as in `upscale`."""
