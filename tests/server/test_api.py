@@ -339,7 +339,7 @@ def test_models_health_and_metrics(server: Running) -> None:
         ({"texture": "0.5", "model": "cmdsr-x4"}, "texture: model cmdsr-x4 has none"),
         ({"model": "nowhere"}, "model 'nowhere': there is none of this name"),
         ({"model": "../cmdsr-x4"}, "model '../cmdsr-x4': there is none"),
-        ({"format": "gif"}, "format: "),
+        ({"format": "psd"}, "format: "),
         ({"quality": "101"}, "quality: "),
         ({"quality": "90"}, "a.png: .png files lose nothing"),
         ({"quality": "90", "format": "tiff"}, "a.png: .tif files lose nothing"),
