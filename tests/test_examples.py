@@ -77,7 +77,7 @@ def test_sixteen_bit_with_alpha(example: Example, tmp_path: Path) -> None:
     alpha = np.linspace(0, 1, 600, dtype=np.float32).reshape(20, 30)
     Picture(pixels, alpha=alpha, bit_depth=16, dpi=(300, 300)).save(tmp_path / "scan.tif")
     assert example("sixteen_bit", "scan.tif").splitlines()[1] == (
-        "scan.x4.tif: <Picture 120x80 RGB with alpha, 16 bit>"
+        "scan.x4.tif: <Picture 120x80 RGB with alpha, 16 bit, XMP>"
     )
     assert blindsr.read(tmp_path / "scan.x4.tif").dpi == pytest.approx((300, 300))
 

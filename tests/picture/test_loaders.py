@@ -137,6 +137,15 @@ def test_codecs_within_a_kind(tmp_path: Path, compression: str) -> None:
     assert np.abs(read(tmp_path / "a.tif").pixels * 255 - levels).mean() < 12
 
 
+def test_webp_within_tiff(tmp_path: Path) -> None:
+    """Which Pillow does not write."""
+    import pyvips
+
+    levels = made_photo(20, 24)
+    pyvips.Image.new_from_array(levels).tiffsave(str(tmp_path / "a.tif"), compression="webp", lossless=True)
+    np.testing.assert_array_equal(read(tmp_path / "a.tif").to_array(), levels)
+
+
 @pytest.mark.parametrize(
     ("suffix", "options"),
     [

@@ -396,8 +396,20 @@ def test_resolution_in_every_format(tmp_path: Path, suffix: str, with_exif: bool
     Image.fromarray(made_photo(16, 16)).save(tmp_path / "a.jpg", exif=exif() if with_exif else b"")
     picture = replace(read(tmp_path / "a.jpg"), dpi=(300.0, 150.0))
     write(picture, tmp_path / f"b{suffix}")
-    told = None if suffix == ".gif" else pytest.approx((300, 150), rel=1e-3)
-    assert read(tmp_path / f"b{suffix}").dpi == told
+    expected = None if suffix == ".gif" else pytest.approx((300, 150), rel=1e-3)
+    assert read(tmp_path / f"b{suffix}").dpi == expected
+
+
+def test_gif_has_a_palette_of_the_picture(tmp_path: Path) -> None:
+    photo = made_photo(60, 80).astype(np.float32) / 255
+    write(Picture(photo), tmp_path / "a.gif")
+    found = read(tmp_path / "a.gif")
+    assert not found.has_alpha and np.abs(found.pixels - photo).mean() < 0.04
+    alpha = np.repeat(np.linspace(0, 1, 80, dtype=np.float32)[None], 60, axis=0)
+    write(Picture(photo, alpha=alpha), tmp_path / "a.gif")
+    clear = read(tmp_path / "a.gif").alpha
+    assert clear is not None and set(np.unique(clear)) == {0, 1}
+    assert (clear == (alpha > 0.5)).mean() > 0.95
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".gif"])

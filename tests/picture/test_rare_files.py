@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from blindsr.errors import InputError
-from blindsr.picture import Limits, open_photo, read
+from blindsr.errors import InputError, MissingExtraError
+from blindsr.picture import Limits, open_photo, read, unusual_tiff
 from blindsr.picture.loaders import LOADERS, kind_of, other_kind
 
 from ..conftest import made_photo
@@ -109,11 +111,86 @@ def test_other_kinds_are_called_by_name() -> None:
         assert kind_of(head) is None and other_kind(head) == name
         with pytest.raises(InputError, match=f"does not read \\({name}\\); save it as PNG, JPEG or TIFF"):
             read(head + bytes(99))
-    twelve = bytearray(jpeg())
-    at = twelve.index(b"\xff\xc0")
-    twelve[at + 4] = 12
+    lossless = jpeg().replace(b"\xff\xc0", b"\xff\xf7")  # JPEG-LS
     with pytest.raises(InputError, match="a kind of file that this program does not read"):
-        read(bytes(twelve))
+        read(lossless)
+
+
+def twelve_bits(levels: Any) -> bytes:
+    """A JPEG of 12 bit that lies on its side, with EXIF and a colour profile."""
+    codecs = pytest.importorskip("imagecodecs")
+    plain = jpeg(exif=orientation_block(6), icc_profile=srgb_profile())
+    start, end = 2, plain.index(b"\xff\xdb")
+    encoded: bytes = codecs.jpeg8_encode(levels, level=99, bitspersample=12)
+    return encoded[:2] + plain[start:end] + encoded[2:]
+
+
+def orientation_block(orientation: int) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = orientation, "Some Camera"
+    return exif.tobytes()
+
+
+def srgb_profile() -> bytes:
+    from PIL import ImageCms
+
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+@pytest.mark.parametrize("gray", [False, True])
+def test_jpeg_of_twelve_bits(gray: bool) -> None:
+    # Smooth, finer than 8 bit can hold.
+    ramp = np.linspace(100, 3900, 48 * 64).reshape(48, 64)
+    levels = (ramp if gray else np.dstack([ramp, ramp[::-1], ramp])).astype(np.uint16)
+    content = twelve_bits(levels)
+    picture = read(content)
+    assert (picture.bit_depth, picture.gray, picture.width, picture.height) == (12, gray, 48, 64)
+    upright = np.rot90(levels, -1).reshape(64, 48, -1)
+    assert np.abs(picture.pixels * 4095 - upright).mean() < 4 and len(np.unique(picture.pixels)) > 300
+    assert gray or picture.icc == srgb_profile()
+    assert picture.exif is not None and b"Some Camera" in picture.exif
+    with pytest.raises(InputError, match="--max-pixels"):
+        read(content, limits=Limits(pixels=99))
+    with pytest.raises(InputError, match="damaged"):
+        read(content[: len(content) // 4])
+
+
+@pytest.mark.parametrize(
+    ("package", "extra", "content"),
+    [
+        ("imagecodecs", "jpeg12", lambda: twelve_bits(np.full((8, 8), 2000, np.uint16))),
+        (
+            "imagecodecs",
+            "tiff",
+            lambda: tiff(levels=made_photo(20, 24), photometric="rgb", compression="zstd"),
+        ),
+        ("tifffile", "tiff", lambda: tiff(levels=made_photo(20, 24) / 255, photometric="rgb")),
+    ],
+)
+def test_what_to_install_is_said(
+    package: str, extra: str, content: Callable[[], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("imagecodecs")
+    encoded = content()
+    hide(monkeypatch, package)
+    with pytest.raises(MissingExtraError, match=rf"{package}.*\[{extra}\]"):
+        read(encoded)
+
+
+def hide(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    """As where a package is not installed."""
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.setattr(unusual_tiff, "find_spec", lambda name: None)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_rare_tiff_files_that_lie_on_their_side(orientation: int) -> None:
+    levels = made_photo(20, 24) / 255
+    plain = tiff(
+        levels=levels.astype(np.float32), photometric="rgb", extratags=[(274, 3, 1, orientation, True)]
+    )
+    rare = tiff(levels=levels, photometric="rgb", extratags=[(274, 3, 1, orientation, True)])
+    np.testing.assert_allclose(read(rare).pixels, read(plain).pixels, atol=1e-6)
 
 
 def jpeg(**options: Any) -> bytes:
@@ -172,3 +249,43 @@ def test_a_photo_of_every_kind_is_read(kind: str) -> None:
     picture = read(file.getvalue())
     assert (picture.width, picture.height) == (24, 20)
     assert np.abs(picture.to_array()[:, :, :3].astype(int) - made_photo(20, 24)).mean() < 20
+
+
+def test_a_directory_whose_entries_are_lost_is_damaged() -> None:
+    """Its number of samples a pixel is gone, so the optional reader finds no pixels at all."""
+    pytest.importorskip("tifffile")
+    file = io.BytesIO()
+    pages = [Image.fromarray(made_photo(20, 24, seed)) for seed in range(2)]
+    pages[0].save(file, "TIFF", save_all=True, append_images=pages[1:])
+    content = file.getvalue()
+    place = int.from_bytes(content[4:8], "little") + 2
+    while content[place : place + 2] != (277).to_bytes(2, "little"):
+        place += 12
+    with pytest.raises(InputError, match=r"not a readable picture|does not read"):
+        read(content[:place] + content[place + 12 :])
+
+
+@pytest.mark.parametrize("dtype", ["i1", "i2", "i4"])
+def test_signed_samples_count_from_0(dtype: str) -> None:
+    import pyvips
+
+    top = np.iinfo(dtype).max
+    levels = (made_photo(20, 24).astype(np.float64) / 255 * top).astype(dtype)
+    content = pyvips.Image.new_from_array(levels).tiffsave_buffer()
+    picture = read(content)
+    assert picture.bit_depth == (8 if dtype == "i1" else 16)
+    np.testing.assert_allclose(picture.pixels, levels.astype(np.float64) / top, atol=1e-6)
+    levels[3, 4] = -1
+    with pytest.raises(InputError, match=rf"some of its samples are below 0; scale them to 0\.\.{top}"):
+        read(pyvips.Image.new_from_array(levels).tiffsave_buffer())
+
+
+@pytest.mark.parametrize("compression", ["zstd", "jpegxl", "lerc"])
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+def test_compressions_of_the_extra(compression: str, planes: str) -> None:
+    pytest.importorskip("imagecodecs")
+    tifffile = pytest.importorskip("tifffile")
+    levels, file = made_photo(20, 24), io.BytesIO()
+    stored = levels if planes == "contig" else np.moveaxis(levels, 2, 0)
+    tifffile.imwrite(file, stored, photometric="rgb", planarconfig=planes, compression=compression)
+    np.testing.assert_array_equal(read(file.getvalue()).to_array(), levels)

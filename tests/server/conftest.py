@@ -82,8 +82,8 @@ def run_server(models: Path, folder: Path, **told: Any) -> Iterator[Running]:
             "memory": Memory.parse("1G"), "models": ("cria-x4-compact", "cmdsr-x4"), **told,
         }
     )  # fmt: skip
-    ready, stop = threading.Event(), threading.Event()
     found: dict[str, Any] = {}
+    ready, stop = threading.Event(), threading.Event()
     failures: list[BaseException] = []
 
     @contextmanager
@@ -173,22 +173,20 @@ def pixels_of(content: bytes) -> Any:
     return np.asarray(Image.open(io.BytesIO(content)))
 
 
-def slow_down(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    """Each tile takes so long at least."""
-    from blindsr.upscaling.upscaler import Upscaler
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Every photo waits at its first tile until this is set."""
+    from blindsr.server.workers import Workers
 
-    restore = Upscaler._restore_tiles
+    released, tell = threading.Event(), Workers._tell
 
-    def slowly(
-        self: Any, colours: Any, modulation: Any, tiles: Any, sink: Any, on_tile: Any, mask: Any
-    ) -> None:
-        def tell(done: int, total: int) -> None:
-            time.sleep(seconds)
-            on_tile(done, total)
+    def wait_and_tell(self: Any, work: Any, done: int, total: int) -> None:
+        assert released.wait(60)
+        tell(self, work, done, total)
 
-        restore(self, colours, modulation, tiles, sink, tell, mask)
-
-    monkeypatch.setattr(Upscaler, "_restore_tiles", slowly)
+    monkeypatch.setattr(Workers, "_tell", wait_and_tell)
+    yield released
+    released.set()
 
 
 def disk_files(folder: Path) -> list[str]:

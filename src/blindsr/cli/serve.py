@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from blindsr.cli.options import MODEL, SPEED, Threads
-from blindsr.cli.screen import extra, print_line, print_warning
+from blindsr.cli.options import MODEL, SPEED, Json, Threads
+from blindsr.cli.screen import extra, print_line, print_object, print_warning
 from blindsr.errors import InputError
 
 if TYPE_CHECKING:
     from blindsr.server.settings import Settings
+    from blindsr.system.memory import Memory
 
 LISTEN, WHO, LIMITS = "Where it listens", "Who may use it", "Limits"
 """Panels of `--help`."""
@@ -115,6 +116,7 @@ def serve(
         ),
     ] = None,
     threads: Threads = None,
+    as_json: Json = False,
 ) -> None:
     """Serve a page and an HTTP API that restore photos, for this machine or others.
 
@@ -139,7 +141,7 @@ def serve(
         page=not no_page,
         max_upload=read_bytes(max_upload, "--max-upload"),
         queue=queue,
-        memory=None if memory is None else Memory.parse(memory),
+        memory=_share() if memory is None else Memory.parse(memory),
         threads=threads,
         keep=read_duration(keep, "--keep"),
         idle=read_duration(idle, "--idle"),
@@ -152,14 +154,23 @@ def serve(
                 f"a token of {len(one)} characters is soon guessed; give {_SHORT}, or --token generated"
             )
             break
-    _serve(settings)
+    _serve(settings, as_json)
 
 
-def _serve(settings: Settings) -> None:
+def _serve(settings: Settings, as_json: bool) -> None:
     with extra("serving", "serve"):
         from blindsr.server.running import serve as run
 
-    run(settings, print_line)
+    run(settings, (lambda address: print_object({"address": address})) if as_json else print_line)
+
+
+def _share() -> Memory | None:
+    """A safe share of what is free, once and for all; None where that is less than a server needs."""
+    from blindsr.server.settings import SERVER_MEMORY
+    from blindsr.system.memory import SMALLEST, Memory
+
+    share = Memory.safe_share()
+    return share if share.total >= SMALLEST + SERVER_MEMORY else None
 
 
 def _tokens(given: list[str] | None, file: Path | None) -> tuple[str, ...]:

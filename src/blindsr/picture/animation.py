@@ -18,6 +18,7 @@ from blindsr.picture.decoding import (
     check_image,
     damaged_file,
     describe,
+    is_opaque,
 )
 from blindsr.picture.loaders import (
     UndecodableError,
@@ -158,7 +159,7 @@ class Animation:
             with closing(samples):
                 like = like or described.photo(samples)
                 gray = gray and one_gray
-                opaque = opaque and _is_opaque(samples, like)
+                opaque = opaque and is_opaque(replace(like, samples=samples))
                 same_as.append(first.setdefault(_digest(samples), number))
         if like is None:
             raise UndecodableError("no frame in it")
@@ -220,14 +221,6 @@ class Animation:
         if hidden:
             found.others.append(Item("pictures", "picture for programs that show no animation"))
         return found
-
-
-def _is_opaque(samples: Samples, like: Photo) -> bool:
-    """Whether no pixel is transparent."""
-    band = like.alpha_band
-    if band is None:
-        return True
-    return all(bool((levels[:, :, band] == like.white).all()) for _, levels in samples.chunks())
 
 
 def _digest(samples: Samples) -> bytes:

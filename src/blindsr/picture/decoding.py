@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from blindsr.errors import InputError, MissingExtraError
 from blindsr.picture import exif as exif_block
-from blindsr.picture import netpbm, unusual_tiff
+from blindsr.picture import netpbm, unusual_tiff, wide_jpeg
 from blindsr.picture.encoded import Encoded, content_of, path_of
 from blindsr.picture.loaders import (
     LOADERS,
@@ -323,6 +323,8 @@ def _second_try(
         found.warnings.pop()
     if kind == "tiff" and (_UNSUPPORTED.search(why) or _RARE.search(why)):
         return _decode_unusual(path, file, found, limits, why)
+    if kind == "jpeg" and _TWELVE_BITS.search(why):
+        return _decode_wide_jpeg(path, file, found, limits, why)
     if _UNSUPPORTED.search(why):
         raise _unsupported(path, why) from error
     if limits.damaged:
@@ -336,6 +338,7 @@ _NO_END = re.compile("premature end")
 _UNSUPPORTED = re.compile("not configured|not implemented|[Uu]nsupported|nknown compression", re.ASCII)
 """What decoders say of sound files that they do not know."""
 
+_TWELVE_BITS = re.compile("data precision 12")
 _RARE = re.compile("samples out of range|bad labq format")
 """What libvips says of double precision, and of CIELAB in 8 bit."""
 
@@ -345,6 +348,28 @@ def _with_end(file: IO[bytes], limits: Limits) -> IO[bytes]:
     file.seek(0)
     content = file.read(limits.held)
     return io.BytesIO(content.rstrip(b"\0").removesuffix(b"\xff") + b"\xff\xd9")
+
+
+def _decode_wide_jpeg(path: Path, file: IO[bytes], found: Survey, limits: Limits, why: str) -> Photo:
+    """A JPEG file of 12 bit."""
+    size = wide_jpeg.size_told(file)
+    if size is None:
+        raise damaged_file(path, why)
+    limits.check_size(path, *size)
+    limits.check_whole(path, size[0] * size[1] * _PILLOW_BYTES)
+    try:
+        levels = wide_jpeg.decoded(file, size)
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(f"{path}: reading JPEG of 12 bit", "jpeg12", "imagecodecs") from error
+    except ValueError as error:
+        raise damaged_file(path, reason(error)) from error
+    blocks = wide_jpeg.blocks(file, found.xmp)
+    turned = orientation_of(blocks["exif"], blocks["xmp"])
+    turn = _turn(size[1], size[0], turned, turned=False)
+    own = belongings(found, blocks, turn, path, gray=levels.ndim == 2)
+    dpi = None if own.exif is None else exif_block.resolution(own.exif)
+    samples = _store(levels, limits, turned)
+    return _photo(samples, wide_jpeg.WHITE, bit_depth=12, **vars(own), dpi=found.dpi or dpi)
 
 
 def _decode_unusual(path: Path, file: IO[bytes], found: Survey, limits: Limits, why: str) -> Photo:
@@ -357,7 +382,8 @@ def _decode_unusual(path: Path, file: IO[bytes], found: Survey, limits: Limits, 
     try:
         conversion, levels = unusual_tiff.decoded(file, size)
     except ModuleNotFoundError as error:
-        raise MissingExtraError(f"{path}: reading this TIFF file ({why})", "tiff", "tifffile") from error
+        needed = error.name or "tifffile"
+        raise MissingExtraError(f"{path}: reading this TIFF file ({why})", "tiff", needed) from error
     except _PILLOW_ERRORS as error:
         raise _unsupported(path, f"{why}; {reason(error)}") from error
     if levels.shape[:2] != size[::-1] or levels.size == 0:
@@ -379,7 +405,7 @@ def _decode_unusual(path: Path, file: IO[bytes], found: Survey, limits: Limits, 
     if conversion:
         metadata = replace(metadata, changed=(*metadata.changed, ("", conversion)))
     return _photo(
-        _store(levels, limits),
+        _store(levels, limits, turned),
         1.0 if levels.dtype.kind == "f" else _white(levels.dtype, 8 * levels.dtype.itemsize),
         bit_depth=8 if levels.dtype == np.uint8 else 16,
         **vars(replace(own, metadata=metadata)),
@@ -528,11 +554,11 @@ _PILLOW_ERRORS = (OSError, ValueError, SyntaxError, EOFError, IndexError, struct
 """What Pillow's parsers meet they raise."""
 
 
-def _store(levels: NDArray[Any], limits: Limits) -> Samples:
-    """Samples that were decoded whole."""
+def _store(levels: NDArray[Any], limits: Limits, orientation: int = 1) -> Samples:
+    """Samples that were decoded whole, as they are stored."""
     levels = levels.reshape(*levels.shape[:2], -1)
     height, width, bands = levels.shape
-    samples = Samples(height, width, bands, levels.dtype, limits.samples, limits.folder)
+    samples = Samples(height, width, bands, levels.dtype, limits.samples, limits.folder, orientation)
     samples.put(0, 0, levels)
     return samples
 
@@ -571,7 +597,17 @@ def _decode(
     """
     plan = describe(image, kind, path, exif, found)
     samples, gray = plan.fetch(limits)
-    return replace(plan.photo(samples), gray=gray)
+    photo = replace(plan.photo(samples), gray=gray)
+    # Programs reserve a clear colour in GIF files that none of the pixels has.
+    return replace(photo, alpha_band=None) if kind == "gif" and is_opaque(photo) else photo
+
+
+def is_opaque(photo: Photo) -> bool:
+    """Whether no pixel is transparent."""
+    band = photo.alpha_band
+    return band is None or all(
+        bool((levels[:, :, band] == photo.white).all()) for _, levels in photo.samples.chunks()
+    )
 
 
 @dataclass(frozen=True)
@@ -617,7 +653,7 @@ class Description:
         """Decode so many rows from `top` on, None for all: their samples, and whether they are gray.
 
         Raises:
-            InputError: Floating point that means other than 1 by white.
+            InputError: Floating point that means other than 1 by white, or signed samples below 0.
         """
         height, bands = self.image.height if rows is None else rows, self.image.bands
         gray = self.may_be_gray
@@ -629,6 +665,10 @@ class Description:
             nonlocal gray
             if self.dtype.kind == "f":
                 _check_range(self.path, levels)
+            if self.dtype.kind == "i" and levels.min() < 0:
+                raise InputError(
+                    f"{self.path}: some of its samples are below 0; scale them to 0..{self.white:.0f}"
+                )
             gray = gray and _looks_gray(levels, self.white)
 
         try:
@@ -686,6 +726,8 @@ def describe(
     dtype = np.dtype(_TYPES[image.format])
     if dtype.kind == "f":
         depth, white = 16, 1.0
+    elif dtype.kind == "i":  # their half below 0 means nothing
+        depth, white = min(8 * dtype.itemsize, 16), float(np.iinfo(dtype).max)
     else:
         depth = min(8 * dtype.itemsize, 16)
         if kind == "heif" and depth == 16:
@@ -741,5 +783,8 @@ def _fetch(
 
 
 _AS_THEY_STAND = ("srgb", "rgb16", "rgb", "scrgb", "b-w", "grey16", "multiband")
-_TYPES = {"uchar": "u1", "ushort": "u2", "uint": "u4", "float": "f4", "double": "f8"}
+_TYPES = {
+    **{"uchar": "u1", "ushort": "u2", "uint": "u4", "float": "f4", "double": "f8"},
+    **{"char": "i1", "short": "i2", "int": "i4"},
+}
 """Libvips's names of sample types that are read -> NumPy's."""

@@ -61,15 +61,14 @@ def read(image: Photograph | NDArray[Any], *, limits: Limits | None = None) -> P
         image: A path; the bytes of a file; an open binary file, which is read from where it stands and stays
             open; an image of Pillow's; a `Picture`, which is given back; or a NumPy array: (H, W) or
             (H, W, 1) gray, (H, W, 2) gray and alpha, (H, W, 3) RGB or (H, W, 4) RGBA, of uint8, uint16, or
-            floating point in [0, 1].
+            floating point in [0, 1]. Of a file of several pages or frames the first is read.
         limits: What decoding may take; None for pictures of up to 134 million pixels.
 
     Returns:
         The picture, in memory.
 
     Raises:
-        InputError: It is missing, unreadable, damaged, animated, too large or no picture; the message names
-            the file.
+        InputError: It is missing, unreadable, damaged, too large or no picture; the message names the file.
         MissingExtraError: A HEIC file, and pillow-heif is not installed.
 
     Example:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+from importlib.util import find_spec
 from typing import IO, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from blindsr.picture.tiff import read_tags
 
 _PHOTOMETRIC, _BITS, _FORMAT = 262, 258, 339
+_OWN_COMPRESSIONS = (1, 5, 8, 32773, 32946, 34925)  # none, LZW, Deflate (both), PackBits, LZMA
 _SILENT = logging.NullHandler()
 _MOST_SAMPLES = 5  # of a pixel: red, green, blue, alpha, and one that nobody knows
 _OTHER_SIZE = "its directories tell different sizes"
@@ -51,6 +53,11 @@ def _lab(file: IO[bytes], size: tuple[int, int]) -> NDArray[np.uint8]:
         return np.asarray(converted)
 
 
+def _needs_codecs(page: Any) -> bool:  # noqa: ANN401  (tifffile has no types)
+    """Whether a page is compressed in a way that tifffile does not undo by itself."""
+    return int(page.compression) not in _OWN_COMPRESSIONS
+
+
 def _by_tifffile(file: IO[bytes], size: tuple[int, int]) -> NDArray[Any]:
     """Gray or RGB of any compression that tifffile undoes by itself."""
     import tifffile
@@ -68,11 +75,13 @@ def _by_tifffile(file: IO[bytes], size: tuple[int, int]) -> NDArray[Any]:
                 raise ValueError(_OTHER_SIZE)
             if page.samplesperpixel > _MOST_SAMPLES:
                 raise ValueError(f"{page.samplesperpixel} samples a pixel")
+            if _needs_codecs(page) and find_spec("imagecodecs") is None:
+                raise ModuleNotFoundError("tifffile decompresses it by imagecodecs", name="imagecodecs")
             levels: NDArray[Any] = page.asarray()
             if levels.shape[-2:] != size[::-1] and levels.shape[:2] != size[::-1]:
                 raise ValueError(_OTHER_SIZE)
             planes = int(page.planarconfig) == 2 and levels.ndim == 3
-    except ValueError:
+    except (ValueError, ModuleNotFoundError):
         raise
     except Exception as error:  # parsers raise what they meet
         raise ValueError(str(error) or type(error).__name__) from error

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import shutil
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from blindsr.errors import InputError, MissingExtraError
 from blindsr.models.card import Model
@@ -20,9 +20,7 @@ from blindsr.system.memory import show_bytes
 if TYPE_CHECKING:
     from blindsr.picture.decoding import Limits
     from blindsr.server.settings import Settings
-    from blindsr.server.uploads import ReceivedFile
-
-Found = TypeVar("Found")
+    from blindsr.server.uploads import Form, ReceivedFile
 
 MOST_ENLARGED = 16
 """Pixels of a result, in parts of the largest photo's: what x4 makes of that."""
@@ -33,10 +31,7 @@ RESULT_BYTES = 3
 SPARE_DISK = 256 << 20
 """Bytes of the disk that are left free."""
 
-MOST_MASK = 1 << 24
-"""Pixels of a mask, which is held in memory beside what is restored."""
-
-_looking = threading.Lock()
+_measuring = threading.Lock()
 
 
 def check_disk(folder: Path, needed: int) -> None:
@@ -72,44 +67,57 @@ def measure_photos(
     return [_record(n, file, settings, options, card) for n, file in enumerate(files)]
 
 
-def measure(file: ReceivedFile, settings: Settings) -> tuple[int, int]:
+def limits_of(settings: Settings) -> Limits:
+    """What a photo may take."""
+    from blindsr.picture.decoding import Limits
+
+    memory = settings.restoring_memory
+    return Limits(settings.max_pixels, memory.samples, memory.codec)
+
+
+def measure(file: ReceivedFile, limits: Limits) -> tuple[int, int]:
     """Width and height of a photo that was sent.
 
     Raises:
         ProblemError: As `measure_photos`.
     """
+    from blindsr.picture.decoding import TooLargeError
     from blindsr.picture.measuring import measure_photo
-
-    return _looked_at(file, settings, settings.max_pixels, measure_photo)
-
-
-def check_mask(file: ReceivedFile, settings: Settings) -> None:
-    """Read a mask once to its end, so that no photo waits for one that cannot be used.
-
-    Raises:
-        ProblemError: It is no picture (415), empty (422), or larger than a brush needs (413).
-    """
-    from blindsr.upscaling.masking import TextureMask
-
-    _looked_at(file, settings, MOST_MASK, TextureMask.read)
-
-
-def _looked_at(
-    file: ReceivedFile, settings: Settings, pixels: int, look: Callable[[Path, Limits], Found]
-) -> Found:
-    """What is seen in a file that was sent, within so many pixels; what is wrong with it is a problem."""
-    from blindsr.picture.decoding import Limits, TooLargeError
 
     if not file.size:
         raise ProblemError(422, f"{file.name}: the file is empty")
-    memory = settings.restoring_memory
-    limits = Limits(pixels, memory.samples, memory.codec, file.path.parent)
     try:
-        with _looking:  # some headers take memory, and requests are many
-            return look(file.path, limits)
+        with _measuring:  # some headers take memory, and requests are many
+            return measure_photo(file.path, limits)
     except (InputError, MissingExtraError) as error:
         text = str(error).replace(str(file.path), file.name)
         raise ProblemError(413 if isinstance(error, TooLargeError) else 415, for_clients(text)) from error
+
+
+def take_mask(form: Form, card: Model, place: Path) -> None:
+    """Take the mask of a form, which is for one photo.
+
+    Args:
+        form: What was sent.
+        card: Of the model that is asked for.
+        place: Where the mask is to lie.
+
+    Raises:
+        ProblemError: There is more than one mask, or photo; the model has no texture (422); the mask is no
+            picture (415), or too large (413).
+    """
+    from blindsr.picture.decoding import Limits
+    from blindsr.upscaling.masking import MOST_PIXELS
+
+    (mask, *more), photos = form.of("mask"), form.of("files")
+    if more or len(photos) != 1:
+        raise ProblemError(422, "mask: it is for one photo; send one mask with one photo")
+    if card.texture is None:
+        raise ProblemError(
+            422, f"mask: model {card.name} has no texture; leave it out, or take another model"
+        )
+    measure(mask, Limits(MOST_PIXELS, codec=16 * MOST_PIXELS))
+    mask.path.rename(place)
 
 
 def for_clients(text: str) -> str:
@@ -129,7 +137,7 @@ def _record(
     from blindsr.batch.recognition import suffix_of_content
     from blindsr.picture.formats import format_of
 
-    width, height = measure(file, settings)
+    width, height = measure(file, limits_of(settings))
     pixels = result_pixels(options, card, width, height)
     if pixels > MOST_ENLARGED * settings.max_pixels:
         most = MOST_ENLARGED * settings.max_pixels / 1e6

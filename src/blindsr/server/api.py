@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Res
 from starlette.exceptions import HTTPException
 
 from blindsr.server import described, metrics
-from blindsr.server.admission import RESULT_BYTES, check_disk, check_mask, measure_photos
+from blindsr.server.admission import RESULT_BYTES, check_disk, measure_photos, take_mask
 from blindsr.server.board import Board
 from blindsr.server.downloads import archive_response, file_response
 from blindsr.server.events import tell
@@ -28,7 +29,7 @@ from blindsr.server.problems import MEDIA_TYPE, ProblemError, full, phrase, prob
 from blindsr.server.settings import Settings
 from blindsr.server.shelf import Shelf
 from blindsr.server.store import JobRecord, Kind, PhotoRecord, QueueFullError, Store
-from blindsr.server.uploads import Form, ReceivedFile, receive_form
+from blindsr.server.uploads import Form, receive_form
 from blindsr.server.workers import Workers
 from blindsr.system.files import temporary_folder
 from blindsr.version import __version__
@@ -151,7 +152,7 @@ _others = APIRouter()
 )
 async def post_job(request: Request, key: Key = None) -> JSONResponse:
     """Takes in photos and options, and answers at once; what becomes of them the job tells."""
-    return await _take_in(request, "upscale", key)
+    return await _take_in(request, "upscale", key, ("files", "mask"))
 
 
 @_jobs.get("", response_model=described.JobList, summary="Your jobs", responses=described.problems(401))
@@ -303,7 +304,7 @@ def get_archives(
 )
 async def post_profile(request: Request, key: Key = None) -> JSONResponse:
     """Reads once what photos of one camera share; a job may then name it. It is kept until it is deleted."""
-    return await _take_in(request, "profile", key)
+    return await _take_in(request, "profile", key, ("files",))
 
 
 @_others.get(
@@ -379,7 +380,7 @@ async def post_inspect(request: Request) -> dict[str, Any]:
     service = _service(request)
     await to_thread.run_sync(check_disk, service.store.folder, _length(request))
     with temporary_folder(service.store.folder) as folder:
-        form = await receive_form(request, folder, {"files": MOST_INSPECTED})
+        form = await receive_form(request, folder, ("files",), MOST_INSPECTED)
 
         def inspect() -> dict[str, Any]:
             model = read_model(form.fields, service.shelf)
@@ -454,14 +455,15 @@ def get_metrics(request: Request) -> Response:
     return Response(text, media_type=metrics.MEDIA_TYPE)
 
 
-async def _take_in(request: Request, kind: Kind, key: str | None) -> JSONResponse:
+async def _take_in(
+    request: Request, kind: Kind, key: str | None, file_fields: tuple[str, ...]
+) -> JSONResponse:
     """Photos and options, to be restored or read."""
     service, client = _service(request), _client(request)
     settings = service.settings
     await to_thread.run_sync(check_disk, service.store.folder, _length(request))
     with service.key(kind, client, key), temporary_folder(service.store.folder) as folder:
-        files = {"files": settings.queue, **({"mask": 1} if kind == "upscale" else {})}
-        form = await receive_form(request, folder, files)
+        form = await receive_form(request, folder, file_fields, settings.queue)
         job = await to_thread.run_sync(_add, service, kind, client, key, form, folder)
     service.workers.wake()
     shown = (
@@ -500,29 +502,17 @@ def _read_job(
             raise ProblemError(
                 422, "profile: there is none of this id that is done; GET /v1/profiles lists them"
             )
-    mask = _mask_of(form)
     options = read_job_fields(
-        form.fields, service.shelf, None if profile is None else profile.options["model"], mask is not None
+        form.fields, service.shelf, None if profile is None else profile.options["model"]
     )
-    photos = measure_photos(
-        form.of("files"), service.settings, options, service.shelf.cards[options["model"]]
-    )
-    if mask is not None:
-        check_mask(mask, service.settings)
-        mask.path.rename(folder / "mask")
-        options["mask"] = mask.name
+    card = service.shelf.cards[options["model"]]
+    photos = measure_photos(form.of("files"), service.settings, options, card)
+    if form.of("mask"):
+        options["mask"] = True
+        take_mask(form, card, folder / "mask")
     if profile is not None:  # the job has its own: the profile may be deleted meanwhile
         (folder / "profile").write_bytes(store.profile_file(profile.id).read_bytes())
     return options, photos
-
-
-def _mask_of(form: Form) -> ReceivedFile | None:
-    """The mask that was sent. What a page's form sends where no file was chosen counts as left out."""
-    mask = next(iter(form.of("mask")), None)
-    if mask is not None and not mask.size and not mask.named:
-        mask.path.unlink()
-        return None
-    return mask
 
 
 def _read_profile(
@@ -662,8 +652,22 @@ def _on_problem(request: Request, error: Exception) -> Response:
 
 def _on_http(request: Request, error: Exception) -> Response:
     http = cast(HTTPException, error)
+    headers = dict(http.headers or {})
+    if http.status_code == 405:
+        headers["Allow"] = ", ".join(sorted(_methods(request)))
     detail = {404: "there is nothing at this path", 405: "this path does not take this method"}
-    return problem_response(http.status_code, detail.get(http.status_code, str(http.detail)), http.headers)
+    return problem_response(http.status_code, detail.get(http.status_code, str(http.detail)), headers)
+
+
+def _methods(request: Request) -> set[str]:
+    """All methods that a path takes; the framework tells those of one route."""
+    description: dict[str, Any] = request.app.openapi()
+    place = request.scope["bare_path"]
+    found: set[str] = set()
+    for path, methods in description["paths"].items():
+        if re.fullmatch(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path)), place):
+            found |= {method.upper() for method in methods}
+    return found or {"GET"}
 
 
 def _on_invalid(request: Request, error: Exception) -> Response:

@@ -155,19 +155,22 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return found
 
 
-def form_of(
-    kind: type[BaseModel], example: dict[str, Any], more_files: dict[str, str] | None = None
-) -> dict[str, Any]:
-    """The description of a form with photos, and with what other files may come beside them."""
+_MASK = {
+    "type": "string",
+    "format": "binary",
+    "description": "For one photo: a gray picture; where white, the texture asked for, where black, none.",
+}
+
+
+def form_of(kind: type[BaseModel], example: dict[str, Any], **files: dict[str, Any]) -> dict[str, Any]:
+    """The description of a form with photos, and maybe further files."""
     schema = kind.model_json_schema()
     # A form has no null: what is not given is left out.
     properties = {name: _given(one) for name, one in schema["properties"].items()}
-    binary = {"type": "string", "format": "binary"}
-    others = {name: {**binary, "description": text} for name, text in (more_files or {}).items()}
     photos = {
         "type": "array",
         "minItems": 1,
-        "items": binary,
+        "items": {"type": "string", "format": "binary"},
         "description": "One or several photos.",
     }
     content = {
@@ -175,7 +178,7 @@ def form_of(
             "type": "object",
             "required": ["files"],
             "additionalProperties": False,
-            "properties": {"files": photos, **properties, **others},
+            "properties": {"files": photos, **files, **properties},
         },
         "example": {"files": ["(the bytes of holiday.jpg)"], **example},
     }
@@ -191,9 +194,6 @@ def _given(schema: dict[str, Any]) -> dict[str, Any]:
 JOB_FORM = form_of(
     JobFields,
     {"model": "cria-x4-compact", "scale": 2.5, "texture": 0.5, "format": "webp", "quality": 85},
-    {
-        "mask": "A gray picture over all of each photo, of any size: the texture goes where it is white, and "
-        "none where it is black. For models with texture."
-    },
+    mask=_MASK,
 )
 MODEL_FORM = form_of(ModelFields, {"model": "cmdsr-x4"})

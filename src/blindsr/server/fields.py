@@ -67,7 +67,7 @@ class ModelFields(_Fields):
 
 
 def read_job_fields(
-    fields: Mapping[str, str], shelf: Shelf, profile_model: str | None = None, masked: bool = False
+    fields: Mapping[str, str], shelf: Shelf, profile_model: str | None = None
 ) -> dict[str, Any]:
     """A job's options, checked against the model that they are for.
 
@@ -75,7 +75,6 @@ def read_job_fields(
         fields: As they were sent; empty ones count as left out.
         shelf: The models.
         profile_model: The model of the profile that is named, if one is.
-        masked: Whether a mask was sent with them.
 
     Raises:
         ProblemError: One cannot be used (422).
@@ -86,10 +85,10 @@ def read_job_fields(
         raise ProblemError(422, f"{' and '.join(sizes)}: give only one of {', '.join(SIZES)}")
     name = _known(options.get("model") or profile_model or shelf.default, shelf)
     card = shelf.cards[name]
-    for field, given in (("texture", "texture" in options), ("mask", masked)):
-        if given and card.texture is None:
-            what = "none to turn up or down" if field == "texture" else "no texture that a mask could place"
-            raise ProblemError(422, f"{field}: model {name} has {what}; leave it out, or take another model")
+    if "texture" in options and card.texture is None:
+        raise ProblemError(
+            422, f"texture: model {name} has none to turn up or down; leave it out, or take another model"
+        )
     if profile_model is not None and profile_model != name:
         raise ProblemError(
             422, f"profile: it is for model {profile_model}, not for {name}; leave the model out"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from blindsr.errors import BlindSRError
-from blindsr.server.admission import for_clients, measure
+from blindsr.server.admission import for_clients, limits_of, measure
 from blindsr.server.settings import Settings
 from blindsr.server.shelf import Shelf
 from blindsr.server.uploads import ReceivedFile
@@ -32,7 +32,7 @@ def inspect_photos(
         BlindSRError: The model cannot be loaded.
     """
     for file in files:
-        measure(file, settings)
+        measure(file, limits_of(settings))
     with _one_at_a_time:
         return [_inspect(file, model, shelf) for file in files]
 

@@ -33,7 +33,7 @@ class Settings:
         max_pixels: Largest photo that is taken, pixels.
         max_upload: Largest request that is taken, bytes.
         queue: Photos of one client that may wait.
-        memory: Bound on the memory of the process; None for a safe share of what is free.
+        memory: Bound on the memory of the process; None for the least that a server needs.
         threads: CPU threads; None for all cores.
         keep: Seconds that an ended job is kept.
         idle: Seconds after which a model that nobody uses leaves the memory.
@@ -70,11 +70,11 @@ class Settings:
         Raises:
             InputError: It is too little.
         """
-        total = (self.memory or Memory.safe_share()).total
-        if self.memory is not None and total < SMALLEST + SERVER_MEMORY:
-            least = show_bytes(SMALLEST + SERVER_MEMORY)
-            raise InputError(f"--memory {show_bytes(total)}: a server needs at least {least}")
-        return Memory(max(SMALLEST, total - SERVER_MEMORY))
+        least = SMALLEST + SERVER_MEMORY
+        total = least if self.memory is None else self.memory.total
+        if total < least:
+            raise InputError(f"--memory {show_bytes(total)}: a server needs at least {show_bytes(least)}")
+        return Memory(total - SERVER_MEMORY)
 
 
 def is_loopback(host: str) -> bool:

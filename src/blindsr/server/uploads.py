@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -33,7 +32,6 @@ class ReceivedFile:
         field: Of the form.
         name: As it is shown.
         path: Where it lies.
-        named: Whether it came with a name of its own.
         size: Bytes.
         digest: SHA-256.
     """
@@ -41,7 +39,6 @@ class ReceivedFile:
     field: str
     name: str
     path: Path
-    named: bool = True
     size: int = 0
     digest: str = ""
 
@@ -70,7 +67,7 @@ class Form:
         return hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).hexdigest()
 
 
-async def receive_form(request: Request, folder: Path, file_fields: Mapping[str, int]) -> Form:
+async def receive_form(request: Request, folder: Path, file_fields: Sequence[str], most_files: int) -> Form:
     """Take in a form; its files lie in a folder, under numbers, before it is whole.
 
     How much may come in all, and how slowly, is the gate's to say (`gate.Gate`).
@@ -78,7 +75,8 @@ async def receive_form(request: Request, folder: Path, file_fields: Mapping[str,
     Args:
         request: A request with a body.
         folder: An empty folder.
-        file_fields: Names of the fields that are files, and how many files may come in each.
+        file_fields: Names of the fields that are files.
+        most_files: So many files may come.
 
     Raises:
         ProblemError: It is no such form, or too much of one.
@@ -89,7 +87,7 @@ async def receive_form(request: Request, folder: Path, file_fields: Mapping[str,
         raise ProblemError(
             415, "the body is no form with files: send multipart/form-data, with photos in the field files"
         )
-    reader = _Reader(folder, file_fields)
+    reader = _Reader(folder, file_fields, most_files)
     try:
         parser = MultipartParser(
             boundary, reader.callbacks(), max_header_count=16, max_header_size=_LONGEST_HEADER
@@ -118,11 +116,10 @@ async def receive_form(request: Request, folder: Path, file_fields: Mapping[str,
 class _Reader:
     """Takes the parts of a form as the parser finds them."""
 
-    def __init__(self, folder: Path, file_fields: Mapping[str, int]) -> None:
+    def __init__(self, folder: Path, file_fields: Sequence[str], most_files: int) -> None:
         self.form = Form()
         self.is_whole = False
-        self._folder, self._file_fields = folder, file_fields
-        self._count: Counter[str] = Counter()
+        self._folder, self._file_fields, self._most_files = folder, file_fields, most_files
         self._header, self._value = bytearray(), bytearray()
         self._disposition = b""
         self._field: str | None = None
@@ -196,22 +193,21 @@ class _Reader:
         self._field = name
         if name not in self._file_fields:
             if b"filename" in options:
-                raise ProblemError(422, f"{shown_name(name)}: takes no file; send photos in the field files")
+                raise ProblemError(
+                    422, f"{shown_name(name)}: takes no file; send photos in the field {self._file_fields[0]}"
+                )
             if name in self.form.fields or len(self.form.fields) >= _MOST_FIELDS:
                 raise ProblemError(
                     422, f"{shown_name(name)}: given twice, or too many fields; give each once"
                 )
             return
-        most = self._file_fields[name]
-        self._count[name] += 1
-        if self._count[name] > most:
-            if most == 1:
-                raise ProblemError(422, f"{name}: given twice; give it once")
-            raise ProblemError(413, f"more than {most} files at once; send them in several requests")
-        own = options.get(b"filename", b"")
-        shown = shown_name(own.decode(errors="replace"))
+        if len(self.form.files) >= self._most_files:
+            raise ProblemError(
+                413, f"more than {self._most_files} files at once; send them in several requests"
+            )
+        shown = shown_name(options.get(b"filename", b"").decode(errors="replace"))
         number = len(self.form.files)
-        file = ReceivedFile(name, shown, self._folder / f"{number}.part", bool(own))
+        file = ReceivedFile(name, shown, self._folder / f"{number}.part")
         self.form.files.append(file)
         self._pieces.append((file, b""))  # of an empty file, too, there is one
 

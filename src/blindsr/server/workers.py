@@ -26,12 +26,17 @@ from blindsr.system.files import sha256
 from blindsr.system.untrusted import brief
 
 if TYPE_CHECKING:
+    from blindsr.upscaling.masking import TextureMask
     from blindsr.upscaling.upscaler import Upscaler
 
 log = logging.getLogger(__name__)
 
 _TIDY_EVERY = 15.0
 """Seconds between two looks at what has expired."""
+
+
+_AGAIN = 1.0
+"""Seconds until something is tried again that should not have failed."""
 
 
 class LeftError(Exception):
@@ -90,11 +95,15 @@ class Workers:
 
     def _work(self) -> None:
         while not self._ended:
-            with _Way() as way:
-                way.enter(self._reading)
-                work = self._next()
-                if work is not None:
-                    self._do(work, way)
+            try:
+                with _Way() as way:
+                    way.enter(self._reading)
+                    work = self._next()
+                    if work is not None:
+                        self._do(work, way)
+            except Exception as error:  # the disk is full, or gone: other photos may fare better
+                log.error("the jobs cannot be kept: %s", brief(error))
+                time.sleep(_AGAIN)
 
     def _next(self) -> Work | None:
         """The next photo, as soon as there is one; None at the end."""
@@ -143,10 +152,9 @@ class Workers:
         task = Task(self._store.photo_file(job.id, work.photo.n), self._store.result_file(job.id, work.photo))
         with self._shelf.upscaler(options["model"], options.get("texture")) as upscaler:
             adaptation = self._profile(work, upscaler)
-            mask = upscaler.mask(self._store.mask_file(job.id)) if "mask" in options else None
-            stages = photo_stages(
-                upscaler, adaptation, output_size(options), options.get("quality"), mask=mask
-            )
+            mask = self._mask(job.id) if options.get("mask") else None
+            size, quality = output_size(options), options.get("quality")
+            stages = photo_stages(upscaler, adaptation, size, quality, mask=mask)
             self._check(job.id)
             with _naming(task, "decode"):
                 photo = stages.decode(task)
@@ -158,8 +166,8 @@ class Workers:
                 self._check(job.id)
                 # What is told of a result is kept before the result has its name, so that one that is found
                 # after a sudden end is whole, and all is known of it.
-                size = {"width": result.width, "height": result.height}
-                self._store.note(work, {**size, **result.report.texts()})
+                sides = {"width": result.width, "height": result.height}
+                self._store.note(work, {**sides, **result.report.texts()})
                 stages.encode(result, task)
         self._store.drop_photo(work)
         return task.target.stat().st_size, sha256(task.target)
@@ -171,6 +179,12 @@ class Workers:
         from blindsr.upscaling.profile import read_profile
 
         return read_profile(self._store.profile_file(work.job.id), upscaler.model)
+
+    def _mask(self, job: str) -> TextureMask:
+        """The mask that came with a job."""
+        from blindsr.upscaling.masking import TextureMask
+
+        return TextureMask.read(self._store.mask_file(job))
 
     def _read_camera(self, work: Work) -> dict[str, Any]:
         """One profile from all photos of a job; gives what is told of it."""
@@ -212,8 +226,7 @@ class Workers:
             log.error("%s/%d: %s", job.id, photo.n, brief(failure), exc_info=failure)
         photos = job.options["photos"] if job.kind == "profile" else [one.name for one in job.photos]
         names = {str(self._store.photo_file(job.id, n)): name for n, name in enumerate(photos)}
-        if "mask" in job.options:
-            names[str(self._store.mask_file(job.id))] = job.options["mask"]
+        names[str(self._store.mask_file(job.id))] = "mask"
         if photo.result:
             names[str(self._store.result_file(job.id, photo))] = photo.result
         return _renamed(text, {**names, str(self._store.folder): "the server's folder"})

@@ -3,73 +3,60 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from blindsr.picture import Limits, Picture
-from blindsr.picture.decoding import open_photo
+from blindsr.picture import Limits, open_photo
 from blindsr.picture.encoded import is_encoded
 from blindsr.picture.inputs import Photograph, as_picture
-from blindsr.picture.photo import Photo
 from blindsr.picture.resampling import contributions, linear
 from blindsr.upscaling.tiling import Box
 
-LARGEST_MASK = 1 << 26
-"""Pixels: a mask is held in memory, and needs no finer lines than a brush draws."""
-
-_AT_ONCE = 1 << 20  # pixels of it that are read at once
+MOST_PIXELS = 1 << 24
+"""Of a mask: it is smooth between its pixels, so none needs to be as fine as a photo."""
 
 
 class TextureMask:
     """How much of the texture goes where: all of it under white, none under black.
 
-    It lies over the whole result, whatever its own size: it is resized to that, so one that was painted on
-    the small photo will do. Of colours the mean counts; what is transparent is black.
+    It lies over the whole result, whatever its own size: it is stretched over that, smoothly, so one that was
+    painted on the small photo will do. Nothing in it changes, so threads may share one.
 
     Args:
-        picture: The mask.
+        levels: (h, w), uint8; 255 is white.
 
     Example:
-        >>> levels = np.zeros((2, 4, 1), np.float32)
-        >>> levels[:, 2:] = 1
-        >>> mask = TextureMask(Picture(levels))
+        >>> mask = TextureMask(np.array([[0, 0, 255, 255]], np.uint8))
         >>> mask.window(Box(0, 1, 0, 8), height=4, width=8).tolist()
         [[0.0, 0.0, 0.0, 0.25, 0.75, 1.0, 1.0, 1.0]]
     """
 
-    def __init__(self, picture: Picture | Photo) -> None:
-        # Eight bits are what a mask is painted in; held so, and read in parts, it takes little memory.
-        self._levels = np.empty((picture.height, picture.width), np.uint8)
-        rows = max(1, _AT_ONCE // picture.width)
-        for top in range(0, picture.height, rows):
-            part = slice(top, min(top + rows, picture.height))
-            pixels, alpha = picture.window(part, slice(0, picture.width))
-            shares = pixels.mean(axis=2)
-            self._levels[part] = np.round((shares if alpha is None else shares * alpha) * 255)
+    def __init__(self, levels: NDArray[np.uint8]) -> None:
+        self._levels = levels
 
     @staticmethod
-    def read(image: TextureMask | Photograph | NDArray[Any], limits: Limits | None = None) -> TextureMask:
+    def read(image: TextureMask | Photograph | NDArray[Any]) -> TextureMask:
         """A mask of any form: a file, an array or a picture, as in `blindsr.read`; or one that is read.
 
-        Args:
-            image: The mask.
-            limits: What decoding may take; 67 million pixels are the most in any case.
+        Of colours the mean counts; what is transparent is black.
 
         Raises:
-            InputError: It cannot be read.
+            InputError: It cannot be read, or has more than `MOST_PIXELS`.
         """
         if isinstance(image, TextureMask):
             return image
-        limits = limits or Limits()
-        limits = replace(limits, pixels=min(limits.pixels, LARGEST_MASK))
-        if is_encoded(image):
-            with open_photo(image, limits) as photo:
-                return TextureMask(photo)
-        return TextureMask(as_picture(image, limits))
+        limits = Limits(pixels=MOST_PIXELS)
+        if not is_encoded(image):
+            picture = as_picture(image, limits)
+            return TextureMask(_in_eight_bits(picture.pixels, picture.alpha))
+        with open_photo(image, limits) as photo:
+            levels = np.empty((photo.height, photo.width), np.uint8)
+            for rows, (pixels, alpha) in photo.chunks():
+                levels[rows] = _in_eight_bits(pixels, alpha)
+        return TextureMask(levels)
 
     @cached_property
     def digest(self) -> str:
@@ -90,6 +77,12 @@ class TextureMask:
         rows = _resized(self._levels, 0, height, box.slices[0])
         shares = _resized(rows, 1, width, box.slices[1]).astype(np.float32) / np.float32(255)
         return shares.clip(0, 1)
+
+
+def _in_eight_bits(pixels: NDArray[np.float32], alpha: NDArray[np.float32] | None) -> NDArray[np.uint8]:
+    """What a mask is painted in, and takes least memory in."""
+    shares = pixels.mean(axis=2) if alpha is None else pixels.mean(axis=2) * alpha
+    return np.asarray(np.round(shares * 255), np.uint8)
 
 
 def _resized(levels: NDArray[Any], axis: int, out: int, part: slice) -> NDArray[Any]:

@@ -360,7 +360,8 @@ class Upscaler:
             The result, to be saved and closed.
 
         Raises:
-            InputError: As `upscale`, or the target cannot hold the result.
+            InputError: As `upscale`, or the target cannot hold the result; a mask, and the model has no
+                texture view.
         """
         if isinstance(support, np.ndarray):
             support = Adaptation(*self.engine.condition(support), self.model.name)
@@ -494,7 +495,7 @@ class Upscaler:
             return None
         if self.texture is None:
             raise InputError(_no_texture(self.model, "that a mask could place; leave --mask out"))
-        return TextureMask.read(image, Limits(samples=self.memory.samples, codec=self.memory.codec))
+        return TextureMask.read(image)
 
     def size_of(self, size: OutputSize | None) -> Callable[[Path], tuple[int, int]]:
         """What tells (width, height) of the result of a photo's file; `size` as in `upscale`."""

@@ -59,7 +59,6 @@ export class Queue {
       const mask = await maskOf(item);
       item.fields = [["files", item.file], ...fields, ...(mask ? [["mask", mask]] : [])];
       item.settings = settings;
-      item.isMasked = mask !== null;
       item.status = "sending";
       this.draw(item);
     }
@@ -150,7 +149,7 @@ export class Queue {
   // Remembers which jobs are this browser's own.
   keep() {
     remember("jobs", this.items.filter((item) => item.id)
-      .map(({ key, id, name, kept, settings, isMasked }) => ({ key, id, name, kept, settings, isMasked })));
+      .map(({ key, id, name, kept, settings }) => ({ key, id, name, kept, settings })));
   }
 
   async saveAll() {
