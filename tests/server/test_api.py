@@ -243,6 +243,24 @@ def photo_bytes_of(level: int) -> bytes:
     return file.getvalue()
 
 
+def test_results_of_several_jobs_come_as_one_archive(server: Running, held: threading.Event) -> None:
+    held.set()
+    with server.client() as client, server.client(OTHER) as other:
+        jobs = [ended(client, send(client, ("a.png", photo_bytes(seed=n))).json()) for n in range(2)]
+        ids = [job["id"] for job in jobs]
+        answer = client.get("/v1/archive", params={"job": [*ids, ids[0]]})
+        with zipfile.ZipFile(io.BytesIO(answer.content)) as made:
+            assert made.namelist() == ["a_x4.png", "a_x4-2.png"]
+            single = client.get(jobs[1]["photos"][0]["href"]).content
+            assert made.read("a_x4-2.png") == single
+        assert other.get("/v1/archive", params={"job": ids}).status_code == 404
+        assert client.get("/v1/archive").status_code == 422
+        assert client.get("/v1/archive", params={"job": ["0" * 32] * 201}).status_code == 422
+        held.clear()
+        running = send(client).json()["id"]
+        assert client.get("/v1/archive", params={"job": [*ids, running]}).status_code == 409
+
+
 def test_inspection(server: Running) -> None:
     files = [("files", ("a.jpg", photo_bytes(40, 56, kind="jpeg")))]
     with server.client() as client:

@@ -13,15 +13,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.main import get_command
 
+import blindsr
 from blindsr.cli import app
 from blindsr.server.settings import is_loopback, read_duration, read_root_path
 
 from ..children import BLINDSR, finished, started
 from ..conftest import Run, save_photos
-from .conftest import TOKEN, Running, ended, photo_bytes, send
+from .conftest import TOKEN, Running, ended, photo_bytes, pixels_of, send
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = (ROOT / "docs" / "serve.md").read_text(encoding="utf-8")
@@ -61,6 +63,20 @@ def test_after_kill_9_nothing_is_lost(models: Path, tmp_path: Path) -> None:
         again = [send(client, ("a.png", photo_bytes(60, 80)), key=f"{n}").json() for n in range(6)]
         assert [job["id"] for job in again] == [job["id"] for job in jobs]
         assert {ended(client, job)["status"] for job in jobs} == {"done"}
+
+
+def test_a_job_s_mask_survives_kill_9(models: Path, tmp_path: Path) -> None:
+    photo, mask = photo_bytes(60, 80), photo_bytes(6, 8, seed=3)
+    with command(models, tmp_path / "jobs", "--token", TOKEN) as (server, process), server.client() as client:
+        files = [("files", ("a.png", photo)), ("mask", ("mask.png", mask))]
+        jobs = [client.post("/v1/jobs", files=files, data={"texture": 1}).json() for _ in range(4)]
+        process.kill()
+    upscaler = blindsr.Upscaler(models / "cria-x4-compact", threads=1, texture=1)
+    expected = upscaler.upscale(pixels_of(photo), mask=mask)
+    with command(models, tmp_path / "jobs", "--token", TOKEN) as (server, process), server.client() as client:
+        for job in jobs:
+            result = client.get(ended(client, job)["photos"][0]["href"])
+            np.testing.assert_array_equal(pixels_of(result.content), expected)
 
 
 def test_no_heavy_library_is_loaded_before_it_is_used(models: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, cast
 
 from anyio import to_thread
-from fastapi import APIRouter, FastAPI, Header, Request
+from fastapi import APIRouter, FastAPI, Header, Query, Request
 from fastapi import Path as InPath
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
@@ -54,6 +54,9 @@ MOST_INSPECTED = 16
 
 MOST_LISTENING = 256
 """Streams of events at once, of all clients."""
+
+MOST_ARCHIVED = 200
+"""Jobs of one archive."""
 
 _KEY = r"[!-~]{1,200}"
 
@@ -260,28 +263,36 @@ def get_file(
     return file_response(path, photo.result, photo.digest or "", request.headers)
 
 
+_ZIP = {
+    "description": "A .zip.",
+    "content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}},
+}
+
+
 @_jobs.get(
     "/{job}/archive",
     summary="All results",
     response_class=Response,
-    responses={
-        200: {
-            "description": "A .zip.",
-            "content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}},
-        },
-        **described.problems(401, 404, 409, 422),
-    },
+    responses={200: _ZIP, **described.problems(401, 404, 409, 422)},
 )
 def get_archive(request: Request, job: JobId) -> Response:
     """Those of its photos that are done, once the job has ended."""
-    service, found = _service(request), _job(request, job)
-    if not found.is_over:
-        raise ProblemError(409, f"the job is {found.status}; wait until it has ended", {"Retry-After": "2"})
-    done = [photo for photo in found.photos if photo.status == "done"]
-    if not done:
-        raise ProblemError(404, "none of the job's photos is done, so there is nothing to fetch")
-    files = [(photo.result, service.store.result_file(job, photo)) for photo in done]
-    return archive_response(files, f"blindsr-{job[:8]}.zip")
+    return _archive(_service(request), [_job(request, job)], f"blindsr-{job[:8]}.zip")
+
+
+@_others.get(
+    "/v1/archive",
+    tags=["jobs"],
+    summary="All results of several jobs",
+    response_class=Response,
+    responses={200: _ZIP, **described.problems(401, 404, 409, 422)},
+)
+def get_archives(
+    request: Request,
+    job: Annotated[list[str], Query(min_length=1, max_length=MOST_ARCHIVED, description="Ids of the jobs.")],
+) -> Response:
+    """Those of their photos that are done, once all of these jobs have ended."""
+    return _archive(_service(request), [_job(request, one) for one in dict.fromkeys(job)], "blindsr.zip")
 
 
 @_others.post(
@@ -405,6 +416,7 @@ def get_models(request: Request) -> dict[str, Any]:
                 "scale": card.scale,
                 "adapts": card.adaptive,
                 "texture": card.texture,
+                "halo": card.halo,
                 "default": name == shelf.default,
                 "loaded": name in loaded,
             }
@@ -518,6 +530,24 @@ def _read_profile(
     return {"model": model, "photos": [file.name for file in files]}, [
         PhotoRecord(0, "profile", pixels, 0, "")
     ]
+
+
+def _archive(service: Service, jobs: list[JobRecord], name: str) -> Response:
+    """The results of jobs that have ended, in a .zip."""
+    for job in jobs:
+        if not job.is_over:
+            raise ProblemError(
+                409, f"job {job.id} is {job.status}; wait until it has ended", {"Retry-After": "2"}
+            )
+    files = [
+        (photo.result, service.store.result_file(job.id, photo))
+        for job in jobs
+        for photo in job.photos
+        if photo.status == "done"
+    ]
+    if not files:
+        raise ProblemError(404, "none of the photos is done, so there is nothing to fetch")
+    return archive_response(files, name)
 
 
 def show_job(service: Service, job: JobRecord, places: dict[str, int] | None = None) -> dict[str, Any]:

@@ -123,6 +123,7 @@ class ModelShown(BaseModel):
     scale: int = Field(description="What it enlarges by.")
     adapts: bool = Field(description="Whether it adapts to photos, and takes profiles.")
     texture: float | None = Field(description="Its default; null where there is none to turn up or down.")
+    halo: int = Field(description="Pixels around a part of a photo that have a say in its result.")
     default: bool
     loaded: bool
 

@@ -1,123 +1,136 @@
-// Sends photos, shows how far they are, and saves results. Whatever comes from outside is text, never HTML.
+// The page: photos come in, are previewed, sent, followed, compared and saved. Each part has a module of its
+// own; here they meet.
 
-const find = (id) => document.getElementById(id);
-const message = (text) => { find("message").textContent = text; };
+import { get } from "./api.js";
+import { Brush, maskFile, newMask } from "./brush.js";
+import { beginCameras, drawCameras } from "./camera.js";
+import { offerLanguages, text } from "./language.js";
+import { fail, find } from "./parts.js";
+import { Preview } from "./preview.js";
+import { Queue } from "./queue.js";
+import { loaded, Result } from "./result.js";
+import { current, jobFields, model, offerSettings, put } from "./settings.js";
 
-// The token comes behind the #, which no server gets to see, and stays in this tab.
-const given = new URLSearchParams(location.hash.slice(1)).get("token");
-if (given) {
-  sessionStorage.setItem("token", given);
-  history.replaceState(null, "", location.pathname);
+const queue = new Queue(open, (item) => { if (item === queue.selected) showWork(item).catch(fail); });
+const preview = new Preview(find("preview"));
+const brush = new Brush(find("brush"), () => preview.mix());
+const result = new Result(find("result"), queue);
+let models = [];
+
+// --- what is worked on ---
+
+function open(item) {
+  find("work").hidden = !item;
+  preview.stop();
+  if (!item) return;
+  if (item.settings && item.status === "waiting") put(item.settings);
+  showWork(item).catch(fail);
 }
 
-async function ask(path, options = {}) {
-  const token = sessionStorage.getItem("token");
-  const headers = { ...options.headers, ...(token ? { Authorization: `Bearer ${token}` } : {}) };
-  const answer = await fetch(path, { ...options, headers });
-  if (answer.status === 401) {
-    const entered = prompt("Token of this server");
-    if (entered) {
-      sessionStorage.setItem("token", entered);
-      return ask(path, options);
-    }
-  }
-  if (!answer.ok) throw new Error((await answer.json()).detail);
-  return answer;
-}
+let shown = "";
 
-async function save(path, name) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(await (await ask(path)).blob());
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
-}
-
-function button(text, work) {
-  const made = document.createElement("button");
-  made.textContent = text;
-  made.addEventListener("click", () => work().catch((error) => message(error.message)));
-  return made;
-}
-
-const shown = new Map();
-const OVER = ["done", "failed", "cancelled"];
-
-function show(job) {
-  const line = shown.get(job.id) ?? document.createElement("li");
-  if (!shown.has(job.id)) find("jobs").prepend(line);
-  shown.set(job.id, line);
-  const names = job.photos.map((photo) => photo.name).join(", ");
-  const text = document.createElement("div");
-  text.textContent = `${names}: ${job.status}`;
-  const parts = [text];
-  for (const photo of job.photos) {
-    if (photo.status === "done") parts.push(button(`Save ${photo.result}`, () => save(photo.href, photo.result)));
-    if (photo.error) parts.push(Object.assign(document.createElement("div"), { textContent: photo.error }));
-  }
-  if (!OVER.includes(job.status)) {
-    parts.push(Object.assign(document.createElement("progress"), { max: 1, value: 0 }));
-    parts.push(button("Cancel", () => ask(job.href, { method: "DELETE" })));
-  } else if (job.photos.filter((photo) => photo.status === "done").length > 1) {
-    parts.push(button("Save all", () => save(job.archive, `blindsr-${job.id.slice(0, 8)}.zip`)));
-  }
-  line.replaceChildren(...parts);
-  return line;
-}
-
-function told(job, kind, content) {
-  if (["running", ...OVER].includes(kind)) return show(content);
-  const line = shown.get(job.id);
-  if (kind === "queued") line.firstChild.textContent = `${job.photos[0].name}: waiting, ${content.place} before it`;
-  if (kind === "tile") {
-    line.firstChild.textContent = `${content.name}: tile ${content.done} of ${content.total}`;
-    const bar = line.querySelector("progress");
-    if (bar) bar.value = (content.n + content.done / content.total) / job.photos.length;
-  }
-  return line;
-}
-
-async function follow(job) {
-  show(job);
-  while (!OVER.includes(job.status)) {
-    const reader = (await ask(job.events)).body.pipeThrough(new TextDecoderStream()).getReader();
-    let held = "";
-    for (;;) {
-      const { value, done } = await reader.read();
-      if (done) break;
-      held += value;
-      const events = held.split("\n\n");
-      held = events.pop();
-      for (const event of events) {
-        const match = /^event: (\w+)\ndata: (.*)$/.exec(event);
-        if (match) told(job, match[1], JSON.parse(match[2]));
-      }
-    }
-    job = await (await ask(job.href)).json();
-    show(job);
+async function showWork(item) {
+  const isReady = item.status === "waiting";
+  const look = `${item.key} ${isReady}`;
+  find("work-title").textContent = item.name;
+  find("before-work").hidden = !isReady;
+  find("result").hidden = isReady;
+  if (!isReady) {
+    preview.stop();
+    shown = look;
+    await result.show(item, photoOf);
+  } else if (shown !== look) {
+    shown = look;
+    const image = await photoOf(item);
+    if (shown !== look) return;
+    if (image) item.mask ??= newMask(image.naturalWidth, image.naturalHeight);
+    item.element = image;
+    preview.show(item, image);
+    useTool("preview");
   }
 }
 
-find("form").addEventListener("submit", async (event) => {
+// The photo itself, as an <img>; null where it is not here any more, or this browser cannot show it.
+const photoOf = (item) => (item.thumb ? loaded(item.thumb) : null);
+
+function useTool(name) {
+  const item = queue.selected;
+  const image = item?.element;
+  const canBrush = image && model().texture !== null;
+  const tool = name === "brush" && canBrush ? "brush" : "preview";
+  find("tool-brush").disabled = !canBrush;
+  find("tool-brush").title = image && !canBrush ? text("brush_none", { name: model().name }) : "";
+  for (const one of ["preview", "brush"]) {
+    find(one).hidden = one !== tool;
+    find(`tool-${one}`).setAttribute("aria-pressed", String(one === tool));
+  }
+  if (!image) return;
+  if (tool === "brush") brush.show(image.cloneNode(), item.mask);
+  else preview.mix();
+}
+
+for (const name of ["preview", "brush"]) find(`tool-${name}`).addEventListener("click", () => useTool(name));
+
+// --- photos come in ---
+
+find("files").addEventListener("change", (event) => {
+  queue.add(event.target.files);
+  event.target.value = "";
+});
+
+document.addEventListener("paste", (event) => {
+  if (event.clipboardData.files.length) queue.add(event.clipboardData.files);
+});
+
+for (const kind of ["dragover", "dragleave", "drop"]) {
+  document.addEventListener(kind, (event) => {
+    if (!event.dataTransfer.types.includes("Files")) return;
+    event.preventDefault();
+    find("drop").classList.toggle("over", kind === "dragover");
+    if (kind === "drop") queue.add(event.dataTransfer.files);
+  });
+}
+
+// --- settings ---
+
+function settingsChanged(id) {
+  if (id === "texture") preview.mix();
+  else if (id !== "format") preview.renew();
+  if (id === "model" || id === "camera") useTool(find("brush").hidden ? "preview" : "brush");
+}
+
+find("settings").addEventListener("submit", (event) => {
   event.preventDefault();
   try {
-    message("Sending");
-    const key = { "Idempotency-Key": crypto.getRandomValues(new Uint32Array(4)).join("-") };
-    const body = new FormData(event.target);
-    const job = await (await ask("v1/jobs", { method: "POST", body, headers: key })).json();
-    message("");
-    await follow(job);
+    const masks = (item) => (model().texture === null ? null : maskFile(item.mask));
+    queue.start(jobFields(), current(), masks).catch(fail);
   } catch (error) {
-    message(error.message);
+    fail(error);
+  }
+});
+
+find("error").querySelector("button").addEventListener("click", () => { find("error").hidden = true; });
+window.addEventListener("pagehide", () => preview.stop());
+
+// --- the beginning ---
+
+offerLanguages(find("language"), () => {
+  offerSettings(models, settingsChanged);
+  drawCameras();
+  queue.translate();
+  if (queue.selected) {
+    result.shown = null;
+    shown = "";
+    showWork(queue.selected).catch(fail);
   }
 });
 
 async function begin() {
-  for (const model of (await (await ask("v1/models")).json()).models) {
-    const option = new Option(`${model.name} (x${model.scale})`, model.name, model.default, model.default);
-    find("model").append(option);
-  }
-  for (const job of (await (await ask("v1/jobs")).json()).jobs.reverse()) follow(job).catch((error) => message(error.message));
+  queue.drawAll();
+  ({ models } = await get("v1/models"));
+  offerSettings(models, settingsChanged);
+  await queue.restore();
+  await beginCameras();
 }
 
-begin().catch((error) => message(error.message));
+begin().catch(fail);
