@@ -93,7 +93,7 @@ def main(
     kills: Annotated[int, typer.Option(min=1, help="How often it is killed.")] = 500,
     jobs: Annotated[int, typer.Option(min=1, help="Jobs.")] = 60,
     size: Annotated[int, typer.Option(min=16, help="Side of a photo, LR pixels.")] = 96,
-    longest: Annotated[float, typer.Option(help="Most seconds of a life after the start.")] = 1.0,
+    longest: Annotated[float, typer.Option(help="Most seconds of a life after the start.")] = 6.0,
     seed: Annotated[int, typer.Option(help="Of the moments.")] = 0,
 ) -> None:
     """Print how often it was killed, and what was lost or done twice."""

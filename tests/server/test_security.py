@@ -642,7 +642,7 @@ def test_connections_are_counted(server: Running, monkeypatch: pytest.MonkeyPatc
 def test_beyond_the_machine_a_token_is_needed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     command = import_module("blindsr.cli.serve")
     told: list[Settings] = []
-    monkeypatch.setattr(command, "_serve", told.append)
+    monkeypatch.setattr(command, "_serve", lambda settings, as_json: told.append(settings))
     command.serve(host="127.0.0.1", folder=tmp_path)
     command.serve(host="0.0.0.0", folder=tmp_path)
     command.serve(host="::1", token=["generated"], folder=tmp_path)

@@ -208,7 +208,7 @@ def test_the_unit_is_sound_and_confined(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_description_keeps_what_it_promises(shared: Running) -> None:
+def test_the_description_keeps_what_it_promises(shared: Running, tmp_path: Path) -> None:
     """schemathesis makes requests of it, right and wrong; none may be more than the server is made for."""
     pytest.importorskip("schemathesis")
     done = finished(
@@ -216,7 +216,7 @@ def test_the_description_keeps_what_it_promises(shared: Running) -> None:
         "--header", f"Authorization: Bearer {TOKEN}", "--max-examples", "20", "--seed", "1",
         "--checks", "not_a_server_error,response_schema_conformance,content_type_conformance",
         "--phases", "examples,coverage,fuzzing", "--exclude-path-regex", "events",
-        seconds=900,
+        seconds=900, cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
     with shared.client() as client:

@@ -100,10 +100,21 @@ def test_a_photo_that_ends_every_server_is_given_up(store: Store) -> None:
             store.finish(work, size=1, digest="x")
             work = store.next_work()
         assert work is not None
+        store.begin(work)
         store = again(store)
     found = store.job(job.id, "one")
     assert found is not None and found.status == "failed" and "20 times" in (found.photos[0].error or "")
     assert store.job(other.id, "two").status == "done"
+    store.close()
+
+
+def test_a_photo_that_was_not_begun_is_not_blamed(store: Store) -> None:
+    """As where a server is killed while a model is loaded, however often."""
+    add(store)
+    for _ in range(MOST_ATTEMPTS + 5):
+        assert store.next_work() is not None
+        store = again(store)
+    assert store.next_work() is not None
     store.close()
 
 

@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 from blindsr.server import described, metrics
 from blindsr.server.admission import RESULT_BYTES, check_disk, measure_photos, take_mask
 from blindsr.server.board import Board
-from blindsr.server.downloads import archive_response, file_response
+from blindsr.server.downloads import MEDIA_TYPES, OTHER_TYPE, archive_response, file_response
 from blindsr.server.events import tell
 from blindsr.server.fields import read_job_fields, read_model
 from blindsr.server.inspecting import inspect_photos
@@ -224,10 +224,12 @@ def get_events(request: Request, job: JobId) -> Response:
     return StreamingResponse(tell(look, service.board, job), 200, headers, "text/event-stream")
 
 
-_FILE = {
+_BYTES = {"schema": {"type": "string", "format": "binary"}}
+_RESULT = {
     "description": "The file, or a part of it.",
-    "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    "content": dict.fromkeys(sorted({*MEDIA_TYPES.values(), OTHER_TYPE}), _BYTES),
 }
+_PROFILE = {"description": "The file, or a part of it.", "content": {"application/json": {"schema": {}}}}
 
 
 @_jobs.get(
@@ -235,8 +237,8 @@ _FILE = {
     summary="A result",
     response_class=Response,
     responses={
-        200: _FILE,
-        206: _FILE,
+        200: _RESULT,
+        206: _RESULT,
         304: {"description": "As you have it."},
         **described.problems(401, 404, 409, 416, 422),
     },
@@ -338,7 +340,7 @@ def get_profile(request: Request, profile: ProfileId) -> dict[str, Any]:
     tags=["profiles"],
     response_class=Response,
     summary="A profile's file",
-    responses={200: _FILE, **described.problems(401, 404, 409, 416, 422)},
+    responses={200: _PROFILE, 206: _PROFILE, **described.problems(401, 404, 409, 416, 422)},
 )
 def get_profile_file(request: Request, profile: ProfileId) -> Response:
     """As `blindsr adapt` writes it, for `blindsr upscale --profile`."""

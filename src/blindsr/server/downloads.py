@@ -35,6 +35,9 @@ MEDIA_TYPES = {
 """Of results, by the suffixes of their names; systems differ in what they say of them."""
 
 
+OTHER_TYPE = "application/octet-stream"
+
+
 def file_response(
     path: Path, name: str, digest: str, headers: Headers, media_type: str | None = None
 ) -> Response:
@@ -59,7 +62,7 @@ def file_response(
     if _names(headers.get("if-none-match", ""), tag):
         return Response(status_code=304, headers=fixed)
     fixed["Content-Disposition"] = disposition(name)
-    kind = media_type or MEDIA_TYPES.get(Path(name).suffix.lower(), "application/octet-stream")
+    kind = media_type or MEDIA_TYPES.get(Path(name).suffix.lower(), OTHER_TYPE)
     part = None
     if headers.get("if-range", tag) == tag:  # else it has changed since: the whole is sent
         part = read_range(headers.get("range"), size)

@@ -282,12 +282,20 @@ class Store:
             self._turns.take(one)
             with self._transaction() as database:
                 database.execute(
-                    "UPDATE photo SET status = 'running', attempts = attempts + 1 WHERE job = ? AND n = ?",
+                    "UPDATE photo SET status = 'running' WHERE job = ? AND n = ?",
                     (one.job, one.n),
                 )
                 database.execute("UPDATE job SET status = 'running' WHERE id = ?", (one.job,))
             job = self._job(one.job)
             return Work(job, next(photo for photo in job.photos if photo.n == one.n))
+
+    def begin(self, work: Work) -> None:
+        """Count that a photo is begun in earnest: from here on it may be what ends the server."""
+        with self._mutex, self._transaction() as database:
+            database.execute(
+                "UPDATE photo SET attempts = attempts + 1 WHERE job = ? AND n = ?",
+                (work.job.id, work.photo.n),
+            )
 
     def places(self) -> dict[str, int]:
         """Of each job that waits for its first turn, how many photos come before it."""

@@ -156,6 +156,7 @@ class Workers:
             size, quality = output_size(options), options.get("quality")
             stages = photo_stages(upscaler, adaptation, size, quality, mask=mask)
             self._check(job.id)
+            self._store.begin(work)
             with _naming(task, "decode"):
                 photo = stages.decode(task)
             way.enter(self._restoring)
@@ -194,6 +195,7 @@ class Workers:
         names: list[str] = list(job.options["photos"])
         files = {self._store.photo_file(job.id, n): name for n, name in enumerate(names)}
         with self._shelf.upscaler(job.options["model"]) as upscaler:
+            self._store.begin(work)
             found = read_camera(upscaler, list(files), on_photo=partial(self._tell, work))
             write_profile(found.adaptation, upscaler.model, self._store.profile_file(job.id))
         for file in files:
