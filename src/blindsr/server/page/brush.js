@@ -7,15 +7,16 @@ const LONGEST = 1024; // pixels of the mask's longer side: a brush draws no fine
 const TINT = [214, 40, 120];
 const STEP = 12; // pixels of the screen that a key moves the brush by
 
-export const newMask = (width, height) => {
+// A mask for a photo of so many pixels.
+export function newMask(width, height, strokes = []) {
   const scale = Math.min(1, LONGEST / Math.max(width, height));
   const canvas = make("canvas");
   canvas.width = Math.max(1, Math.round(width * scale));
   canvas.height = Math.max(1, Math.round(height * scale));
-  const mask = { canvas, strokes: [] };
+  const mask = { canvas, strokes };
   redraw(mask);
   return mask;
-};
+}
 
 // The mask as the server takes it, white where texture goes; null where nothing was painted.
 export async function maskFile(mask) {
@@ -92,7 +93,7 @@ export class Brush {
     this.stage.style.setProperty("--h", image.naturalHeight);
     Object.assign(this.tint, { width: mask.canvas.width, height: mask.canvas.height });
     this.at = [mask.canvas.width / 2, mask.canvas.height / 2];
-    this.stage.replaceChildren(image, this.tint, this.ring);
+    this.stage.replaceChildren(image.cloneNode(), this.tint, this.ring);
     this.drawTint();
   }
 

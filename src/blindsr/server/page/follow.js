@@ -36,7 +36,7 @@ export class Follower {
     this.followed.add(item);
     try {
       for await (const [kind, content] of events(item)) {
-        if (item.forgotten) return;
+        if (item.forgotten || item.status === "cancelled") return;
         if (kind === "queued") Object.assign(item, { status: "queued", place: content.place });
         else if (kind === "tile") tile(item, content);
         else if (kind !== "photo" && content.photos) take(item, content);

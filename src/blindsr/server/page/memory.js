@@ -1,4 +1,4 @@
-// What this browser remembers: small things in localStorage, photos and masks in IndexedDB, so that after a
+// What this browser remembers: small things in localStorage, photos in IndexedDB, so that after a
 // reload they can be compared with their results. Where a browser allows neither, the page works without.
 
 export function remember(name, value) {
@@ -40,7 +40,7 @@ async function inPhotos(mode, work) {
   }
 }
 
-// A photo is kept with its mask (or null): {file, mask}.
+// A photo is kept with what was painted on it: {file, strokes}.
 export const keepPhoto = (key, photo) => inPhotos("readwrite", (photos) => photos.put(photo, key));
 export const keptPhoto = (key) => inPhotos("readonly", (photos) => photos.get(key));
 export const dropPhoto = (key) => inPhotos("readwrite", (photos) => photos.delete(key));

@@ -43,7 +43,7 @@ async function showWork(item) {
     shown = look;
     const image = await photoOf(item);
     if (shown !== look) return;
-    if (image) item.mask ??= newMask(image.naturalWidth, image.naturalHeight);
+    if (image) item.mask ??= newMask(image.naturalWidth, image.naturalHeight, item.strokes);
     item.element = image;
     preview.show(item, image);
     useTool("preview");
@@ -65,7 +65,7 @@ function useTool(name) {
     find(`tool-${one}`).setAttribute("aria-pressed", String(one === tool));
   }
   if (!image) return;
-  if (tool === "brush") brush.show(image.cloneNode(), item.mask);
+  if (tool === "brush") brush.show(image, item.mask);
   else preview.mix();
 }
 
@@ -130,7 +130,8 @@ async function begin() {
   ({ models } = await get("v1/models"));
   offerSettings(models, settingsChanged);
   await queue.restore();
-  await beginCameras();
+  if (models.some((one) => one.adapts)) await beginCameras();
+  else find("camera-card").hidden = find("camera-field").hidden = true;
 }
 
 begin().catch(fail);

@@ -8,8 +8,8 @@ import { find, make } from "./parts.js";
 import { factor, model, texture } from "./settings.js";
 import { Viewer } from "./viewer.js";
 
-const SIDE = 160; // pixels of the photo
-const MOST_AROUND = 64;
+const SIDE = 128; // pixels of the photo
+const MOST_AROUND = 32; // of what has a say in it, that which has more than a trace of one
 const PATIENCE = 350; // milliseconds after the last change
 
 export class Preview {

@@ -35,7 +35,8 @@ export class Queue {
     await dropOtherPhotos(known.map((one) => one.key));
     for (const one of known) {
       const kept = await keptPhoto(one.key);
-      const item = { ...one, href: `v1/jobs/${one.id}`, events: `v1/jobs/${one.id}/events`, file: kept?.file ?? null, mask: null, status: "queued" };
+      const item = { ...one, href: `v1/jobs/${one.id}`, events: `v1/jobs/${one.id}/events`,
+        file: kept?.file ?? null, strokes: kept?.strokes, mask: null, status: "queued" };
       this.items.push(item);
       this.draw(item);
     }
@@ -76,7 +77,9 @@ export class Queue {
         if (item.status === "cancelled" || item.forgotten) await forget(job.href);
         else await this.sent(item, job);
       } catch (error) {
-        if (error.status === 429 || error.status === 0) await this.wait(item, error);
+        if (error.status === 0 && !(await canRead(item.file))) {
+          Object.assign(item, { status: "failed", error: text("file_gone", { name: item.name }) });
+        } else if (error.status === 429 || error.status === 0) await this.wait(item, error);
         else Object.assign(item, { status: "failed", error: error.message });
       }
       if (!item.forgotten) this.draw(item);
@@ -89,7 +92,7 @@ export class Queue {
     this.keep();
     this.draw(item);
     this.follower.wake();
-    await keepPhoto(item.key, { file: item.file });
+    await keepPhoto(item.key, { file: item.file, strokes: item.mask?.strokes ?? [] });
   }
 
   async wait(item, error) {
@@ -112,8 +115,8 @@ export class Queue {
   async again(item) {
     if (item.id) await forget(item.href).catch(fail);
     await dropPhoto(item.key);
-    const { line, name, file, mask, settings, corner } = item;
-    const fresh = { key: newKey(), line: null, name, file, mask, settings, corner, status: "waiting" };
+    const { line, name, file, mask, strokes, settings, corner } = item;
+    const fresh = { key: newKey(), name, file, mask, strokes, settings, corner, status: "waiting" };
     item.forgotten = true;
     this.items.splice(this.items.indexOf(item), 1, fresh);
     this.draw(fresh);
@@ -190,7 +193,7 @@ export class Queue {
   }
 
   build(item) {
-    item.image = make("img", { alt: "", className: "thumb", decoding: "async" });
+    item.image = make("img", { alt: "", className: "thumb", loading: "lazy" });
     if (item.file) {
       item.thumb = URL.createObjectURL(item.file);
       item.image.addEventListener("error", () => item.image.replaceWith(make("span", { className: "thumb" })));
@@ -265,5 +268,15 @@ export class Queue {
       this.draw(item);
     }
     this.drawAll();
+  }
+}
+
+// Whether a file is still where it was chosen.
+async function canRead(file) {
+  try {
+    await file.slice(0, 1).arrayBuffer();
+    return true;
+  } catch {
+    return false;
   }
 }

@@ -19,11 +19,12 @@ export const model = () => models.find((one) => one.name === find("model").value
 
 // Builds the form; `whenChanged` is called with the name of what was changed.
 export function offerSettings(offered, whenChanged) {
+  const before = models.length ? current() : recall("settings", {});
   models = offered;
   if (!models.length) return;
   find("model").replaceChildren(...models.map((one) => new Option(
     text("model_option", { name: one.name, scale: one.scale }), one.name, one.default, one.default)));
-  put(recall("settings", {}));
+  put(before);
   if (changed === whenChanged) return;
   changed = whenChanged;
   for (const id of FIELDS) {

@@ -125,6 +125,7 @@ export const TEXTS = {
     token_enter: "Enter",
     close: "Close",
     no_server: "The server cannot be reached; trying again.",
+    file_gone: "{name} cannot be read any more; choose it again.",
     fault: "Something went wrong: {what}",
   },
   de: {
@@ -251,6 +252,7 @@ export const TEXTS = {
     token_enter: "Weiter",
     close: "Schließen",
     no_server: "Der Server ist nicht erreichbar; neuer Versuch folgt.",
+    file_gone: "{name} lässt sich nicht mehr lesen; bitte noch einmal auswählen.",
     fault: "Etwas ging schief: {what}",
   },
 };
