@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,7 @@ def orientation_block(orientation: int) -> bytes:
     return exif.tobytes()
 
 
+@cache  # it has the time in it at which it was made
 def srgb_profile() -> bytes:
     from PIL import ImageCms
 
