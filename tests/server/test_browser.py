@@ -113,6 +113,11 @@ def preview_pixels(page: Any) -> Any:
     return pixels_of(base64.b64decode(url.partition(",")[2]))[..., :3]
 
 
+def asking(page: Any) -> Any:
+    """A block in which the page asks for a preview; that it is being made may pass too soon to be seen."""
+    return page.expect_request(lambda one: one.method == "POST" and one.url.endswith("/v1/jobs"))
+
+
 def tinted(page: Any) -> int:
     """How many pixels of the mask are painted."""
     found: int = page.evaluate(
@@ -433,17 +438,17 @@ def test_the_frame_is_dragged_and_shows_what_the_whole_photo_will_be(
     for move in ("none", "keys", "drag"):
         if move == "keys":
             page.locator("#preview .frame").focus()
-            page.keyboard.press("ArrowRight")
+            with asking(page):
+                page.keyboard.press("ArrowRight")
             corner[0] += 32
         elif move == "drag":
             stage = page.locator("#preview .photo-stage").bounding_box()
             page.mouse.move(stage["x"] + 1, stage["y"] + 1)
-            page.mouse.down()  # the frame comes to where one points, and goes no further than the edge
-            page.mouse.up()
+            with asking(page):
+                page.mouse.down()  # the frame comes to where one points, and goes no further than the edge
+                page.mouse.up()
             corner = [0, 0]
-        if move != "none":
-            page.locator("#preview .state").filter(has_text="Making the preview").wait_for()
-            wait_preview(page)
+        wait_preview(page)
         x, y = (4 * one for one in corner)
         shown = preview_pixels(page).astype(int)
         assert shown.shape == (512, 512, 3)
@@ -457,9 +462,9 @@ def test_size_and_model_make_the_preview_anew(shared: Running, visit: Callable[.
     page.select_option("#size", "width")
     page.fill("#size-value", "112")
     page.wait_for_function("() => document.querySelector('#preview .side:nth-child(2) canvas').width === 112")
-    page.select_option("#model", "cmdsr-x4")
-    assert not page.locator("#texture").is_visible() and page.locator("#tool-brush").is_disabled()
-    page.locator("#preview .state").filter(has_text="Making").wait_for()
+    with asking(page):
+        page.select_option("#model", "cmdsr-x4")
+        assert not page.locator("#texture").is_visible() and page.locator("#tool-brush").is_disabled()
     wait_preview(page)
     page.fill("#size-value", "wide")
     page.click("#start")
