@@ -17,7 +17,7 @@ from ..children import BLINDSR, finished
 from ..conftest import MakeModel, Run, add_inspector, save_photos, write_model
 
 COMMANDS: dict[str, Any] = dict(get_command(app).commands)  # type: ignore[attr-defined]
-SHARED = {"--device", "--threads", "--json", "--seed", "--holdout"}
+SHARED = {"--device", "--threads", "--json", "--seed", "--holdout", "--memory"}
 """Options that read the same in all commands that have them."""
 
 

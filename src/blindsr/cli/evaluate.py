@@ -227,8 +227,9 @@ def evaluate(
         if as_json:
             for entry in as_objects(tables):
                 print_object(entry)
-        for table in () if as_json else tables:
-            _print(table)
+        else:
+            for table in tables:
+                _print(table)
     if not any(table.methods for table in tables):
         raise InputError("no model has the scale of any test set")
     if errors:

@@ -65,8 +65,8 @@ def fit_niqe(
     if as_json:
         print_object({**file_entry("parameters", out), "blocks": len(blocks), "photos": len(statistics)})
     else:
-        number = f"{len(statistics)} photo{'s' * (len(statistics) != 1)}"
-        say(Console(), f"{escape(str(out))}: fitted to {len(blocks)} sharp blocks of {number}")
+        read = f"{len(statistics)} photo{'s' * (len(statistics) != 1)}"
+        say(Console(), f"{escape(str(out))}: fitted to {len(blocks)} sharp blocks of {read}")
     if len(statistics) < len(files):
         raise typer.Exit(EXIT_SOME_FAILED)
 

@@ -41,6 +41,15 @@ Threads = Annotated[
     int | None,
     typer.Option(metavar="N", min=1, max=1024, help="CPU threads; else all.", rich_help_panel=SPEED),
 ]
+MemoryBound = Annotated[
+    str | None,
+    typer.Option(
+        "--memory",
+        metavar="SIZE",
+        help="Most memory to take, such as 1.5G; else a share of what is free.",
+        rich_help_panel=SPEED,
+    ),
+]
 Json = Annotated[
     bool, typer.Option("--json", help="Print JSON, an object a line, for programs.", rich_help_panel=RESULT)
 ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from blindsr.cli.options import MODEL, SPEED, Json, Threads
+from blindsr.cli.options import MODEL, Json, MemoryBound, Threads
 from blindsr.cli.screen import extra, print_line, print_object, print_warning
 from blindsr.errors import InputError
 
@@ -107,14 +107,7 @@ def serve(
             metavar="PATH", help="Where jobs are kept; else in your own data folder.", rich_help_panel=LIMITS
         ),
     ] = None,
-    memory: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SIZE",
-            help="Most memory to take, such as 1.5G; else a share of what is free.",
-            rich_help_panel=SPEED,
-        ),
-    ] = None,
+    memory: MemoryBound = None,
     threads: Threads = None,
     as_json: Json = False,
 ) -> None:

@@ -15,7 +15,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from blindsr.cli.options import MANY, MODEL, RESULT, SIZE, SPEED, Device, Json, ModelName, Threads
+from blindsr.cli.options import (
+    MANY,
+    MODEL,
+    RESULT,
+    SIZE,
+    SPEED,
+    Device,
+    Json,
+    MemoryBound,
+    ModelName,
+    Threads,
+)
 from blindsr.cli.screen import (
     EXIT_SOME_FAILED,
     as_unicode,
@@ -170,14 +181,7 @@ def upscale(
             metavar="auto|N", help="Side of a tile in pixels; less takes less memory.", rich_help_panel=SPEED
         ),
     ] = "auto",
-    memory: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SIZE",
-            help="Most memory to take, such as 1.5G; else a share of what is free.",
-            rich_help_panel=SPEED,
-        ),
-    ] = None,
+    memory: MemoryBound = None,
     max_pixels: Annotated[
         str | None,
         typer.Option(

@@ -247,7 +247,7 @@ def _unsupported(path: Path, why: str) -> InputError:
     )
 
 
-def no_photo(path: Path, head: bytes) -> InputError:
+def _no_photo(path: Path, head: bytes) -> InputError:
     """The error of a file of an unknown kind."""
     other = other_kind(head)
     if other is not None:
@@ -270,7 +270,7 @@ def kind_of_file(path: Path, file: IO[bytes]) -> str:
         raise InputError(f"{path}: the file is empty; copy it again from where it came from")
     kind = kind_of(head)
     if kind is None:
-        raise no_photo(path, head)
+        raise _no_photo(path, head)
     return kind
 
 
@@ -350,13 +350,18 @@ def _with_end(file: IO[bytes], limits: Limits) -> IO[bytes]:
     return io.BytesIO(content.rstrip(b"\0").removesuffix(b"\xff") + b"\xff\xd9")
 
 
+def _taken_whole(path: Path, told: tuple[int, int] | None, limits: Limits, why: str) -> tuple[int, int]:
+    """The size that a file tells, where there is room for all of its pixels at once."""
+    if told is None:
+        raise damaged_file(path, why)
+    limits.check_size(path, *told)
+    limits.check_whole(path, told[0] * told[1] * _PILLOW_BYTES)
+    return told
+
+
 def _decode_wide_jpeg(path: Path, file: IO[bytes], found: Survey, limits: Limits, why: str) -> Photo:
     """A JPEG file of 12 bit."""
-    size = wide_jpeg.size_told(file)
-    if size is None:
-        raise damaged_file(path, why)
-    limits.check_size(path, *size)
-    limits.check_whole(path, size[0] * size[1] * _PILLOW_BYTES)
+    size = _taken_whole(path, wide_jpeg.size_told(file), limits, why)
     try:
         levels = wide_jpeg.decoded(file, size)
     except ModuleNotFoundError as error:
@@ -374,11 +379,7 @@ def _decode_wide_jpeg(path: Path, file: IO[bytes], found: Survey, limits: Limits
 
 def _decode_unusual(path: Path, file: IO[bytes], found: Survey, limits: Limits, why: str) -> Photo:
     """A TIFF file that libvips does not decode."""
-    size = size_told(file)
-    if size is None:
-        raise damaged_file(path, why)
-    limits.check_size(path, *size)
-    limits.check_whole(path, size[0] * size[1] * _PILLOW_BYTES)
+    size = _taken_whole(path, size_told(file), limits, why)
     try:
         conversion, levels = unusual_tiff.decoded(file, size)
     except ModuleNotFoundError as error:

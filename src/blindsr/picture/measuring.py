@@ -6,17 +6,17 @@ import io
 from pathlib import Path
 from typing import IO
 
-from blindsr.errors import InputError, MissingExtraError
+from blindsr.errors import MissingExtraError
 from blindsr.picture import netpbm
 from blindsr.picture.decoding import (
     Limits,
     check_image,
     damaged_file,
-    no_photo,
+    kind_of_file,
     opened_by_pillow,
     source_file,
 )
-from blindsr.picture.loaders import UndecodableError, kind_of, opened, opening_bytes, reason
+from blindsr.picture.loaders import UndecodableError, opened, opening_bytes, reason
 from blindsr.picture.tiff import size_told
 
 
@@ -36,13 +36,7 @@ def measure_photo(path: Path, limits: Limits | None = None) -> tuple[int, int]:
     """
     limits = limits or Limits()
     with source_file(path, limits) as (_, file):
-        head = file.read(64)
-        if not head:
-            raise InputError(f"{path}: the file is empty; copy it again from where it came from")
-        kind = kind_of(head)
-        if kind is None:
-            raise no_photo(path, head)
-        size = _measure(path, file, kind, limits)
+        size = _measure(path, file, kind_of_file(path, file), limits)
         limits.check_size(path, *size)
         return size
 
