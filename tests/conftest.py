@@ -120,7 +120,17 @@ def own_time(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def photo_folder(tmp_path: Path) -> Path:
     """Five textured photos of 72 x 96 pixels."""
-    folder = tmp_path / "photos"
+    return textured_photos(tmp_path / "photos")
+
+
+@pytest.fixture
+def config_file(tmp_path: Path, photo_folder: Path) -> Path:
+    """A tiny run: 6 steps, 2 tasks, x2."""
+    return tiny_run(tmp_path / "tiny.yaml", photo_folder)
+
+
+def textured_photos(folder: Path) -> Path:
+    """Write five textured photos of 72 x 96 pixels into a folder, which is made; returns it."""
     folder.mkdir()
     for seed in range(5):
         rng = np.random.default_rng(seed)
@@ -129,12 +139,11 @@ def photo_folder(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def config_file(tmp_path: Path, photo_folder: Path) -> Path:
-    """A tiny run: 6 steps, 2 tasks, x2."""
+def tiny_run(path: Path, photos: Path) -> Path:
+    """Write the configuration of a run of 6 steps, 2 tasks, x2; returns its path."""
     return write_config(
-        tmp_path / "tiny.yaml",
-        photo_folder,
+        path,
+        photos,
         data={"tasks": 2, "support": 2, "restored": 1, "patch": 12},
         network={
             "basenet": {

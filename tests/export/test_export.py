@@ -63,7 +63,10 @@ def check_at(network: Any, folder: Path, texture: float | None) -> None:
     np.testing.assert_allclose(upscaler.upscale(pixels), expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("condition", [PATCHES, ATTENTIVE], ids=lambda spec: spec["name"])
+@pytest.mark.parametrize(
+    "condition",
+    [pytest.param(PATCHES, id="patches"), pytest.param(ATTENTIVE, id="attentive", marks=pytest.mark.slow)],
+)
 def test_an_adaptive_network_becomes_a_model(tmp_path: Path, condition: dict[str, Any]) -> None:
     network = save(tmp_path / "a.ckpt", DIRECT, condition)
     folder = export_checkpoint(tmp_path / "a.ckpt", tmp_path / "small", card={"description": "small"})
@@ -87,6 +90,7 @@ def test_an_adaptive_network_becomes_a_model(tmp_path: Path, condition: dict[str
     assert sizes == [(1, 16), (1, 16)]
 
 
+@pytest.mark.slow
 def test_a_network_with_a_texture_view_becomes_a_model(tmp_path: Path) -> None:
     """Scale 1, on pixels in groups: as many photos have as many sides that are no multiples of them."""
     network = save_spec(tmp_path / "a.ckpt", {"cria": GROUPED | {"scale": 1, "unshuffle": 4}})
@@ -105,6 +109,7 @@ def test_a_network_with_a_texture_view_becomes_a_model(tmp_path: Path) -> None:
         np.testing.assert_allclose(results[0], results[1], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_network_that_adapts_and_has_a_texture_view_becomes_a_model(tmp_path: Path) -> None:
     spec = {
         "basenet": {"name": "rrdb", "scale": 2, "channels": 6, "blocks": 1, "growth": 3, "carry": 2},

@@ -74,10 +74,8 @@ def quantise(run: Run, model: Path, photos: Path, *more: str) -> tuple[int, str,
     return run("quantise", model, *options, *more)
 
 
-@pytest.mark.parametrize(
-    "spec",
-    [pytest.param(CMDSR, id="cmdsr"), pytest.param(CRIA, id="cria", marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("spec", [pytest.param(CMDSR, id="cmdsr"), pytest.param(CRIA, id="cria")])
 def test_a_model_gets_a_second_graph(
     spec: dict[str, Any], tmp_path: Path, photos: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

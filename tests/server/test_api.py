@@ -230,6 +230,7 @@ def test_a_mask_says_where_texture_goes(server: Running) -> None:
             ([("files", photo), ("mask", masks[0]), ("mask", masks[0])], {}, 422),
             ([("files", photo), ("mask", masks[0])], {"model": "cmdsr-x4"}, 422),
             ([("files", photo), ("mask", ("m.png", b"no picture"))], {}, 415),
+            ([("files", photo), ("mask", ("m.png", masks[255][1][:-30]))], {}, 415),
             ([("files", photo), ("mask", ("m.png", b""))], {}, 422),
             ([("mask", masks[0])], {}, 422),
         ):
@@ -375,6 +376,9 @@ def test_behind_a_proxy(serving: Serving) -> None:
         for prefix in (base, f"{base}/photos"):
             assert client.get(f"{prefix}/health").status_code == 200
             assert client.get(f"{prefix}/v1/models").status_code == 200
+        moved = client.get(f"{base}/photos", follow_redirects=False)
+        assert (moved.status_code, moved.headers["Location"]) == (308, "/photos/")
+        assert client.get(f"{base}/photos/").headers["Content-Type"].startswith("text/html")
         job = client.post(f"{base}/v1/jobs", files=[("files", ("a.png", photo_bytes()))]).json()
         assert job["href"].startswith("/photos/v1/jobs/")
         with server.client(None) as stranger:

@@ -27,13 +27,18 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def add(
-    store: Store, client: str = "one", photos: int = 1, pixels: int = 10, key: str | None = None
+    store: Store,
+    client: str = "one",
+    photos: int = 1,
+    pixels: int = 10,
+    key: str | None = None,
+    **options: object,
 ) -> JobRecord:
     records = [PhotoRecord(n, f"{n}.png", pixels, 16 * pixels, f"{n}_x4.png") for n in range(photos)]
     with temporary_folder(store.folder) as upload:
         for n in range(photos):
             (upload / f"{n}.photo").write_bytes(b"photo")
-        return store.add("upscale", client, {"model": "m"}, records, upload, "digest", key)
+        return store.add("upscale", client, {"model": "m", **options}, records, upload, "digest", key)
 
 
 def again(store: Store) -> Store:
@@ -216,6 +221,27 @@ def test_a_folder_that_cannot_be_is_told(tmp_path: Path) -> None:
 
 
 # --- turns ---
+
+
+def test_what_is_to_come_first_comes_before_one_s_own_alone(store: Store) -> None:
+    own, other = add(store, photos=2), add(store, "two", photos=2)
+    preview, next_preview = add(store, first=True), add(store, first=True)
+    assert store.places() == {preview.id: 0, other.id: 1, next_preview.id: 2, own.id: 4}
+    order = []
+    while (work := store.next_work()) is not None:
+        order.append(work.job.id)
+    assert order == [preview.id, other.id, next_preview.id, other.id, own.id, own.id]
+
+
+def test_jobs_of_the_former_version_go_on(tmp_path: Path) -> None:
+    store = Store(tmp_path / "jobs", queue=5, pixels=1000)
+    job = add(store)
+    store._database.executescript("ALTER TABLE job DROP COLUMN first; PRAGMA user_version = 1")
+    second = again(store)
+    assert second.places() == {job.id: 0}
+    preview = add(second, first=True)
+    assert second.places() == {preview.id: 0, job.id: 1}
+    second.close()
 
 
 def served(turns: Turns, waiting: list[Waiting]) -> list[str]:

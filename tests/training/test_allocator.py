@@ -29,6 +29,7 @@ def faults(how: str) -> int:
     return int(told.stdout)
 
 
+@pytest.mark.slow  # two processes that import PyTorch
 def test_a_kept_block_is_used_again_without_page_faults() -> None:
     given_back, kept = faults("give back"), faults("keep")
     assert kept < given_back / 10, (kept, given_back)

@@ -122,11 +122,9 @@ def test_a_run_that_is_done_is_its_own_last_checkpoint(config_file: Path, tmp_pa
     assert again == first and again.exists() and not reports
 
 
-@pytest.mark.parametrize("step", [3, 4])
-def test_checkpoints_of_the_former_format_are_resumed(
-    any_config_file: Path, tmp_path: Path, step: int
-) -> None:
+def test_checkpoints_of_the_former_format_are_resumed(any_config_file: Path, tmp_path: Path) -> None:
     """They hold a step, and no place, phase, patches and runs."""
+    step = 4
     whole: list[Progress] = []
     settings = load_config(any_config_file, [f"checkpoint_every={step}"])
     train(settings, tmp_path / "whole", report=whole.append)

@@ -56,7 +56,7 @@ def test_modulations_start_near_one_whatever_the_range_of_pixels(basenet: str, c
             assert 1e-3 < float(away[0].square().mean().sqrt()) < 1.5
 
 
-@pytest.mark.parametrize("pixel_range", [1.0, 255.0])
+@pytest.mark.parametrize("pixel_range", [1.0, pytest.param(255.0, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("basenet", "condition"), EVERY)
 def test_the_first_steps_with_the_settings_of_the_paper_do_not_explode(
     basenet: str, condition: str, pixel_range: float, config_file: Path, tmp_path: Path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,8 @@ from blindsr.training.loop import RECIPES
 from blindsr.training.recipe import Recipe
 from blindsr.training.state import _to_codes, _to_values, read_state
 from blindsr.training.step import TrainingStep
+
+from ..conftest import textured_photos, tiny_run
 
 CPU = torch.device("cpu")
 RECORD = {"step": 7, "patches": 28, "phase": "", "runs": []}
@@ -63,11 +66,20 @@ def trained(any_config_file: Path, tmp_path: Path) -> tuple[Path, Path, Path]:
     return any_config_file, last, state
 
 
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Configuration and folder of the state of one run for all tests, which change copies."""
+    place = tmp_path_factory.mktemp("ended")
+    config_file = tiny_run(place / "tiny.yaml", textured_photos(place / "photos"))
+    train(load_config(config_file), place / "run", state=place / "states" / "tiny.npz")
+    return config_file, place / "states"
+
+
 @pytest.fixture
-def saved(config_file: Path, tmp_path: Path) -> tuple[Path, Path]:
-    state = tmp_path / "tiny.npz"
-    train(load_config(config_file), tmp_path / "run", state=state)
-    return config_file, state
+def saved(ended: tuple[Path, Path], tmp_path: Path) -> tuple[Path, Path]:
+    """Configuration and state of a run that has ended."""
+    config_file, states = ended
+    return config_file, shutil.copytree(states, tmp_path / "saved") / "tiny.npz"
 
 
 def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
@@ -117,8 +129,8 @@ def test_it_takes_few_bytes_a_weight(tmp_path: Path, config_file: Path) -> None:
     assert record["sha256"] == hashlib.sha256(state.read_bytes()).hexdigest()
 
 
-def test_auxiliary_networks_that_it_does_not_have_stay(config_file: Path, saved: tuple[Path, Path]) -> None:
-    _, state = saved
+def test_auxiliary_networks_that_it_does_not_have_stay(saved: tuple[Path, Path]) -> None:
+    config_file, state = saved
     run = Run(config_file, "loss.regression=1")
     before = run.weights()
     run.read(state)

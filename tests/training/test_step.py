@@ -70,6 +70,7 @@ def test_a_step_never_waits_for_the_device(any_config_file: Path, step: int) -> 
     assert not watch.found, watch.found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [0, 3])
 def test_losses_compile_without_a_break(any_config_file: Path, step: int) -> None:
     recipe, _ = recipe_of(any_config_file, "log_every=100")
@@ -183,6 +184,7 @@ class Recorder:
         monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor.clone())
 
 
+@pytest.mark.slow
 def test_recorded_steps_are_those_that_they_stand_for(
     any_config_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -107,7 +107,7 @@ def take_mask(form: Form, card: Model, place: Path) -> None:
             picture (415), or too large (413).
     """
     from blindsr.picture.decoding import Limits
-    from blindsr.upscaling.masking import MOST_PIXELS
+    from blindsr.upscaling.masking import MOST_PIXELS, TextureMask
 
     (mask, *more), photos = form.of("mask"), form.of("files")
     if more or len(photos) != 1:
@@ -117,6 +117,11 @@ def take_mask(form: Form, card: Model, place: Path) -> None:
             422, f"mask: model {card.name} has no texture; leave it out, or take another model"
         )
     measure(mask, Limits(MOST_PIXELS, codec=16 * MOST_PIXELS))
+    try:
+        with _measuring:
+            TextureMask.read(mask.path)  # whole: a job should not wait for its turn to fail by its mask
+    except InputError as error:
+        raise ProblemError(415, for_clients(str(error).replace(str(mask.path), mask.name))) from error
     mask.path.rename(place)
 
 

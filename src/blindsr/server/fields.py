@@ -60,6 +60,9 @@ class JobFields(_Fields):
     )
     quality: int | None = Field(None, ge=1, le=100, description="Of JPEG, WebP and AVIF.")
     profile: str | None = Field(None, pattern="^[0-9a-f]{32}$", description="Id of a profile of a camera.")
+    first: bool | None = Field(
+        None, description="Before the other photos of yours that wait, as a preview is; never before others'."
+    )
 
 
 class ModelFields(_Fields):

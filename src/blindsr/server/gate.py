@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import anyio
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from blindsr.server.metrics import Metrics
@@ -83,6 +84,8 @@ class Gate:
             with anyio.fail_after(self._settings.patience):
                 await send(message)
 
+        root = self._settings.root_path
+        bare = bool(root) and scope["path"] == root
         try:
             self._under_root(scope)
             self._check(scope)
@@ -90,6 +93,10 @@ class Gate:
             patient.check_length(Headers(scope=scope))
         except ProblemError as problem:
             await problem.response()(scope, receive, send_on)
+            return
+        if bare:
+            # Without the last slash, what the page asks for would be looked for beside its folder.
+            await RedirectResponse(f"{root}/", 308)(scope, receive, send_on)
             return
         try:
             await self._app(scope, patient, send_on)

@@ -39,13 +39,13 @@ MOST_ATTEMPTS = 20
 
 _ID = re.compile(r"[0-9a-f]{32}")
 
-_VERSION = 1
+_VERSION = 2
 
 _SCHEMA = """
 CREATE TABLE job (
     number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL,
     client TEXT NOT NULL, status TEXT NOT NULL, options TEXT NOT NULL, created REAL NOT NULL,
-    ended REAL, key TEXT, digest TEXT NOT NULL, told TEXT
+    ended REAL, key TEXT, digest TEXT NOT NULL, told TEXT, first INTEGER NOT NULL DEFAULT 0
 );
 CREATE UNIQUE INDEX job_key ON job (client, kind, key) WHERE key IS NOT NULL;
 CREATE TABLE photo (
@@ -232,9 +232,18 @@ class Store:
                 _sync_folder(self.files)
                 with self._transaction() as database:
                     database.execute(
-                        "INSERT INTO job (id, kind, client, status, options, created, key, digest)"
-                        " VALUES (?, ?, ?, 'queued', ?, ?, ?, ?)",
-                        (job, kind, client, json.dumps(options), time.time(), key, digest),
+                        "INSERT INTO job (id, kind, client, status, options, created, key, digest, first)"
+                        " VALUES (?, ?, ?, 'queued', ?, ?, ?, ?, ?)",
+                        (
+                            job,
+                            kind,
+                            client,
+                            json.dumps(options),
+                            time.time(),
+                            key,
+                            digest,
+                            bool(options.get("first")),
+                        ),
                     )
                     database.executemany(
                         "INSERT INTO photo (job, n, name, pixels, result_pixels, result, status)"
@@ -447,10 +456,13 @@ class Store:
             )
 
     def _waiting(self) -> list[Waiting]:
-        """What waits, in the order in which each client wants its own; often left ones come last."""
+        """What waits, in the order in which each client wants its own; often left ones come last.
+
+        Those that are to come first come in the order of the others among themselves.
+        """
         rows = self._database.execute(
             "SELECT photo.job, n, client, pixels FROM photo JOIN job ON job.id = photo.job"
-            " WHERE photo.status = 'queued' ORDER BY attempts / 3, number, n"
+            " WHERE photo.status = 'queued' ORDER BY attempts / 3, first DESC, number, n"
         ).fetchall()
         return [Waiting(row[0], row[1], row[2], row[3]) for row in rows]
 
@@ -554,6 +566,11 @@ def _open_database(path: Path) -> sqlite3.Connection:
     version = database.execute("PRAGMA user_version").fetchone()[0]
     if version == 0:
         database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
+    elif version == 1:
+        database.executescript(
+            "BEGIN; ALTER TABLE job ADD COLUMN first INTEGER NOT NULL DEFAULT 0;"
+            f" PRAGMA user_version = {_VERSION}; COMMIT;"
+        )
     elif version != _VERSION:
         raise sqlite3.DatabaseError(f"written by another version of this program, {version}")
     return database

@@ -82,7 +82,7 @@ export class Preview {
     const file = await new Promise((resolve) => { part.toBlob(resolve, "image/png"); });
     const times = factor(this.image.naturalWidth, this.image.naturalHeight);
     const fields = [["files", new File([file], "preview.png")], ["model", model().name], ["scale", String(times)],
-      ["format", "png"], ...(find("camera").value ? [["profile", find("camera").value]] : [])];
+      ["format", "png"], ["first", "true"], ...(find("camera").value ? [["profile", find("camera").value]] : [])];
     const textures = model().texture === null ? [[]] : [[["texture", "0"]], [["texture", "1"]]];
     this.state.textContent = text("preview_making");
     const jobs = [];
