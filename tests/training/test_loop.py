@@ -254,37 +254,22 @@ def test_test_pictures_are_not_trained_on(config_file: Path, photo_folder: Path)
 
 
 @pytest.mark.slow
-def test_two_processes_train_together(config_file: Path, tmp_path: Path) -> None:
-    """DDP on two CPU processes; bf16 as well: it runs, both agree and the loss is finite."""
-    script = (
-        "import sys; from pathlib import Path; from blindsr.training import load_config, train\n"
-        "config = load_config(Path(sys.argv[1]), ['devices=2', 'precision=bf16-mixed', 'steps=3'])\n"
-        "reports = []; train(config, Path(sys.argv[2]), report=reports.append)\n"
-        "if reports: print('losses', [r.losses['pixel'] for r in reports])\n"
-    )
-    out = tmp_path / "run"
-    program = tmp_path / "program.py"  # a file, because each process starts the others by running it again
-    program.write_text(script)
-    done = finished(sys.executable, program, config_file, out)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("losses") == 1  # one process reports
-    state = read_tensors(out / "step-00000003.ckpt")
-    assert state["step"] == 3 and state["patches"] == 2 * 3 * 4  # of both
-    assert [run["patches"] for run in state["runs"]] == [24]
+def test_two_processes_train_and_end_together(config_file: Path, tmp_path: Path) -> None:
+    """DDP on two CPU processes, in bf16 as well: both agree, and end together.
 
-
-@pytest.mark.slow
-def test_two_processes_end_together(config_file: Path, tmp_path: Path) -> None:
-    """By the clock of one of them, whatever the other's says, and when one of them is asked to."""
+    By the clock of one of them, whatever the other's says, and when one of them is asked to.
+    """
     script = (
         "import os, signal, sys; from pathlib import Path; from blindsr.training import load_config, train\n"
-        "def stop(p):\n    if p.step == 5 and sys.argv[3] == 'signal': signal.raise_signal(signal.SIGTERM)\n"
-        "more = ['minutes=0.03', 'reserve=0.5'] if sys.argv[3] == 'clock' else ['steps=100000']\n"
+        "def note(p):\n    print('loss', p.losses['pixel'])\n"
+        "    if p.step == 5 and sys.argv[3] == 'signal': signal.raise_signal(signal.SIGTERM)\n"
+        "more = {'clock': ['minutes=0.03', 'reserve=0.5'],"
+        " 'signal': ['steps=100000', 'precision=bf16-mixed']}[sys.argv[3]]\n"
         "settings = ['devices=2', 'data.holdout=0', 'checkpoint_seconds=0.1', *more]\n"
         "config = load_config(Path(sys.argv[1]), settings)\n"
-        "print('last', train(config, Path(sys.argv[2]), report=stop).name)\n"
+        "print('last', train(config, Path(sys.argv[2]), report=note).name)\n"
     )
-    program = tmp_path / "program.py"
+    program = tmp_path / "program.py"  # a file, because each process starts the others by running it again
     program.write_text(script)
     for how in ("clock", "signal"):
         done = finished(sys.executable, program, config_file, tmp_path / how, how)
@@ -292,4 +277,8 @@ def test_two_processes_end_together(config_file: Path, tmp_path: Path) -> None:
         kept = sorted(path.name for path in (tmp_path / how).glob("*.ckpt"))
         assert len(kept) == 2 and kept[1] == "weights.ckpt"
         assert how == "clock" or kept[0] == "step-00000006.ckpt"
-        assert done.stdout.count(kept[0]) == 1
+        assert done.stdout.count(kept[0]) == 1  # one process reports
+    assert done.stdout.count("loss") == 6 and "nan" not in done.stdout
+    state = read_tensors(tmp_path / "signal" / kept[0])
+    assert state["step"] == 6 and state["patches"] == 2 * 6 * 4  # of both
+    assert [run["patches"] for run in state["runs"]] == [48]
