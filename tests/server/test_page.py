@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from blindsr.server.api import PAGE
+from blindsr.server.app import PAGE
 
 from .conftest import Running, Serving
 

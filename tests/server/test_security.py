@@ -588,9 +588,9 @@ def test_silent_events_have_a_heartbeat_and_an_end(
 def test_streams_of_events_are_counted_and_let_go(
     server: Running, monkeypatch: pytest.MonkeyPatch, held: threading.Event
 ) -> None:
-    from blindsr.server import api
+    from blindsr.server import jobs
 
-    monkeypatch.setattr(api, "MOST_LISTENING", 2)
+    monkeypatch.setattr(jobs, "MOST_LISTENING", 2)
     ask = f"GET {{}} HTTP/1.1\r\nHost: localhost\r\n{AUTHORISED}\r\n"
     with server.client() as client:
         job = send(client, *((f"{n}.png", photo_bytes()) for n in range(3))).json()

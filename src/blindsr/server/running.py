@@ -12,11 +12,12 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from blindsr.errors import InputError
-from blindsr.server.api import Service, build_app
+from blindsr.server.app import build_app
 from blindsr.server.board import Board
 from blindsr.server.connection import Connection
 from blindsr.server.gate import Gate
 from blindsr.server.metrics import Metrics
+from blindsr.server.service import Service
 from blindsr.server.settings import Settings
 from blindsr.server.shelf import Shelf, keep_memory_together
 from blindsr.server.store import Store
