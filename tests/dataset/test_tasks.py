@@ -69,6 +69,18 @@ def test_support_sets_from_one_photo_or_many(photos: PhotoCache, cut: Cut, share
     assert (max(sources) > 1) == many
 
 
+@pytest.mark.parametrize("together", [False, True])
+def test_both_sets_of_a_task_from_one_photo(photos: PhotoCache, cut: Cut, together: bool) -> None:
+    dataset = make(photos, single_photo=1.0, photo_a_task=together)
+    sources = [
+        [len(np.unique(part[:, 0])) for part in (task, task[:5], task[5:])]
+        for step in range(4)
+        for task in cut(photos, dataset[step].places, 32)
+    ]
+    assert all(first == second == 1 for _, first, second in sources)
+    assert (max(both for both, _, _ in sources) == 1) == together
+
+
 def test_negatives_are_a_derangement_and_offsets_stay_in_the_margin(photos: PhotoCache) -> None:
     for tasks in (2, 5):
         dataset = make(photos, tasks=tasks)

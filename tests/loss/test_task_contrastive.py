@@ -22,6 +22,20 @@ def test_against_the_formula_written_out() -> None:
     assert float(task_contrastive(first, second, negatives)) == pytest.approx(expected)
 
 
+def test_by_channel_against_the_formula_written_out() -> None:
+    torch.manual_seed(0)
+    first, second = torch.randn(3, 4, dtype=torch.float64), torch.randn(3, 4, dtype=torch.float64)
+    negatives = torch.tensor([2, 0, 1])
+    terms = [
+        math.log(1 + math.exp((first[i, c] - second[i, c]) ** 2))
+        + math.log(1 + math.exp(-((first[i, c] - second[negatives[i], c]) ** 2)))
+        for i in range(3)
+        for c in range(4)
+    ]
+    found = task_contrastive(first, second, negatives, by_channel=True)
+    assert float(found) == pytest.approx(sum(terms) / len(terms))
+
+
 def test_bounds() -> None:
     """2 log 2 where all conditions coincide; log 2, the least, where only those of one task do."""
     negatives = torch.tensor([1, 2, 0])

@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 
 from blindsr.dataset.crops import draw_places
 from blindsr.dataset.photos import PhotoCache
-from blindsr.dataset.tasks import draw_negatives, draw_sets
+from blindsr.dataset.tasks import draw_negatives, draw_tasks
 from blindsr.degradation import (
     Degradation,
     DegradationSpace,
@@ -221,6 +221,7 @@ class TaskPoolDataset(PoolDataset):
         group: Number of tasks that are degraded together.
         pool: Number of tasks that are kept.
         single_photo: Share of support sets that are cut from one photo.
+        photo_a_task: See `draw_tasks`.
     """
 
     def __init__(
@@ -239,6 +240,7 @@ class TaskPoolDataset(PoolDataset):
         seed: int = 0,
         rank: int = 0,
         single_photo: float = 0.5,
+        photo_a_task: bool = False,
         shrink: float = 1.0,
         limits: BatchLimits | None = None,
     ) -> None:
@@ -246,7 +248,8 @@ class TaskPoolDataset(PoolDataset):
             photos, space, batch=tasks, patch=patch, margin=margin, steps=steps, group=group, pool=pool,
             reuse=reuse, seed=seed, rank=rank, shrink=shrink, limits=limits,
         )  # fmt: skip
-        self.support, self.single_photo, self.each = support, single_photo, 2 * support
+        self.support, self.each = support, 2 * support
+        self.single_photo, self.photo_a_task = single_photo, photo_a_task
 
     def __getitem__(self, step: int) -> PoolBatch:
         rng = np.random.default_rng([self.seed, self.rank, step, 2])  # of no other draws
@@ -256,5 +259,14 @@ class TaskPoolDataset(PoolDataset):
         return rng.choice(kept, self.batch, replace=False)
 
     def _places(self, size: int, rng: np.random.Generator) -> NDArray[np.int64]:
-        sets = draw_sets(self.photos, 2 * self.group, self.support, size, rng, self.single_photo, self.shrink)
-        return sets.reshape(self.group * self.each, -1)
+        places = draw_tasks(
+            self.photos,
+            self.group,
+            self.support,
+            size,
+            rng,
+            self.single_photo,
+            self.photo_a_task,
+            self.shrink,
+        )
+        return places.reshape(self.group * self.each, -1)

@@ -63,6 +63,8 @@ class TaskDataset(Dataset[TaskBatch]):
         rank: Of this process, so that each draws other batches.
         single_photo: Share of support sets cut from one photo (as they are when one photo is restored)
             instead of from n photos.
+        photo_a_task: Where a support set is cut from one photo, the other one of its task is cut from the
+            same.
         neighbours: Share of batches whose tasks come in pairs that differ in one factor alone, each the
             other's negative. Two tasks drawn at random mostly differ in noise, so without such pairs the
             conditions need not tell one blur from another.
@@ -83,6 +85,7 @@ class TaskDataset(Dataset[TaskBatch]):
         seed: int = 0,
         rank: int = 0,
         single_photo: float = 0.5,
+        photo_a_task: bool = False,
         neighbours: float = 0.0,
         shrink: float = 1.0,
         limits: OneStageLimits | None = None,
@@ -95,7 +98,8 @@ class TaskDataset(Dataset[TaskBatch]):
             raise InputError(f"neighbours {neighbours}: only tasks of one stage differ in one factor alone")
         self.photos, self.space, self.steps, self.seed, self.rank = photos, space, steps, seed, rank
         self.tasks, self.support, self.patch, self.margin = tasks, support, patch, margin
-        self.single_photo, self.neighbours, self.shrink = single_photo, neighbours, shrink
+        self.single_photo, self.photo_a_task = single_photo, photo_a_task
+        self.neighbours, self.shrink = neighbours, shrink
         self.limits = limits
 
     def __len__(self) -> int:
@@ -112,8 +116,16 @@ class TaskDataset(Dataset[TaskBatch]):
         else:
             degradations = tuple(self.space.sample(rng) for _ in range(self.tasks))
         size = (self.patch + self.margin) * self.space.scale
-        sets = draw_sets(self.photos, 2 * self.tasks, self.support, size, rng, self.single_photo, self.shrink)
-        where = sets.reshape(self.tasks, 2 * self.support, -1)  # a task's two sets, one after the other
+        where = draw_tasks(
+            self.photos,
+            self.tasks,
+            self.support,
+            size,
+            rng,
+            self.single_photo,
+            self.photo_a_task,
+            self.shrink,
+        )
         seeds = tuple(int(s) for s in rng.integers(2**31, size=self.tasks))
         offset = rng.integers(self.margin + 1, size=(self.tasks, 2))
         negatives = np.arange(self.tasks) ^ 1 if paired else draw_negatives(self.tasks, rng)
@@ -125,35 +137,38 @@ class TaskDataset(Dataset[TaskBatch]):
         return TaskBatch(step, where, degradations, seeds, offset, negatives, columns)
 
 
-def draw_sets(
+def draw_tasks(
     photos: PhotoCache,
-    sets: int,
+    tasks: int,
     support: int,
     size: int,
     rng: np.random.Generator,
     single_photo: float = 0.5,
+    photo_a_task: bool = False,
     shrink: float = 1.0,
 ) -> NDArray[np.int64]:
-    """Draw where the patches of support sets are, each set in one photo or in many.
+    """Draw where the patches of tasks are: of each two support sets, each set in one photo or in many.
 
     Args:
         photos: The photos.
-        sets: So many sets ...
-        support: ... of so many patches.
+        tasks: So many tasks ...
+        support: ... of twice so many patches.
         size: Side of a patch, HR pixels.
         rng: Source of all randomness.
-        single_photo: Share of sets that are cut from one photo.
+        single_photo: Share of support sets that are cut from one photo.
+        photo_a_task: Both sets of a task are drawn as one.
         shrink: See `draw_places`.
 
     Returns:
-        Rows of `draw_places`, (sets, support, 6).
+        Rows of `draw_places`, (tasks, 2 support, 6), a task's two sets one after the other.
     """
+    sets, count = (tasks, 2 * support) if photo_a_task else (2 * tasks, support)
     places: list[tuple[int, ...]] = []
     for _ in range(sets):
         one = rng.random() < single_photo
-        chosen = np.resize(rng.integers(len(photos), size=1 if one else support), support)
+        chosen = np.resize(rng.integers(len(photos), size=1 if one else count), count)
         places += draw_places(photos, chosen.tolist(), size, rng, shrink)
-    return np.array(places).reshape(sets, support, -1)
+    return np.array(places).reshape(tasks, 2 * support, -1)
 
 
 def draw_negatives(tasks: int, rng: np.random.Generator) -> NDArray[np.int64]:

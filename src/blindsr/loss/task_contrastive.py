@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 
-def task_contrastive(first: Tensor, second: Tensor, negatives: Tensor) -> Tensor:
+def task_contrastive(first: Tensor, second: Tensor, negatives: Tensor, by_channel: bool = False) -> Tensor:
     """Pull the conditions of one task together and push those of different tasks apart.
 
     The mean over tasks i of ``log(1 + exp(d(f1_i, f2_i)^2)) + log(1 + exp(-d(f1_i, f2_pi(i))^2))``, d being
@@ -16,6 +16,8 @@ def task_contrastive(first: Tensor, second: Tensor, negatives: Tensor) -> Tensor
         first: Conditions of the first support set of each task, (T, C).
         second: Conditions of the second support set of each task, (T, C).
         negatives: pi, (T,) integers: for each task another one; pi(i) != i for all i.
+        by_channel: d is between single channels, and the mean is over these, too: what the official code
+            computes, whose conditions are (T, C, 1, 1) and whose distances run over the last axis.
 
     Returns:
         The loss, a scalar tensor >= log 2.
@@ -29,6 +31,8 @@ def task_contrastive(first: Tensor, second: Tensor, negatives: Tensor) -> Tensor
             f"{tuple(second.shape)} and {tuple(negatives.shape)}"
         )
     # The squared distance directly: the square root has no gradient where two conditions coincide.
-    same = (first - second).square().sum(1)  # (T,)
-    other = (first - second[negatives]).square().sum(1)  # (T,)
+    same = (first - second).square()  # (T, C)
+    other = (first - second[negatives]).square()
+    if not by_channel:
+        same, other = same.sum(1), other.sum(1)  # (T,)
     return (softplus(same) + softplus(-other)).mean()

@@ -56,6 +56,8 @@ class DataSection(Section):
     """LR pixels of each patch that are cut off after the degradation."""
     single_photo: float = Field(0.5, ge=0, le=1)
     """Share of support sets cut from one photo."""
+    photo_a_task: bool = False
+    """Where a support set is cut from one photo, the other one of its task is cut from the same one."""
     neighbours: float = Field(0.0, ge=0, le=1)
     """Share of batches whose tasks come in pairs that differ in one factor alone (blur, noise or JPEG), each
     the other's negative."""
@@ -156,6 +158,20 @@ class LossSection(Section):
     """... this of what the BaseNet is trained by ..."""
     regression: float = Field(0.0, ge=0)
     """... and this of reading the task from its condition, by a linear layer that is not kept."""
+    halves: Literal["together", "in_turn"] = "together"
+    """Recipe cmdsr: the two support sets of the tasks are restored in one step, whose gradient is their mean.
+    Or "in_turn", in two steps; before every `condition_every` of them comes one of the ConditionNet alone."""
+    distance: Literal["whole", "channel"] = "whole"
+    """Of two conditions in the task contrastive loss: between them, or channel by channel."""
+
+    @model_validator(mode="after")
+    def _whole_batches(self) -> LossSection:
+        if self.halves == "in_turn" and self.condition_every % 2:
+            raise ValueError(
+                f"condition_every: {self.condition_every} is odd; with halves: in_turn it counts whole "
+                "batches, two steps each"
+            )
+        return self
 
 
 class FeatureSection(Section):
@@ -276,6 +292,10 @@ class CMDSRConfig(TrainConfig):
     data: DataSection
     condition_optimiser: OptimiserSection = OptimiserSection(gamma=0.5)
     loss: LossSection = LossSection()
+    equalised: bool = False
+    """The BaseNet's convolutions begin as N(0, 1) over the square root of their inputs, without bias, and the
+    learning rate of their weights is divided by that root: they learn as if N(0, 1) were stored and divided
+    whenever they run (equalised learning rate, arXiv 1710.10196)."""
 
 
 class PhaseSection(Section):
@@ -314,6 +334,8 @@ class DistilledConfig(CMDSRConfig):
 
     @model_validator(mode="after")
     def _in_order(self) -> DistilledConfig:
+        if self.loss.halves != "together":
+            raise ValueError("loss: halves in turn are for recipe cmdsr")
         ends = [phase.until for phase in self.phases]
         names = {phase.name for phase in self.phases}
         if ends != sorted(set(ends)) or ends[-1] != 1 or len(names) < len(ends):
@@ -398,6 +420,8 @@ class UnifiedConfig(CriteriaConfig):
     def _no_more(self) -> UnifiedConfig:
         if self.loss.structural or self.loss.regression:
             raise ValueError("loss: structural is a criterion here, and not all tasks have a regression")
+        if self.loss.halves != "together":
+            raise ValueError("loss: halves in turn are for recipe cmdsr")
         return self
 
 

@@ -111,6 +111,10 @@ class Recipe(ABC):
                 return True
         return False
 
+    def shares(self, group: str) -> list[tuple[float, list[nn.Parameter]]]:
+        """Parameters of a group by their share of its learning rate: most recipes have all of it for all."""
+        return [(1.0, self.parameters[group])]
+
     @abstractmethod
     def stage(self, step: int, place: float) -> Stage:
         """What kind of step comes."""

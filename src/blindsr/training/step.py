@@ -61,9 +61,7 @@ class TrainingStep:
         if self._recording:
             torch.backends.cudnn.benchmark = True  # shapes are always the same
         self._losses = torch.compile(recipe.losses) if config.compile else recipe.losses
-        self.optimisers = {
-            name: self._adam(parameters, recipe, name) for name, parameters in recipe.parameters.items()
-        }
+        self.optimisers = {name: self._adam(recipe.shares(name), recipe, name) for name in recipe.parameters}
         self._buffers: dict[Any, Inputs] = {}
         self._graphs: dict[Any, torch.cuda.CUDAGraph] = {}
         self._names: dict[Any, list[str]] = {}
@@ -98,13 +96,20 @@ class TrainingStep:
         """Learning rate of every parameter group that a stage updates."""
         return {name: learning_rate(*self.recipe.section(name, place)) for name in stage.groups}
 
-    def _adam(self, parameters: list[torch.nn.Parameter], recipe: Recipe, name: str) -> torch.optim.Adam:
+    def _adam(
+        self, shares: list[tuple[float, list[torch.nn.Parameter]]], recipe: Recipe, name: str
+    ) -> torch.optim.Adam:
         section, _, _ = recipe.section(name, 0)
-        rate: Any = section.lr
-        if self._recording:  # a recorded step reads its rate from a tensor
-            rate = torch.tensor(section.lr, device=self.device)
+        groups: list[dict[str, Any]] = []
+        for share, parameters in shares:
+            rate: Any = section.lr * share
+            if self._recording:  # a recorded step reads its rate from a tensor
+                rate = torch.tensor(rate, device=self.device)
+            # A weight stored 1 / share times as large has gradients share times as large, beside which Adam's
+            # constant must be as large as beside its own.
+            groups.append({"params": parameters, "lr": rate, "eps": 1e-8 / share, "share": share})
         return torch.optim.Adam(
-            parameters, rate, section.betas, fused=self.device.type in ("cpu", "cuda"),
+            groups, section.lr, section.betas, fused=self.device.type in ("cpu", "cuda"),
             capturable=self._recording,
         )  # fmt: skip
 
@@ -114,9 +119,9 @@ class TrainingStep:
             for group in self.optimisers[name].param_groups:
                 group["betas"] = section.betas
                 if isinstance(group["lr"], Tensor):
-                    group["lr"].fill_(rate)
+                    group["lr"].fill_(rate * group["share"])
                 else:
-                    group["lr"] = rate
+                    group["lr"] = rate * group["share"]
 
     def _run(self, place: float, stage: Stage, inputs: Mapping[str, Tensor]) -> list[str]:
         """The step itself; returns the names of what it logged."""

@@ -81,7 +81,8 @@ class TaskRecipe(Recipe):
         return TaskDataset(
             self._photos, self._space(), tasks=data.tasks, support=data.support,
             patch=data.patch, margin=data.margin, steps=self.config.steps, seed=self.config.seed, rank=rank,
-            single_photo=data.single_photo, neighbours=data.neighbours, shrink=data.shrink,
+            single_photo=data.single_photo, photo_a_task=data.photo_a_task, neighbours=data.neighbours,
+            shrink=data.shrink,
             limits=None if self._batched is None else self._batched.limits,
         )  # fmt: skip
 
@@ -136,7 +137,8 @@ class TaskRecipe(Recipe):
         """
         loss = self.config.loss
         first, second = conditions.float().chunk(2)  # (T, C) each
-        terms = {"contrastive": task_contrastive(first, second, inputs["negatives"])}
+        by_channel = loss.distance == "channel"
+        terms = {"contrastive": task_contrastive(first, second, inputs["negatives"], by_channel)}
         total = loss.contrastive * terms["contrastive"]
         if "reader" in self.auxiliary:
             read = self.auxiliary["reader"](conditions)

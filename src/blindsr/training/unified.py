@@ -101,7 +101,8 @@ class UnifiedRecipe(TaskRecipe):
         self._groups = TaskPoolDataset(
             self._photos, self._space(), tasks=data.tasks, support=data.support, patch=data.patch,
             margin=data.margin, steps=self.config.steps, group=data.group, pool=data.pool, reuse=data.reuse,
-            seed=self.config.seed, rank=rank, single_photo=data.single_photo, shrink=data.shrink,
+            seed=self.config.seed, rank=rank, single_photo=data.single_photo, photo_a_task=data.photo_a_task,
+            shrink=data.shrink,
             limits=self._group_limits,
         )  # fmt: skip
         return self._groups
