@@ -108,7 +108,11 @@ def test_double_precision(gray: bool) -> None:
 
 
 def test_other_kinds_are_called_by_name() -> None:
-    for head, name in ((b"\xff\x0a" + bytes(9), "JPEG XL"), (b"8BPS\0\1", "Photoshop"), (b"%PDF-1.7", "PDF")):
+    for head, name in (
+        (b"\0\0\0\x0cjP  " + bytes(9), "JPEG 2000"),
+        (b"8BPS\0\1", "Photoshop"),
+        (b"%PDF-1.7", "PDF"),
+    ):
         assert kind_of(head) is None and other_kind(head) == name
         with pytest.raises(InputError, match=f"does not read \\({name}\\); save it as PNG, JPEG or TIFF"):
             read(head + bytes(99))

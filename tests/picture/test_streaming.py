@@ -77,7 +77,7 @@ def test_codecs_that_need_the_whole_picture_are_refused_in_time(tmp_path: Path) 
                 PictureWriter(target, picture, 40, 60, limits=limits)
         else:
             PictureWriter(target, picture, 40, 60, limits=limits).close()
-        if name in ("webp", "avif", "bmp", "gif"):
+        if name in ("webp", "avif", "jxl", "bmp", "gif"):
             with pytest.raises(InputError, match=r"a\.\w+: this format needs the whole picture"):
                 read(target, limits=limits)
         else:

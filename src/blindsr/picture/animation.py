@@ -12,14 +12,13 @@ from typing import IO
 
 from blindsr.picture import apng
 from blindsr.picture.decoding import (
-    MOST_PICTURES,
-    Description,
-    Limits,
     check_image,
-    damaged_file,
     describe,
     is_opaque,
 )
+from blindsr.picture.described import Description
+from blindsr.picture.jpeg_xl import photos as jpeg_xl
+from blindsr.picture.limits import MOST_PICTURES, Limits, damaged_file
 from blindsr.picture.loaders import (
     UndecodableError,
     field,
@@ -70,7 +69,7 @@ class Animation:
     Args:
         path: What messages call it.
         file: The file.
-        kind: "gif", "webp" or "png".
+        kind: "gif", "webp", "png" or "jxl".
         limits: What decoding may take.
 
     Raises:
@@ -168,7 +167,8 @@ class Animation:
 
     def _frames(self, wanted: Collection[int] | None) -> Iterator[_Frame]:
         """Number and samples of each frame, to be closed, and whether it is gray."""
-        return self._frames_of_png(wanted) if self._kind == "png" else self._frames_by_libvips(wanted)
+        own = {"png": self._frames_of_png, "jxl": self._frames_of_jpeg_xl}
+        return own.get(self._kind, self._frames_by_libvips)(wanted)
 
     def _frames_by_libvips(self, wanted: Collection[int] | None) -> Iterator[_Frame]:
         """Frames of a GIF or WebP file, which libvips composes."""
@@ -213,6 +213,18 @@ class Animation:
                 )
                 samples.put(0, 0, canvas)
                 yield described, number, samples, bands < 3
+
+    def _frames_of_jpeg_xl(self, wanted: Collection[int] | None) -> Iterator[_Frame]:
+        """Frames of a JPEG XL file, which libjxl composes."""
+        durations: list[Fraction] = []
+        damaged = self._fail_on == "none"
+        with jpeg_xl.opened(self._path, self._file, self._limits, damaged) as reader:
+            described = jpeg_xl.describe(reader, self._path, self._survey())
+            for number, (duration, levels) in enumerate(reader.frames(damaged)):
+                durations.append(duration)
+                if wanted is None or number in wanted:
+                    yield described, number, described.store(levels, self._limits), reader.header.gray
+            self.timing = Timing(tuple(durations), reader.header.plays, reader.header.lossless)
 
     def _survey(self, hidden: bool = False) -> Survey:
         """What the file carries besides its frames; and besides a picture that is none of them."""

@@ -13,11 +13,13 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blindsr.errors import InputError
+from blindsr.errors import InputError, MissingExtraError
 from blindsr.picture import apng
 from blindsr.picture.animation import Timing
-from blindsr.picture.decoding import UNKNOWN_RESOLUTION, Limits
+from blindsr.picture.decoding import UNKNOWN_RESOLUTION
 from blindsr.picture.formats import format_of
+from blindsr.picture.jpeg_xl import writing as jpeg_xl
+from blindsr.picture.limits import Limits
 from blindsr.picture.loaders import reason
 from blindsr.picture.metadata import webp
 from blindsr.picture.metadata.carrying import load
@@ -82,6 +84,7 @@ class PictureWriter:
 
     Raises:
         InputError: As `blindsr.write`, before any pixel is asked for.
+        MissingExtraError: As `blindsr.write`.
     """
 
     def __init__(
@@ -102,7 +105,7 @@ class PictureWriter:
         self._rows = height * (1 if timing is None else len(timing.durations))
         self._format = format_of(self.path)
         self._options = self._check(limits)
-        self._load = load(like, self._format, height, width)
+        self._load = load(like, self._format, height, width, self._options.get("Q") == jpeg_xl.LOSSLESS)
         if timing is not None:
             self._load.report.frames = len(timing.durations)
         depths = self._format.depths
@@ -134,7 +137,7 @@ class PictureWriter:
             else:
                 pixels = pixels.clip(0, 1) * alpha[:, :, None] + (1 - alpha[:, :, None])
         levels: NDArray[Any] = quantise(pixels, self._depth)
-        if self._depth > 8:
+        if self._depth > 8 and self._format.saver:
             levels <<= 16 - self._depth  # libvips wants fewer bits as the upper ones
         try:
             self._samples.put(top, left, levels)
@@ -182,6 +185,28 @@ class PictureWriter:
             raise self._failure(error) from error
 
     def _encode(self, file: IO[bytes]) -> None:
+        if self._format.name == "jxl":
+            self._encode_jpeg_xl(file)
+        else:
+            self._encode_by_libvips(file)
+
+    def _encode_jpeg_xl(self, file: IO[bytes]) -> None:
+        self._samples.check_complete()
+        all_columns = slice(0, self.width)
+        tops = range(0, self._rows, self.height)
+        frames = (self._samples.window(slice(top, top + self.height), all_columns) for top in tops)
+        shown = None if self._timing is None else self._timing.durations
+        plays = 0 if self._timing is None else self._timing.plays
+        carried = self._load
+        told = jpeg_xl.Belongings(
+            carried.icc, carried.code_points or jpeg_xl.SRGB, carried.peak, carried.exif, carried.xmp
+        )
+        try:
+            jpeg_xl.write(file, frames, self._depth, self._options["Q"], told, shown, plays)
+        except ValueError as error:
+            raise self._failure(error) from error
+
+    def _encode_by_libvips(self, file: IO[bytes]) -> None:
         import pyvips
 
         try:
@@ -250,6 +275,10 @@ class PictureWriter:
                 "lossless": True,
                 "effort": 0,
             }  # more takes ten times as long for files a tenth smaller
+        elif self._timing is not None and self._timing.lossless and self._format.name == "jxl":
+            options["Q"] = jpeg_xl.LOSSLESS
+        if self._format.name == "jxl" and not jpeg_xl.is_at_hand():
+            raise MissingExtraError(f"{self.path}: JPEG XL", "jxl", "imagecodecs")
         if self._rows > _MOST_ROWS:
             raise InputError(
                 f"{self.path}: {self._rows // self.height} frames of {self.height} rows are more than the "
