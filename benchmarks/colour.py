@@ -248,7 +248,7 @@ def lab_of(path: Path) -> Pixels:
 def lab_of_jpeg_xl(content: bytes) -> Pixels:
     """CIELAB of a JPEG XL file, by the numbers or the profile that libjxl gives."""
     with Reader(content) as reader:
-        (_, samples), told = next(reader.frames()), reader.colours
+        samples, told = next(reader.frames()), reader.colours
         if told is None:
             return lab_by_profile(samples / np.iinfo(samples.dtype).max, reader.icc or b"")
     codes = samples / np.iinfo(samples.dtype).max

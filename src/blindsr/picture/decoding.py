@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindsr.errors import InputError, MissingExtraError
+from blindsr.picture import cut_webp, netpbm, unusual_tiff, wide_jpeg
 from blindsr.picture import exif as exif_block
-from blindsr.picture import netpbm, unusual_tiff, wide_jpeg
 from blindsr.picture.described import (
     CMYK,
     Description,
@@ -46,6 +46,7 @@ from blindsr.picture.loaders import (
     reason,
     whole_bytes,
 )
+from blindsr.picture.metadata import webp
 from blindsr.picture.metadata.geometry import Change
 from blindsr.picture.metadata.reading import belongings, orientation_of
 from blindsr.picture.metadata.survey import Survey, survey
@@ -210,6 +211,8 @@ def _second_try(
         found.warnings.append(f"damaged ({why}); what could be read of it was")
         with suppress(UndecodableError):
             return _decode_by_libvips(path, file, kind, found, limits, fail_on="none")
+        if kind == "webp":
+            return _decode_cut_webp(path, file, found, limits, why)
     raise damaged_file(path, why) from error
 
 
@@ -254,6 +257,25 @@ def _decode_wide_jpeg(path: Path, file: IO[bytes], found: Survey, limits: Limits
     dpi = None if own.exif is None else exif_block.resolution(own.exif)
     samples = stored(levels, limits, turned)
     return photo_of(samples, wide_jpeg.WHITE, bit_depth=12, **vars(own), dpi=found.dpi or dpi)
+
+
+def _decode_cut_webp(path: Path, file: IO[bytes], found: Survey, limits: Limits, why: str) -> Photo:
+    """The rows of a WebP file that are there; of an animation the first frame, if that is."""
+    frames = webp.whole_frames(file)
+    try:
+        if frames is not None:
+            return _decode_by_libvips(path, io.BytesIO(frames), "webp", found, limits)
+        told = webp.layout(file)
+        size = _taken_whole(path, None if told is None else told[:2], limits, why)
+        file.seek(0)
+        levels = cut_webp.decoded(file.read(), size, alpha=told is not None and told[2])
+    except (ValueError, UndecodableError) as error:
+        raise damaged_file(path, f"{why}; {error}") from error
+    blocks = webp.blocks(file)
+    turned = orientation_of(blocks["exif"], blocks["xmp"])
+    own = belongings(found, blocks, turned_by(size[1], size[0], turned, turned=False), path)
+    dpi = None if own.exif is None else exif_block.resolution(own.exif)
+    return photo_of(stored(levels, limits, turned), 255.0, bit_depth=8, **vars(own), dpi=dpi)
 
 
 def _decode_unusual(path: Path, file: IO[bytes], found: Survey, limits: Limits, why: str) -> Photo:

@@ -57,6 +57,29 @@ def quantise(pixels: NDArray[np.float32], bit_depth: int) -> NDArray[np.uint8] |
     return levels
 
 
+_TO_YCC = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
+"""Brightness and two differences of colours, as JFIF has them."""
+
+_TO_YCC32, _TO_RGB32 = (matrix.T.astype(np.float32) for matrix in (_TO_YCC, np.linalg.inv(_TO_YCC)))
+
+
+def rounded_once(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """RGB whose rounding to 8 bit a JPEG encoder does not round a second time, when it makes YCbCr of it.
+
+    There are about four colours of 8 bit for each YCbCr: one is taken that becomes the YCbCr nearest to the
+    pixel. What has 8 bit already stays as it is, but for colours that are the same YCbCr.
+
+    Args:
+        pixels: (h, w, 3), RGB in [0, 1].
+    """
+    made = np.empty_like(pixels)
+    rows = 1 + (1 << 18) // max(1, pixels[:1].size)
+    for first in range(0, len(pixels), rows):
+        band = np.clip(pixels[first : first + rows], 0, 1) @ (255 * _TO_YCC32)
+        made[first : first + rows] = np.rint(band, out=band) @ (_TO_RGB32 / 255)
+    return made
+
+
 def write_picture(picture: Picture, path: str | Path, quality: int | None = None) -> None:
     """Write a picture to a file; see `blindsr.write`."""
     with PictureWriter(path, picture, picture.height, picture.width, quality) as writer:
@@ -136,6 +159,9 @@ class PictureWriter:
                 pixels = np.concatenate([pixels, alpha[:, :, None]], axis=2)
             else:
                 pixels = pixels.clip(0, 1) * alpha[:, :, None] + (1 - alpha[:, :, None])
+        # Where levels of 8 bit are coarse; of other photos nobody would see it, and it takes its time.
+        if self._format.name == "jpeg" and self._like.bit_depth > 8 and pixels.shape[2] == 3:
+            pixels = rounded_once(pixels)
         levels: NDArray[Any] = quantise(pixels, self._depth)
         if self._depth > 8 and self._format.saver:
             levels <<= 16 - self._depth  # libvips wants fewer bits as the upper ones

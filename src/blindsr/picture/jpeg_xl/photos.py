@@ -108,7 +108,7 @@ def decode(path: Path, file: IO[bytes], limits: Limits) -> Photo:
 def _first_frame(path: Path, file: IO[bytes], limits: Limits, fault: str = "") -> Photo:
     """The first frame; of a file with a fault, what can be read of it."""
     with opened(path, file, limits, damaged=bool(fault)) as reader:
-        levels = next((levels for _, levels in reader.frames(damaged=bool(fault))), None)
+        levels = next(reader.frames(damaged=bool(fault)), None)
         if levels is None:
             raise UndecodableError("no frame in it")
         found = survey(file, "jxl")

@@ -103,11 +103,13 @@ class Layer:
         width: Columns, which may be more than those of the frame.
         height: Rows.
         shown: Whether it completes a frame.
+        ticks: How long that is shown.
     """
 
     width: int
     height: int
     shown: bool
+    ticks: int
 
 
 class Reader:
@@ -131,7 +133,7 @@ class Reader:
         self.header: Header
         self.icc: bytes | None = None
         self.colours: Colours | None = None
-        self._most = most
+        self._content, self._most = content, most
         self._start(content)
 
     def _start(self, content: bytes) -> None:
@@ -143,8 +145,8 @@ class Reader:
             self._decoder.close()
             raise
 
-    def frames(self, damaged: bool = False) -> Iterator[tuple[Fraction, NDArray[Any]]]:
-        """How many seconds each frame is shown, and its samples, (H, W, C): of CMYK, 0 is all the ink.
+    def frames(self, damaged: bool = False) -> Iterator[NDArray[Any]]:
+        """The samples of each frame, (H, W, C); of CMYK, 0 is all the ink.
 
         Args:
             damaged: Whether what is there of a frame that is cut short is enough; it is the last one then.
@@ -152,21 +154,26 @@ class Reader:
         Raises:
             UndecodableError: It is damaged, or cut short.
         """
-        duration = Fraction(0)
         planes: list[NDArray[Any]] = []
         while (status := self._decoder.next()) != jxl.SUCCESS:
             if status == jxl.FRAME:
-                duration, planes = self._duration(), []
+                planes = []
             elif status == jxl.NEED_BUFFER:
                 planes = self._buffers()
             elif status == jxl.FULL_IMAGE and planes:
-                yield duration, self._joined(planes)
+                yield self._joined(planes)
             elif status in (jxl.ERROR, jxl.NEED_MORE_INPUT):
                 if status == jxl.ERROR or not (planes and damaged):
                     raise _failure(status)
                 self._decoder.call("FlushImage")
-                yield duration, self._joined(planes)
+                yield self._joined(planes)
                 return
+
+    @property
+    def durations(self) -> tuple[Fraction, ...]:
+        """Seconds that each frame is shown, as far as the file is whole."""
+        shown = (one.ticks for one in layers(self._content) if one.shown)
+        return tuple(self.header.tick * ticks for ticks in shown)
 
     def restart(self, content: bytes) -> None:
         """Begin again, with as much of the file.
@@ -225,11 +232,6 @@ class Reader:
             self._decoder.ask("GetExtraChannelInfo", index, one)
             found.append(one.kind)
         return found
-
-    def _duration(self) -> Fraction:
-        told = jxl.FrameHeader()
-        self._decoder.ask("GetFrameHeader", told)
-        return self.header.tick * int(told.duration)
 
     def _buffers(self) -> list[NDArray[Any]]:
         """Where the next frame's samples go, black by itself; of a damaged one some are never written."""
@@ -298,7 +300,8 @@ def layers(content: bytes) -> Iterator[Layer]:
         decoder.call("SetCoalescing", 0)
         while decoder.next() == jxl.FRAME:
             decoder.ask("GetFrameHeader", told)
-            yield Layer(told.width, told.height, told.duration > 0 or bool(told.last))
+            ticks = int(told.duration)
+            yield Layer(told.width, told.height, ticks > 0 or bool(told.last), ticks)
 
 
 def pixel_format(levels: NDArray[Any]) -> jxl.PixelFormat:

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from math import lcm
 from typing import IO, Any
 
@@ -29,6 +29,7 @@ SRGB = (1, 13)
 
 _PIECE = 1 << 20
 _FINEST = 1_000_000  # ticks a second, where the durations have no common measure above
+_MILLISECOND = 1000  # ticks a second
 _MOST_TICKS = (1 << 32) - 2  # that a frame is shown; one more would make pages of frames
 _EFFORT = 3
 _TRANSFERS = {
@@ -131,13 +132,15 @@ def write(
 
 
 def _in_ticks(durations: Sequence[Fraction]) -> tuple[int, list[int]]:
-    """Ticks a second, and how many each frame is shown: their sum stays where they are rounded."""
+    """Ticks a second, and how many each frame is shown: their sum stays where they are rounded.
+
+    A frame that is shown for no time would be a layer of the next one, so it gets a tick.
+    """
     ticks = min(lcm(*(one.denominator for one in durations)), _FINEST)
-    ends = [Fraction(0)]
-    for one in durations:
-        ends.append(ends[-1] + one)
-    places = [round(end * ticks) for end in ends]
-    return ticks, [min(after - before, _MOST_TICKS) for before, after in pairwise(places)]
+    if min(durations) == 0:
+        ticks *= -(-_MILLISECOND // ticks)
+    places = [round(end * ticks) for end in accumulate(durations, initial=Fraction(0))]
+    return ticks, [max(1, min(after - before, _MOST_TICKS)) for before, after in pairwise(places)]
 
 
 class _Encoder:
