@@ -29,8 +29,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 from skimage.color import deltaE_ciede2000
 
+from blindsr.picture.jpeg_xl import writing as jpeg_xl
+from blindsr.picture.jpeg_xl.reading import Reader
 from blindsr.picture.metadata.heif import set_colour
-from blindsr.picture.profiles import PRIMARIES, from_code_points, from_gamma
+from blindsr.picture.profiles import PRIMARIES, Chromaticities, from_code_points, from_gamma
 from blindsr.upscaling.upscaler import Upscaler
 
 Pixels = NDArray[np.float64]
@@ -41,7 +43,7 @@ BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.03
 ADOBE = (0.3127, 0.329, 0.64, 0.33, 0.21, 0.71, 0.15, 0.06)
 PQ, HLG = (9, 16), (9, 18)
 P3, LINEAR = (12, 13), (1, 8)
-RESULTS = (".png", ".tif", ".jpg", ".webp", ".avif", ".bmp")
+RESULTS = (".png", ".tif", ".jpg", ".webp", ".avif", ".jxl", ".bmp")
 BRIGHTEST = 0.7518 / 0.95
 """What makes the chart's lightest samples those of 1000 candelas in PQ."""
 
@@ -134,6 +136,17 @@ def by_nclx(primaries: int, transfer: int, bits: int, most: float = 1.0) -> Call
     return write
 
 
+def by_numbers(primaries: int, transfer: int, bits: int, most: float = 1.0) -> Callable[[Path], None]:
+    """Writes a JPEG XL file that tells code points, without loss."""
+
+    def write(path: Path) -> None:
+        told = jpeg_xl.Belongings(code_points=(primaries, transfer))
+        with path.open("wb") as file:
+            jpeg_xl.write(file, [levels(chart(most=most), bits)], bits, jpeg_xl.LOSSLESS, told)
+
+    return write
+
+
 def by_cmyk(bits: int, **options: object) -> Callable[[Path], None]:
     """Writes a chart in CMYK: that in sRGB, as libvips's profile prints it."""
 
@@ -157,10 +170,12 @@ def charts() -> list[Chart]:
         Chart("Display P3, profile", ".png", by_profile(wide), RESULTS),
         Chart("Display P3, profile", ".jpg", by_profile(wide, Q=95, subsample_mode="off")),
         Chart("Display P3, nclx", ".avif", by_nclx(*P3, 10), RESULTS),
+        Chart("Display P3, numbers", ".jxl", by_numbers(*P3, 8), RESULTS),
         Chart("Adobe RGB, 16 bit", ".tif", by_profile(adobe, 16), RESULTS),
         Chart("Adobe RGB", ".jpg", by_profile(adobe, Q=95, subsample_mode="off")),
         Chart("BT.2020 PQ, cICP", ".png", by_chunks((b"cICP", bytes((*PQ, 0, 1))), most=BRIGHTEST), RESULTS),
         Chart("BT.2020 PQ, nclx, 10 bit", ".avif", by_nclx(*PQ, 10, most=BRIGHTEST), RESULTS),
+        Chart("BT.2020 PQ, numbers, 12 bit", ".jxl", by_numbers(*PQ, 12, most=BRIGHTEST), RESULTS),
         Chart("BT.2020 HLG, cICP", ".png", by_chunks((b"cICP", bytes((*HLG, 0, 1)))), RESULTS),
         Chart("BT.2020 HLG, nclx, 10 bit", ".avif", by_nclx(*HLG, 10), RESULTS),
         Chart("linear, cICP", ".png", by_chunks((b"cICP", bytes((*LINEAR, 0, 1)))), RESULTS),
@@ -196,6 +211,8 @@ def lab_of(path: Path) -> Pixels:
     """CIELAB of a file, (H, W, 3), D50, as a reader of profiles and code points sees it."""
     if path.suffix == ".bmp":  # which libvips does not read, and has no profile
         return lab_of_codes(np.asarray(Image.open(path).convert("RGB")) / 255, 1, 13)
+    if path.suffix == ".jxl":
+        return lab_of_jpeg_xl(path.read_bytes())
     image, content = pyvips.Image.new_from_file(str(path)), path.read_bytes()
     if image.interpretation == "cmyk":
         return np.asarray(
@@ -222,19 +239,36 @@ def lab_of(path: Path) -> Pixels:
         ):  # beyond white, where a profile of a matrix and curves ends
             return lab_of_codes(codes, embedded[at + 8], embedded[at + 9])
     if has_profile and image.get("icc-profile-data")[16:20] == (b"GRAY" if codes.shape[2] == 1 else b"RGB "):
-        wide = as_vips(codes, 16).copy()
-        wide.set_type(pyvips.GValue.blob_type, "icc-profile-data", image.get("icc-profile-data"))
-        lab = wide.icc_import(embedded=True, intent="relative", pcs="lab")
-        return np.asarray(lab.numpy(), np.float64)
+        return lab_by_profile(codes, image.get("icc-profile-data"))
     if points is not None and points != (2, 2):
         return lab_of_codes(codes, *points)
     return lab_of_codes(codes, 1, 13, gamma)
 
 
-def lab_of_codes(codes: Pixels, primaries: int, transfer: int, gamma: float | None = None) -> Pixels:
-    """CIELAB of samples in [0, 1] by code points, or by sRGB's primaries and a gamma."""
+def lab_of_jpeg_xl(content: bytes) -> Pixels:
+    """CIELAB of a JPEG XL file, by the numbers or the profile that libjxl gives."""
+    with Reader(content) as reader:
+        samples, told = next(reader.frames()), reader.colours
+        if told is None:
+            return lab_by_profile(samples / np.iinfo(samples.dtype).max, reader.icc or b"")
+    codes = samples / np.iinfo(samples.dtype).max
+    return lab_of_codes(codes, told.chromaticities, told.transfer or 0, told.gamma or None)
+
+
+def lab_by_profile(codes: Pixels, profile: bytes) -> Pixels:
+    """CIELAB of samples in [0, 1] by a profile."""
+    wide = as_vips(codes, 16).copy()
+    wide.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
+    return np.asarray(wide.icc_import(embedded=True, intent="relative", pcs="lab").numpy(), np.float64)
+
+
+def lab_of_codes(
+    codes: Pixels, primaries: int | Chromaticities, transfer: int, gamma: float | None = None
+) -> Pixels:
+    """CIELAB of samples in [0, 1] by code points, or by primaries and a gamma."""
     light = codes**gamma if gamma is not None else LIGHT[transfer](codes)
-    x, y = (np.array(PRIMARIES[primaries][first::2]) for first in (0, 1))
+    points = PRIMARIES[primaries] if isinstance(primaries, int) else primaries
+    x, y = (np.array(points[first::2]) for first in (0, 1))
     xyz = np.stack([x / y, np.ones(4), (1 - x - y) / y])  # columns: white, red, green, blue
     matrix = xyz[:, 1:] * np.linalg.solve(xyz[:, 1:], xyz[:, 0])
     cones = np.diag((BRADFORD @ D50) / (BRADFORD @ xyz[:, 0]))

@@ -79,7 +79,7 @@ def test_pipes_are_not_waited_for(tmp_path: Path) -> None:
     assert not is_photo(tmp_path / "pipe") and result_suffix(tmp_path / "pipe") == ".png"
 
 
-@pytest.mark.parametrize("suffix", [".jxl", ".psd", ".heic", ".CR2", ".svg", ".ico"])
+@pytest.mark.parametrize("suffix", [".jp2", ".psd", ".heic", ".CR2", ".svg", ".ico"])
 def test_a_picture_that_cannot_be_written_is_no_folder(tmp_path: Path, suffix: str) -> None:
     source = photo(tmp_path / "a.jpg")
     with pytest.raises(InputError, match=r"cannot write this format; use \.png"):

@@ -32,6 +32,8 @@ def test_cielab_is_that_of_others(colour: ModuleType) -> None:
     [
         ("Display P3, profile .png", "Display P3, profile .jpg"),
         ("Display P3, profile .png", "Display P3, nclx .avif"),
+        ("Display P3, profile .png", "Display P3, numbers .jxl"),
+        ("BT.2020 PQ, cICP .png", "BT.2020 PQ, numbers, 12 bit .jxl"),
         ("Adobe RGB, 16 bit .tif", "Adobe RGB .jpg"),
         ("BT.2020 HLG, cICP .png", "BT.2020 HLG, nclx, 10 bit .avif"),
         ("gray, gamma 1.8, profile .png", "gray, gamma 1.8, gAMA .png"),

@@ -9,7 +9,7 @@ from PIL import Image
 
 from blindsr.errors import InputError
 from blindsr.picture import FORMATS, Limits, write
-from blindsr.picture.decoding import TooLargeError
+from blindsr.picture.limits import TooLargeError
 from blindsr.picture.measuring import measure_photo
 
 from ..conftest import made_photo

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -15,7 +16,9 @@ from PIL import Image
 
 from blindsr.errors import InputError, MissingExtraError
 from blindsr.picture import Limits, open_photo, read, unusual_tiff
+from blindsr.picture.animation import Animation
 from blindsr.picture.loaders import LOADERS, kind_of, other_kind
+from blindsr.picture.series import open_for
 
 from ..conftest import made_photo
 
@@ -108,7 +111,11 @@ def test_double_precision(gray: bool) -> None:
 
 
 def test_other_kinds_are_called_by_name() -> None:
-    for head, name in ((b"\xff\x0a" + bytes(9), "JPEG XL"), (b"8BPS\0\1", "Photoshop"), (b"%PDF-1.7", "PDF")):
+    for head, name in (
+        (b"\0\0\0\x0cjP  " + bytes(9), "JPEG 2000"),
+        (b"8BPS\0\1", "Photoshop"),
+        (b"%PDF-1.7", "PDF"),
+    ):
         assert kind_of(head) is None and other_kind(head) == name
         with pytest.raises(InputError, match=f"does not read \\({name}\\); save it as PNG, JPEG or TIFF"):
             read(head + bytes(99))
@@ -291,3 +298,68 @@ def test_compressions_of_the_extra(compression: str, planes: str) -> None:
     stored = levels if planes == "contig" else np.moveaxis(levels, 2, 0)
     tifffile.imwrite(file, stored, photometric="rgb", planarconfig=planes, compression=compression)
     np.testing.assert_array_equal(read(file.getvalue()).to_array(), levels)
+
+
+def webp(levels: Any, **options: Any) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(levels).save(file, "WEBP", **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+@pytest.mark.parametrize("lossless", [False, True])
+def test_the_rows_of_a_webp_that_is_cut_short(lossless: bool, alpha: bool) -> None:
+    levels = np.random.default_rng(0).integers(0, 256, (200, 120, 4)).astype(np.uint8)
+    levels = levels if alpha else levels[:, :, :3].copy()
+    carried = {"icc_profile": srgb_profile(), "exif": orientation_block(6)}
+    content = webp(levels, lossless=lossless, exact=True, **carried)
+    whole, cut = read(content), content[: len(content) * 3 // 4]
+    with pytest.raises(InputError, match="--damaged"):
+        read(cut)
+    with open_photo(cut, Limits(damaged=True)) as photo:
+        picture = photo.picture()
+    # What stands behind the pixels is lost, and with it how they lie; the profile stands before.
+    stored = np.rot90(whole.pixels, 1)
+    assert (picture.width, picture.height, picture.icc) == (120, 200, srgb_profile())
+    rows = 70 if lossless else 50 if alpha else 100
+    np.testing.assert_allclose(picture.pixels[:rows], stored[:rows], atol=1e-6)
+    assert (picture.pixels[-3:] == np.float32(127 / 255)).all()
+    assert (picture.alpha is not None) is alpha
+    assert picture.metadata.warnings[0].startswith("damaged (webp: unable to parse image)")
+    with pytest.raises(InputError, match="--max-pixels"):
+        read(cut, limits=Limits(pixels=999, damaged=True))
+    with pytest.raises(InputError, match="needs the whole picture"):
+        read(cut, limits=Limits(codec=99_999, damaged=True))
+    with pytest.raises(InputError, match="not a readable picture"):
+        read(content[:40], limits=Limits(damaged=True))
+
+
+def test_a_webp_whose_bytes_are_wrong() -> None:
+    levels = np.random.default_rng(0).integers(0, 256, (200, 120, 3)).astype(np.uint8)
+    content = bytearray(webp(levels, lossless=True))
+    place = len(content) * 3 // 4
+    content[place : place + 400] = bytes(400)
+    try:
+        with open_photo(bytes(content), Limits(damaged=True)) as photo:
+            np.testing.assert_array_equal(photo.picture().to_array()[:70], levels[:70])
+    except InputError as error:
+        pytest.fail(str(error))
+
+
+@pytest.mark.parametrize("whole", [1, 3])
+def test_the_frames_of_an_animated_webp_that_is_cut_short(whole: int) -> None:
+    frames = [Image.fromarray(made_photo(40, 56, seed)) for seed in range(4)]
+    file = io.BytesIO()
+    frames[0].save(file, "WEBP", save_all=True, append_images=frames[1:], lossless=True, duration=80)
+    content = file.getvalue()
+    places = [match.start() for match in re.finditer(b"ANMF", content)]
+    cut = content[: places[whole] + 200]
+    with open_for(cut, "a.webp", Limits(damaged=True)) as series:
+        assert isinstance(series, Animation) and series.count == len(series.timing.durations) == whole
+        for number, photo in series.photos():
+            np.testing.assert_array_equal(photo.picture().to_array()[:, :, :3], np.asarray(frames[number]))
+        assert series.like.metadata.warnings[0].startswith("damaged (")
+    with open_photo(cut, Limits(damaged=True)) as photo:
+        np.testing.assert_array_equal(photo.picture().to_array()[:, :, :3], np.asarray(frames[0]))
+    with pytest.raises(InputError, match="not a readable picture"):
+        open_for(cut, "a.webp", Limits())

@@ -216,7 +216,7 @@ def gif_of(frames: int, canvas: tuple[int, int]) -> bytes:
 def test_too_many_or_too_large_frames_are_refused_before_they_are_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: Any, fault: str
 ) -> None:
-    monkeypatch.setattr(decoding.Description, "fetch", None)
+    monkeypatch.setattr(decoding.VipsDescription, "fetch", None)
     (tmp_path / "a.gif").write_bytes(content())
     with pytest.raises(InputError, match=rf"a\.gif: {fault}"):
         open_for(tmp_path / "a.gif", "a.webp", Limits(pixels=1_000_000))

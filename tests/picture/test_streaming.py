@@ -10,7 +10,17 @@ import pytest
 from PIL import Image
 
 from blindsr.errors import InputError
-from blindsr.picture import FORMATS, WRITABLE, Limits, Picture, PictureWriter, open_photo, read, write
+from blindsr.picture import (
+    FORMATS,
+    WRITABLE,
+    Limits,
+    Picture,
+    PictureWriter,
+    encoding,
+    open_photo,
+    read,
+    write,
+)
 
 from ..conftest import made_photo
 from .test_picture import ICC, exif
@@ -77,7 +87,7 @@ def test_codecs_that_need_the_whole_picture_are_refused_in_time(tmp_path: Path) 
                 PictureWriter(target, picture, 40, 60, limits=limits)
         else:
             PictureWriter(target, picture, 40, 60, limits=limits).close()
-        if name in ("webp", "avif", "bmp", "gif"):
+        if name in ("webp", "avif", "jxl", "bmp", "gif"):
             with pytest.raises(InputError, match=r"a\.\w+: this format needs the whole picture"):
                 read(target, limits=limits)
         else:
@@ -93,3 +103,26 @@ def test_sides_that_a_format_cannot_hold(tmp_path: Path) -> None:
         PictureWriter(tmp_path / f"a{suffix}", picture, 1, side).close()
         with pytest.raises(InputError, match=f"at most {side} pixels a side; use PNG or TIFF"):
             PictureWriter(tmp_path / f"a{suffix}", picture, side + 1, 1)
+
+
+def test_a_photo_of_many_bits_is_rounded_once_for_jpeg(tmp_path: Path) -> None:
+    """Not to RGB of 8 bit first, and then to the YCbCr that a JPEG file holds."""
+    y, x = np.mgrid[0:64, 0:96].astype(np.float32)
+    waves = [0.5 + 0.3 * np.sin(x / (9 + 2 * c)) * np.cos(y / (7 + c)) for c in range(3)]
+    pixels = np.stack(waves, axis=2).astype(np.float32)
+    errors = []
+    for bits in (8, 16):
+        write(Picture(pixels, bit_depth=bits), tmp_path / f"{bits}.jpg", quality=100)
+        with Image.open(tmp_path / f"{bits}.jpg") as image:
+            image.draft("YCbCr", None)
+            ycc = np.asarray(image, np.float64)
+        exact = pixels.astype(np.float64) * 255 @ encoding._TO_YCC.T + (0, 128, 128)
+        errors.append(np.sqrt(np.mean((ycc - exact) ** 2)))
+    assert errors[1] < 0.87 * errors[0], errors
+
+
+def test_what_has_8_bits_stays_what_it_is_for_jpeg() -> None:
+    levels = np.random.default_rng(0).integers(0, 256, (90, 120, 3)).astype(np.float32)
+    again = encoding.rounded_once(levels / 255) * 255
+    assert np.abs(again - levels).max() < 1.5
+    assert np.abs((again - levels) @ encoding._TO_YCC.T.astype(np.float32)).max() < 0.51

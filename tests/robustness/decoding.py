@@ -50,10 +50,13 @@ from blindsr.picture import WRITABLE, Limits, Photo, Picture, read, write
 from blindsr.picture.metadata import jpeg, png
 from blindsr.picture.metadata.carrying import inventory
 from blindsr.picture.metadata.xmp import digest
+from blindsr.picture.profiles import from_code_points
 from blindsr.picture.series import open_for
 from blindsr.picture.tiff import add_tags
 from blindsr.system.memory import SMALLEST, Memory, peak
 
+from ..picture.jpeg_xl.files import BLACK, DEPTH, Kind, Layer, cmyk_profile
+from ..picture.jpeg_xl.files import encoded as encoded_jpeg_xl
 from ..picture.metadata.test_carrying import CASES, GEO, with_chunks, with_segments
 from ..picture.metadata.test_xmp import packet
 
@@ -191,6 +194,7 @@ def originals() -> tuple[Original, ...]:
         pillow_heif.register_heif_opener()
         pillow("heic", ".heic", photo, "HEIF", exif=exif, icc_profile=icc)
         pillow("heic-alpha", ".heic", rgba, "HEIF")
+    made += _jpeg_xl(rgb, np.asarray(alpha), icc, exif.tobytes())
     part, shape = large.crop((0, 0, 24, 18)), rgba.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     frames = {"duration": [80, 0, 250], "loop": 2}
     pillow("png-frames", ".png", rgba, "PNG", save_all=True, append_images=[shape, rgba], blend=1, **frames)
@@ -208,6 +212,45 @@ def originals() -> tuple[Original, ...]:
         "tiff-book", ".tif", gray, "TIFF", save_all=True, append_images=[photo, rgba], exif=exif, dpi=(9, 9)
     )
     return tuple(made)
+
+
+def _jpeg_xl(rgb: np.ndarray, alpha: np.ndarray, icc: bytes, exif: bytes) -> Iterator[Original]:
+    """JPEG XL files of the kinds that the format has: none of them where libjxl is missing."""
+    if find_spec("imagecodecs") is None:
+        return
+    wide, rgba = rgb.astype(np.uint16) * 257, np.dstack([rgb, alpha])
+    boxes = [(b"Exif", bytes(4) + exif.removeprefix(b"Exif\0\0"), False), (b"xml ", packet(""), True)]
+    boxes += [(b"jumb", b"j" * 50, False)]
+    moving, part = [Layer(np.roll(rgb, 3 * step, 1), 10 * step) for step in range(3)], rgba[4:12, 6:20]
+    blended = [Layer(rgba, 5, (0, 0)), Layer(part, 7, (3, 2), blend=2), Layer(part, 9, (20, 15))]
+    laid = [Layer(np.tile(rgb, (3, 3, 1)), place=(-3, -4)), Layer(rgb[:9], place=(5, 6))]
+    progressive = {16: 1, 17: 1, 18: 1, 19: 2}
+    files: dict[str, tuple[Any, Kind]] = {
+        "plain": (rgb, Kind(lossless=False)),
+        "lossless": (rgb, Kind()),
+        "16": (wide, Kind(bits=16, icc=icc, boxes=boxes, orientation=6)),
+        "lossy-16": (wide, Kind(bits=16, icc=from_code_points(7, 7), boxes=boxes, lossless=False)),
+        "float": ((rgb / 255).astype(np.float32), Kind(bits=32, exponent=8)),
+        "pq": (wide, Kind(bits=10, code_points=(9, 16), peak=1000.0, lossless=False)),
+        "gray": (rgb[:, :, :1], Kind(code_points=(4, 4), lossless=False)),
+        "alpha": (rgba, Kind(premultiplied=True, lossless=False)),
+        "alpha-lossless": (rgba, Kind()),
+        "inks": (rgb, Kind(icc=cmyk_profile(), extra=[(BLACK, alpha), (DEPTH, alpha)])),
+        "animated": (moving, Kind(animation=(100, 2), lossless=False)),
+        "blended": (blended, Kind(animation=(1000, 0), size=rgb.shape[:2])),
+        "layers": (laid, Kind(size=rgb.shape[:2])),
+        "steps": (np.tile(rgb, (12, 12, 1)), Kind(options=progressive, lossless=False)),
+        "groups": (np.tile(rgb, (16, 13, 1)), Kind(options=progressive)),
+    }
+    for name, (frames, kind) in files.items():
+        yield Original(f"jxl-{name}", ".jxl", encoded_jpeg_xl(frames, kind))
+    yield Original("jxl-bare", ".jxl", _bare(encoded_jpeg_xl(rgb, Kind(lossless=False))))
+
+
+def _bare(container: bytes) -> bytes:
+    """A JPEG XL file without the boxes around it."""
+    found = {container[start + 4 : start + 8]: container[start + 8 : end] for start, end in pieces(container)}
+    return found[b"jxlc"]
 
 
 def _laden(rgb: np.ndarray, plain: dict[str, bytes]) -> Iterator[Original]:
@@ -299,6 +342,11 @@ def pieces(encoded: bytes) -> list[tuple[int, int]]:
             size = number(at + 4, 4, "little")
             found.append((at, min(end, at + 8 + size + size % 2)))
             at = found[-1][1]
+    elif encoded[4:8] == b"JXL ":
+        while at + 8 <= end:
+            stop = min(end, at + max(8, number(at, 4, "big") or end))
+            found.append((at, stop))
+            at = stop
     elif encoded[4:8] == b"ftyp":
         # The boxes inside "meta" are where everything is said.
         while at + 8 <= end:
@@ -844,7 +892,7 @@ def _restore(picture: Picture, target: Path, upscaler: Upscaler) -> None:
     target.unlink()
 
 
-_KEEPERS = {b"RI": ".webp", b"GI": ".gif", b"II": ".tif", b"MM": ".tif"}
+_KEEPERS = {b"RI": ".webp", b"\0\0": ".jxl", b"GI": ".gif", b"II": ".tif", b"MM": ".tif"}
 """First bytes of files of several pictures -> suffixes of what can keep them all."""
 
 
@@ -1030,6 +1078,7 @@ def main(
     seed: Annotated[int, typer.Option(help="Another seed, other inputs.")] = 0,
     first: Annotated[int, typer.Option(help="Number of the first input.")] = 0,
     only: Annotated[list[int] | None, typer.Option(help="Try the inputs of these numbers alone.")] = None,
+    like: Annotated[str, typer.Option(help="Those made of files whose names begin so, such as jxl.")] = "",
     workers: Annotated[int, typer.Option(help="Processes.")] = 1,
     patience: Annotated[float, typer.Option(help="Seconds an input may take.")] = 10,
     memory: Annotated[float, typer.Option(help="GiB a process may take on top of its libraries.")] = 1.5,
@@ -1043,6 +1092,8 @@ def main(
         return
     kinds_of_file = len(originals())
     numbers = only or range(first, first + count)
+    if like:
+        numbers = [number for number in numbers if damaged(seed, number).story.startswith(like)]
     kinds: Counter[str] = Counter()
     findings: dict[str, list[int]] = {}
     start = time.monotonic()

@@ -35,7 +35,7 @@ def test_damaged_files_are_read_or_refused(upscaler: Upscaler, tmp_path: Path) -
 
 def test_valid_files_of_every_format_are_read(upscaler: Upscaler, tmp_path: Path) -> None:
     suffixes = {original.suffix for original in decoding.originals()}
-    assert suffixes >= {".png", ".jpg", ".webp", ".tif", ".avif", ".bmp", ".gif", *NETPBM}
+    assert suffixes >= {".png", ".jpg", ".webp", ".tif", ".avif", ".bmp", ".gif", ".jxl", *NETPBM}
     for number, original in enumerate(decoding.originals()):
         if original.suffix not in NETPBM:
             outcome = decoding.try_one(0, number, tmp_path, upscaler)

@@ -16,7 +16,7 @@ from blindsr.picture.metadata.frames import count_frames
 _HEAD = 64
 """Bytes that tell the kind of a file."""
 
-_RESULTS = {"jpeg": "jpeg", "png": "png", "webp": "webp", "tiff": "tiff", "heif": "avif", "bmp": "bmp"}
+_RESULTS = {"heif": "avif", **{kind: kind for kind in ("jpeg", "png", "webp", "tiff", "jxl", "bmp")}}
 """Kinds of photos -> formats of their results; the others become PNG, and animated GIF files WebP."""
 
 _SHOWN = 6  # suffixes on a line

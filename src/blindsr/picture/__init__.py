@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from blindsr.errors import InputError
-from blindsr.picture.decoding import MAX_PIXELS, Limits, open_photo
+from blindsr.picture.decoding import open_photo
 from blindsr.picture.encoding import PictureWriter, quantise
 from blindsr.picture.formats import FORMATS, READABLE, WRITABLE, Format, format_of
 from blindsr.picture.inputs import read, write
+from blindsr.picture.limits import MAX_PIXELS, Limits
 from blindsr.picture.photo import Photo, Picture, as_rgb
 from blindsr.system.files import walk_files
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
@@ -12,14 +13,13 @@ from typing import IO
 
 from blindsr.picture import apng
 from blindsr.picture.decoding import (
-    MOST_PICTURES,
-    Description,
-    Limits,
     check_image,
-    damaged_file,
     describe,
     is_opaque,
 )
+from blindsr.picture.described import Description
+from blindsr.picture.jpeg_xl import photos as jpeg_xl
+from blindsr.picture.limits import MOST_PICTURES, Limits, damaged_file
 from blindsr.picture.loaders import (
     UndecodableError,
     field,
@@ -70,7 +70,7 @@ class Animation:
     Args:
         path: What messages call it.
         file: The file.
-        kind: "gif", "webp" or "png".
+        kind: "gif", "webp", "png" or "jxl".
         limits: What decoding may take.
 
     Raises:
@@ -91,6 +91,7 @@ class Animation:
         self._fail_on = "error"
         self.like: Photo
         self.timing: Timing
+        self._told: Timing
         self.same_as: tuple[int, ...]
         limits.check_count(path, count_frames(file, kind, MOST_PICTURES + 1), 0, self.what)
         limits.check_held(path, opening_bytes(file, kind, limits.held), "metadata")
@@ -100,6 +101,8 @@ class Animation:
             if not limits.damaged:
                 raise damaged_file(path, str(error)) from error
             self._fail_on = "none"
+            if kind == "webp" and (frames := webp.whole_frames(file)) is not None:
+                self._file = io.BytesIO(frames)
             try:
                 self._scan()
             except UndecodableError as again:
@@ -165,10 +168,22 @@ class Animation:
             raise UndecodableError("no frame in it")
         self.like = replace(like, gray=gray, alpha_band=None if opaque else like.alpha_band)
         self.same_as = tuple(same_as)
+        self.timing = replace(self._told, durations=self._told.durations[: len(same_as)])
 
     def _frames(self, wanted: Collection[int] | None) -> Iterator[_Frame]:
-        """Number and samples of each frame, to be closed, and whether it is gray."""
-        return self._frames_of_png(wanted) if self._kind == "png" else self._frames_by_libvips(wanted)
+        """Number and samples of each frame, to be closed, and whether it is gray.
+
+        Of a damaged file those before the first that cannot be read.
+        """
+        own = {"png": self._frames_of_png, "jxl": self._frames_of_jpeg_xl}
+        begun = False
+        try:
+            for frame in own.get(self._kind, self._frames_by_libvips)(wanted):
+                begun = True
+                yield frame
+        except UndecodableError:
+            if self._fail_on != "none" or not begun:
+                raise
 
     def _frames_by_libvips(self, wanted: Collection[int] | None) -> Iterator[_Frame]:
         """Frames of a GIF or WebP file, which libvips composes."""
@@ -184,7 +199,7 @@ class Animation:
             durations = [Fraction(delay, 1000) for delay in delays[:count]]
             durations += [_USUAL] * (count - len(durations))
             lossless = self._kind == "gif" or webp.is_lossless(self._file)
-            self.timing = Timing(tuple(durations), max(0, field(image, "loop", 0)), lossless)
+            self._told = Timing(tuple(durations), max(0, field(image, "loop", 0)), lossless)
             for number in range(count):
                 if wanted is None or number in wanted:
                     yield described, number, *described.fetch(self._limits, number * height, height)
@@ -202,7 +217,7 @@ class Animation:
         limits.check_whole(path, area * (pixel + pixel // bands) * _CANVASES)
         limits.check_held(path, 2 * max(one.size for one in told.frames), "frames")
         durations = tuple(one.duration for one in told.frames)
-        self.timing = Timing(durations, told.plays)
+        self._told = Timing(durations, told.plays)
         bands += bands in (1, 3) and told.clear
         for number, canvas in enumerate(apng.composed(self._file, told, bands, self._fail_on)):
             if wanted is None or number in wanted:
@@ -213,6 +228,16 @@ class Animation:
                 )
                 samples.put(0, 0, canvas)
                 yield described, number, samples, bands < 3
+
+    def _frames_of_jpeg_xl(self, wanted: Collection[int] | None) -> Iterator[_Frame]:
+        """Frames of a JPEG XL file, which libjxl composes."""
+        damaged = self._fail_on == "none"
+        with jpeg_xl.opened(self._path, self._file, self._limits, damaged) as reader:
+            described = jpeg_xl.describe(reader, self._path, self._survey())
+            self._told = Timing(reader.durations, reader.header.plays, reader.header.lossless)
+            for number, levels in enumerate(reader.frames(damaged)):
+                if wanted is None or number in wanted:
+                    yield described, number, described.store(levels, self._limits), reader.header.gray
 
     def _survey(self, hidden: bool = False) -> Survey:
         """What the file carries besides its frames; and besides a picture that is none of them."""

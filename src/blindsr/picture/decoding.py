@@ -16,9 +16,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindsr.errors import InputError, MissingExtraError
+from blindsr.picture import cut_webp, netpbm, unusual_tiff, wide_jpeg
 from blindsr.picture import exif as exif_block
-from blindsr.picture import netpbm, unusual_tiff, wide_jpeg
+from blindsr.picture.described import (
+    CMYK,
+    Description,
+    check_range,
+    from_cmyk,
+    name_channels,
+    photo_of,
+    stored,
+    turned_by,
+    white_of,
+)
 from blindsr.picture.encoded import Encoded, content_of, path_of
+from blindsr.picture.jpeg_xl import photos as jpeg_xl
+from blindsr.picture.limits import Limits, damaged_file
 from blindsr.picture.loaders import (
     LOADERS,
     UndecodableError,
@@ -33,19 +46,13 @@ from blindsr.picture.loaders import (
     reason,
     whole_bytes,
 )
-from blindsr.picture.metadata.contents import Metadata
+from blindsr.picture.metadata import webp
 from blindsr.picture.metadata.geometry import Change
 from blindsr.picture.metadata.reading import belongings, orientation_of
-from blindsr.picture.metadata.report import Item
 from blindsr.picture.metadata.survey import Survey, survey
 from blindsr.picture.photo import Photo
 from blindsr.picture.samples import Samples
 from blindsr.picture.tiff import read_exif, size_told, told_blocks
-from blindsr.system.memory import show_bytes
-
-MAX_PIXELS = 1 << 27
-"""Largest picture that is decoded unless the caller says otherwise, in pixels: a small file can claim a size
-that would fill any disk."""
 
 UNKNOWN_RESOLUTION = 2.834
 """Pixels per mm that stand for an unknown resolution: 72 per inch, as EXIF 2.32 designates for that case, cut
@@ -53,18 +60,6 @@ to whole ones per metre as in libvips, so that they can be told from those that 
 
 _PILLOW_BYTES = 24
 """Bytes a pixel that Pillow and pillow-heif take."""
-
-_LARGEST_PIXEL = 16
-"""Bytes that count as one pixel: red, green, blue and alpha in 32 bits. With many bands it counts more."""
-
-MOST_PICTURES = 10_000
-"""Pages or frames of a file."""
-
-_TOGETHER = {"pages": 64, "frames": 4}
-"""How many times the pixels of the largest picture a file may have in all its pages, or in all its frames."""
-
-_MOST_HELD = 1 << 31
-"""Bytes of rows, strips and tiles that a decoder may hold at once where the caller sets no bound."""
 
 _PPM_HEADER = 1 << 16
 """Bytes of a PPM file in which its size is told; programs write a line of comment."""
@@ -79,121 +74,12 @@ _PIECE = 1 << 21
 """Bytes of them, where rows are long."""
 
 
-class TooLargeError(InputError):
-    """A photo that would take more than is allowed, in pixels or in memory."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What decoding and encoding may take.
-
-    Args:
-        pixels: Largest picture that is decoded, pixels; of more than 16 bytes each, accordingly fewer.
-        samples: Bytes that a picture's samples may take in memory, else they go to disk; None for any number.
-        codec: Bytes that a decoder or encoder may take that needs the whole picture, or a decoder for the
-            rows, strips and tiles that it has in hand; None for any number, and 2 GiB for the latter.
-        folder: Where temporary files are made; None for the system's folder for them.
-        damaged: Whether what can be read of a damaged file is enough.
-    """
-
-    pixels: int = MAX_PIXELS
-    samples: int | None = None
-    codec: int | None = None
-    folder: Path | None = None
-    damaged: bool = False
-
-    def check_size(self, path: Path, width: int, height: int, pixel_bytes: int = 1) -> None:
-        """Refuse what is larger than was allowed, before it is decoded.
-
-        Args:
-            path: The file, for the message.
-            width: Columns of pixels.
-            height: Rows of pixels.
-            pixel_bytes: Bytes of a pixel, all its bands.
-
-        Raises:
-            TooLargeError: It is, in pixels, or for its many bands in bytes.
-        """
-        if width * height > self.pixels:
-            raise TooLargeError(
-                f"{path}: {width}x{height} is more than the {self.pixels / 1e6:.4g} million pixels allowed; "
-                "allow more with --max-pixels"
-            )
-        most = self.pixels * _LARGEST_PIXEL
-        if width * height * pixel_bytes > most:
-            raise TooLargeError(
-                f"{path}: {width}x{height} with {pixel_bytes} bytes a pixel is more than the "
-                f"{show_bytes(most)} that {self.pixels / 1e6:.4g} million pixels may take; "
-                "keep fewer of its bands, or allow more with --max-pixels"
-            )
-
-    def check_count(self, path: Path, count: int, pixels: int, what: str) -> None:
-        """Refuse a file of more pictures than was allowed, before they are decoded.
-
-        Args:
-            path: The file, for the message.
-            count: Its pictures.
-            pixels: All their pixels together.
-            what: What they are: "pages" or "frames".
-
-        Raises:
-            InputError: It has.
-        """
-        if count > MOST_PICTURES:
-            raise InputError(f"{path}: more than {MOST_PICTURES} {what}; cut it into several files")
-        most = self.pixels * _TOGETHER[what]
-        if pixels > most:
-            raise InputError(
-                f"{path}: {count} {what} with {pixels / 1e6:.4g} million pixels in all are more than the "
-                f"{most / 1e6:.4g} million allowed; cut it into several files, or raise --max-pixels"
-            )
-
-    def check_whole(self, path: Path, needed: int) -> None:
-        """Refuse what a codec that needs the whole picture would take too much memory for.
-
-        Args:
-            path: The file, for the message.
-            needed: Bytes.
-
-        Raises:
-            TooLargeError: It would.
-        """
-        if self.codec is not None and needed > self.codec:
-            raise TooLargeError(
-                f"{path}: this format needs the whole picture in memory, about "
-                f"{show_bytes(needed)} of it, and {show_bytes(self.codec)} are allowed; "
-                "use PNG or TIFF, or allow more with --memory"
-            )
-
-    def check_held(self, path: Path, needed: int, what: str = "rows, strips or tiles") -> None:
-        """Refuse what needs too much memory though it is decoded row by row.
-
-        Args:
-            path: The file, for the message.
-            needed: Bytes that the decoder holds at once.
-            what: What it holds, in the plural.
-
-        Raises:
-            TooLargeError: It does.
-        """
-        if needed > self.held:
-            raise TooLargeError(
-                f"{path}: its {what} need about {show_bytes(needed)} or more at once, and "
-                f"{show_bytes(self.held)} are allowed; save it with smaller ones, or allow more with --memory"
-            )
-
-    @property
-    def held(self) -> int:
-        """Bytes that a decoder may hold at once which needs no whole picture: never without a bound."""
-        return _MOST_HELD if self.codec is None else self.codec
-
-
 def open_photo(source: Encoded, limits: Limits | None = None) -> Photo:
     """Decode a photo of any common format, upright: the EXIF orientation is applied once and reset.
 
     Gray stays gray and the bit depth what it is (both as the file's header says); a palette becomes RGB; CMYK
     becomes sRGB through its profile. Floating-point samples are taken as they stand, 1 being white. Of a file
-    with several pages or frames the first is read; HEIC needs the extra [heic].
+    with several pages or frames the first is read; HEIC needs the extra [heic], JPEG XL [jxl].
 
     Args:
         source: The file, whose suffix does not matter; or its content, as in `Encoded`.
@@ -201,7 +87,7 @@ def open_photo(source: Encoded, limits: Limits | None = None) -> Photo:
 
     Raises:
         InputError: The file is missing, unreadable, damaged, too large or no picture; the message names it.
-        MissingExtraError: A HEIC file, and pillow-heif is not installed.
+        MissingExtraError: A HEIC or JPEG XL file, and what reads it is not installed.
     """
     limits = limits or Limits()
     with source_file(source, limits) as (path, file):
@@ -231,14 +117,6 @@ def source_file(source: Encoded, limits: Limits) -> Iterator[tuple[Path, IO[byte
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
-def damaged_file(path: Path, why: str) -> InputError:
-    """The error of a file that no decoder could read to its end."""
-    return InputError(
-        f"{path}: not a readable picture ({why}); it is damaged or incomplete, "
-        "so copy it again from where it came from, or restore what can be read of it with --damaged"
-    )
-
-
 def _unsupported(path: Path, why: str) -> InputError:
     """The error of a sound file that nobody here decodes."""
     return InputError(
@@ -253,7 +131,7 @@ def _no_photo(path: Path, head: bytes) -> InputError:
     if other is not None:
         return _unsupported(path, other)
     return InputError(
-        f"{path}: not a photo format this program reads ({', '.join(LOADERS)}, bmp, ppm, heic), "
+        f"{path}: not a photo format this program reads ({', '.join(LOADERS)}, bmp, ppm, heic, jxl), "
         "or its beginning is damaged"
     )
 
@@ -294,6 +172,8 @@ def decode_file(path: Path, file: IO[bytes], limits: Limits) -> Photo:
     limits.check_held(path, opening_bytes(file, kind, limits.held), "metadata")
     if kind == "heic":
         return _decode_heic(path, file, limits)
+    if kind == "jxl":
+        return jpeg_xl.decode(path, file, limits)
     found = survey(file, kind)
     try:
         return _decode_by_libvips(path, file, kind, found, limits)
@@ -331,6 +211,8 @@ def _second_try(
         found.warnings.append(f"damaged ({why}); what could be read of it was")
         with suppress(UndecodableError):
             return _decode_by_libvips(path, file, kind, found, limits, fail_on="none")
+        if kind == "webp":
+            return _decode_cut_webp(path, file, found, limits, why)
     raise damaged_file(path, why) from error
 
 
@@ -370,11 +252,30 @@ def _decode_wide_jpeg(path: Path, file: IO[bytes], found: Survey, limits: Limits
         raise damaged_file(path, reason(error)) from error
     blocks = wide_jpeg.blocks(file, found.xmp)
     turned = orientation_of(blocks["exif"], blocks["xmp"])
-    turn = _turn(size[1], size[0], turned, turned=False)
+    turn = turned_by(size[1], size[0], turned, turned=False)
     own = belongings(found, blocks, turn, path, gray=levels.ndim == 2)
     dpi = None if own.exif is None else exif_block.resolution(own.exif)
-    samples = _store(levels, limits, turned)
-    return _photo(samples, wide_jpeg.WHITE, bit_depth=12, **vars(own), dpi=found.dpi or dpi)
+    samples = stored(levels, limits, turned)
+    return photo_of(samples, wide_jpeg.WHITE, bit_depth=12, **vars(own), dpi=found.dpi or dpi)
+
+
+def _decode_cut_webp(path: Path, file: IO[bytes], found: Survey, limits: Limits, why: str) -> Photo:
+    """The rows of a WebP file that are there; of an animation the first frame, if that is."""
+    frames = webp.whole_frames(file)
+    try:
+        if frames is not None:
+            return _decode_by_libvips(path, io.BytesIO(frames), "webp", found, limits)
+        told = webp.layout(file)
+        size = _taken_whole(path, None if told is None else told[:2], limits, why)
+        file.seek(0)
+        levels = cut_webp.decoded(file.read(), size, alpha=told is not None and told[2])
+    except (ValueError, UndecodableError) as error:
+        raise damaged_file(path, f"{why}; {error}") from error
+    blocks = webp.blocks(file)
+    turned = orientation_of(blocks["exif"], blocks["xmp"])
+    own = belongings(found, blocks, turned_by(size[1], size[0], turned, turned=False), path)
+    dpi = None if own.exif is None else exif_block.resolution(own.exif)
+    return photo_of(stored(levels, limits, turned), 255.0, bit_depth=8, **vars(own), dpi=dpi)
 
 
 def _decode_unusual(path: Path, file: IO[bytes], found: Survey, limits: Limits, why: str) -> Photo:
@@ -390,7 +291,7 @@ def _decode_unusual(path: Path, file: IO[bytes], found: Survey, limits: Limits, 
     if levels.shape[:2] != size[::-1] or levels.size == 0:
         raise damaged_file(path, f"{why}; it holds other pixels than it says")
     if levels.dtype.kind == "f":
-        _check_range(path, levels)
+        check_range(path, levels)
         levels = levels.astype(np.float32)
     elif levels.dtype.kind != "u" or levels.dtype.itemsize > 4:
         raise _unsupported(path, f"samples of type {levels.dtype}")
@@ -400,14 +301,14 @@ def _decode_unusual(path: Path, file: IO[bytes], found: Survey, limits: Limits, 
     turned = orientation_of(blocks["exif"], blocks["xmp"])
     height, width = levels.shape[:2]
     own = belongings(
-        found, blocks, _turn(height, width, turned, turned=False), path, gray=levels.ndim == 2, moved=True
+        found, blocks, turned_by(height, width, turned, turned=False), path, gray=levels.ndim == 2, moved=True
     )
     metadata = own.metadata
     if conversion:
         metadata = replace(metadata, changed=(*metadata.changed, ("", conversion)))
-    return _photo(
-        _store(levels, limits, turned),
-        1.0 if levels.dtype.kind == "f" else _white(levels.dtype, 8 * levels.dtype.itemsize),
+    return photo_of(
+        stored(levels, limits, turned),
+        1.0 if levels.dtype.kind == "f" else white_of(levels.dtype, 8 * levels.dtype.itemsize),
         bit_depth=8 if levels.dtype == np.uint8 else 16,
         **vars(replace(own, metadata=metadata)),
         dpi=found.dpi,
@@ -426,18 +327,12 @@ def _decode_netpbm(path: Path, file: IO[bytes], limits: Limits) -> Photo | None:
     except netpbm.DamagedError as error:
         raise damaged_file(path, str(error)) from error
     if levels.dtype.kind == "f":
-        _check_range(path, levels)
+        check_range(path, levels)
     none = {"icc": None, "exif": None, "xmp": None}
     own = belongings(survey(file, "ppm"), none, Change.upright(told.height, told.width, 1), path)
-    white = 1.0 if levels.dtype.kind == "f" else _white(levels.dtype, 8 * levels.dtype.itemsize)
+    white = 1.0 if levels.dtype.kind == "f" else white_of(levels.dtype, 8 * levels.dtype.itemsize)
     depth = 8 if levels.dtype == np.uint8 else 16
-    return _photo(_store(levels, limits), white, bit_depth=depth, metadata=own.metadata)
-
-
-def _check_range(path: Path, levels: NDArray[Any]) -> None:
-    """Refuse floating point that means other than 1 by white."""
-    if not (np.isfinite(levels).all() and levels.min() > -0.5 and levels.max() < 1.5):
-        raise InputError(f"{path}: its samples leave 0..1, 1 being white; scale them (or tone-map it) first")
+    return photo_of(stored(levels, limits), white, bit_depth=depth, metadata=own.metadata)
 
 
 def check_image(path: Path, image: Any, kind: str, file: IO[bytes], limits: Limits) -> None:  # noqa: ANN401
@@ -480,11 +375,11 @@ def _decode_heic(path: Path, file: IO[bytes], limits: Limits) -> Photo:
     blocks = {"icc": heif.info.get("icc_profile") or None, "exif": exif, "xmp": heif.info.get("xmp") or None}
     # The decoder has turned the pixels already; what is told of places in them it has not.
     turned = heif.info.get("original_orientation") or 1
-    turn = _turn(levels.shape[0], levels.shape[1], turned, turned=True)
+    turn = turned_by(levels.shape[0], levels.shape[1], turned, turned=True)
     own = belongings(survey(file, "heic"), blocks, turn, path)
-    return _photo(
-        _store(levels, limits),
-        _white(levels.dtype, depth),
+    return photo_of(
+        stored(levels, limits),
+        white_of(levels.dtype, depth),
         bit_depth=depth,
         icc=own.icc,
         exif=own.exif,
@@ -533,8 +428,8 @@ def _decode_by_pillow(path: Path, file: IO[bytes], kind: str, limits: Limits) ->
     found = survey(file, kind)
     blocks = {"icc": found.profile, "exif": None, "xmp": None}
     own = belongings(found, blocks, Change.upright(height, width, 1), path, gray=levels.ndim == 2)
-    return _photo(
-        _store(levels, limits),
+    return photo_of(
+        stored(levels, limits),
         white,
         bit_depth=16 if white > 255 else 8,
         dpi=dpi if dpi and min(dpi) > 0 else None,
@@ -553,29 +448,6 @@ def _has_sizes(file: IO[bytes]) -> bool:
 
 _PILLOW_ERRORS = (OSError, ValueError, SyntaxError, EOFError, IndexError, struct.error)
 """What Pillow's parsers meet they raise."""
-
-
-def _store(levels: NDArray[Any], limits: Limits, orientation: int = 1) -> Samples:
-    """Samples that were decoded whole, as they are stored."""
-    levels = levels.reshape(*levels.shape[:2], -1)
-    height, width, bands = levels.shape
-    samples = Samples(height, width, bands, levels.dtype, limits.samples, limits.folder, orientation)
-    samples.put(0, 0, levels)
-    return samples
-
-
-def _photo(samples: Samples, white: float, gray: bool = False, **belongings: Any) -> Photo:  # noqa: ANN401
-    """Bands are the colours, then alpha, then whatever a layered TIFF adds, which is left out."""
-    colours = 3 if samples.bands >= 3 else 1
-    return Photo(
-        samples, gray or colours == 1, colours if samples.bands > colours else None, white, **belongings
-    )
-
-
-def _white(dtype: np.dtype[Any], depth: int) -> float:
-    """The largest sample: fewer bits than the type has are its upper ones."""
-    bits = 8 * dtype.itemsize
-    return float(((1 << min(depth, bits)) - 1) << max(0, bits - depth))
 
 
 def _decode(
@@ -612,43 +484,18 @@ def is_opaque(photo: Photo) -> bool:
 
 
 @dataclass(frozen=True)
-class Description:
-    """A libvips image whose header is read and whose pixels are not.
+class VipsDescription(Description):
+    """A libvips image.
 
     Args:
         image: The image, in gray or RGB, with alpha or without.
-        path: The file, for messages.
-        dtype: Of the samples.
-        white: As in `Photo`, like the next six.
-        bit_depth: See `white`.
-        icc: See `white`.
-        exif: See `white`.
-        xmp: See `white`.
-        dpi: See `white`.
-        metadata: See `white`.
         orientation: As EXIF tells it of what is stored.
         may_be_gray: Whether gray looks like RGB here: only the samples tell.
     """
 
     image: Any
-    path: Path
-    dtype: np.dtype[Any]
-    white: float
-    bit_depth: int
-    icc: bytes | None
-    exif: bytes | None
-    xmp: bytes | None
-    dpi: tuple[float, float] | None
-    metadata: Metadata
     orientation: int
     may_be_gray: bool
-
-    def photo(self, samples: Samples) -> Photo:
-        """The photo that has these samples; as far as its header tells, it is gray or not."""
-        return _photo(
-            samples, self.white, bit_depth=self.bit_depth,
-            icc=self.icc, exif=self.exif, xmp=self.xmp, dpi=self.dpi, metadata=self.metadata,
-        )  # fmt: skip
 
     def fetch(self, limits: Limits, top: int = 0, rows: int | None = None) -> tuple[Samples, bool]:
         """Decode so many rows from `top` on, None for all: their samples, and whether they are gray.
@@ -665,7 +512,7 @@ class Description:
         def check(levels: NDArray[Any]) -> None:
             nonlocal gray
             if self.dtype.kind == "f":
-                _check_range(self.path, levels)
+                check_range(self.path, levels)
             if self.dtype.kind == "i" and levels.min() < 0:
                 raise InputError(
                     f"{self.path}: some of its samples are below 0; scale them to 0..{self.white:.0f}"
@@ -692,7 +539,7 @@ def describe(
     path: Path,
     exif: bytes | None,
     found: Survey,
-) -> Description:
+) -> VipsDescription:
     """What a libvips image is, with what belongs to it; arguments as of `_decode`.
 
     Of one that holds frames below each other it is that of each.
@@ -703,7 +550,7 @@ def describe(
     orientation = field(image, "orientation", 1 if kind == "heif" else orientation_of(exif, xmp))
     # Of these the decoder has turned the pixels already; what is told of places in them it has not.
     turned = (exif_block.orientation(exif) or 1) if kind == "heif" else orientation
-    turn = _turn(frame_height(image), image.width, turned, turned=kind == "heif")
+    turn = turned_by(frame_height(image), image.width, turned, turned=kind == "heif")
     conversion, image = _as_rgb(image)
     if conversion:
         blocks["icc"], found.icc, found.signalling = None, False, None
@@ -716,10 +563,7 @@ def describe(
     metadata = own.metadata
     if conversion:
         metadata = replace(metadata, changed=(*metadata.changed, ("", conversion)))
-    spare = image.bands - 4
-    if spare > 0:
-        text = f"{spare} further channel{'s' * (spare > 1)}"
-        metadata = replace(metadata, others=(*metadata.others, Item("channels", text)))
+    metadata = name_channels(metadata, image.bands - 4)
     if image.bands > _MOST_BANDS:
         image = image.extract_band(0, n=_MOST_BANDS).copy(interpretation=image.interpretation)
     if image.format not in _TYPES:
@@ -733,29 +577,20 @@ def describe(
         depth = min(8 * dtype.itemsize, 16)
         if kind == "heif" and depth == 16:
             depth = image.get("bits-per-sample")
-        white = _white(dtype, 8 * dtype.itemsize if depth == 16 else depth)
+        white = white_of(dtype, 8 * dtype.itemsize if depth == 16 else depth)
     # These formats, as libvips reads them, have no gray of their own.
     may_be_gray = kind in ("webp", "heif", "gif") and own.icc is None and image.bands >= 3
-    return Description(
-        image, path, dtype, white, depth,
-        own.icc, own.exif, own.xmp, dpi, metadata, orientation, may_be_gray,
+    return VipsDescription(
+        path, dtype, white, depth, own.icc, own.exif, own.xmp, dpi, metadata,
+        image, orientation, may_be_gray,
     )  # fmt: skip
-
-
-def _turn(height: int, width: int, orientation: int, turned: bool) -> Change:
-    """How a picture is turned that is so large now, already turned or not."""
-    change = Change.upright(height, width, orientation)
-    return Change.upright(width, height, orientation) if turned and change.swapped else change
 
 
 def _as_rgb(image: Any) -> tuple[str, Any]:  # noqa: ANN401
     """A libvips image in gray or RGB; what was done for it, empty where nothing was."""
     sixteen = image.format != "uchar"
     if image.interpretation == "cmyk":
-        depth = 16 if sixteen else 8
-        return "CMYK (the colours are sRGB now)", image.icc_transform(
-            "srgb", embedded=True, input_profile="cmyk", depth=depth
-        )
+        return CMYK, from_cmyk(image)
     if image.interpretation not in _AS_THEY_STAND:
         name = "LAB" if image.interpretation in ("lab", "labq", "labs") else str(image.interpretation).upper()
         wanted = "rgb16" if sixteen else "srgb"

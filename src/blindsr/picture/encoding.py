@@ -13,11 +13,13 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blindsr.errors import InputError
+from blindsr.errors import InputError, MissingExtraError
 from blindsr.picture import apng
 from blindsr.picture.animation import Timing
-from blindsr.picture.decoding import UNKNOWN_RESOLUTION, Limits
+from blindsr.picture.decoding import UNKNOWN_RESOLUTION
 from blindsr.picture.formats import format_of
+from blindsr.picture.jpeg_xl import writing as jpeg_xl
+from blindsr.picture.limits import Limits
 from blindsr.picture.loaders import reason
 from blindsr.picture.metadata import webp
 from blindsr.picture.metadata.carrying import load
@@ -55,6 +57,29 @@ def quantise(pixels: NDArray[np.float32], bit_depth: int) -> NDArray[np.uint8] |
     return levels
 
 
+_TO_YCC = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
+"""Brightness and two differences of colours, as JFIF has them."""
+
+_TO_YCC32, _TO_RGB32 = (matrix.T.astype(np.float32) for matrix in (_TO_YCC, np.linalg.inv(_TO_YCC)))
+
+
+def rounded_once(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """RGB whose rounding to 8 bit a JPEG encoder does not round a second time, when it makes YCbCr of it.
+
+    There are about four colours of 8 bit for each YCbCr: one is taken that becomes the YCbCr nearest to the
+    pixel. What has 8 bit already stays as it is, but for colours that are the same YCbCr.
+
+    Args:
+        pixels: (h, w, 3), RGB in [0, 1].
+    """
+    made = np.empty_like(pixels)
+    rows = 1 + (1 << 18) // max(1, pixels[:1].size)
+    for first in range(0, len(pixels), rows):
+        band = np.clip(pixels[first : first + rows], 0, 1) @ (255 * _TO_YCC32)
+        made[first : first + rows] = np.rint(band, out=band) @ (_TO_RGB32 / 255)
+    return made
+
+
 def write_picture(picture: Picture, path: str | Path, quality: int | None = None) -> None:
     """Write a picture to a file; see `blindsr.write`."""
     with PictureWriter(path, picture, picture.height, picture.width, quality) as writer:
@@ -82,6 +107,7 @@ class PictureWriter:
 
     Raises:
         InputError: As `blindsr.write`, before any pixel is asked for.
+        MissingExtraError: As `blindsr.write`.
     """
 
     def __init__(
@@ -102,7 +128,7 @@ class PictureWriter:
         self._rows = height * (1 if timing is None else len(timing.durations))
         self._format = format_of(self.path)
         self._options = self._check(limits)
-        self._load = load(like, self._format, height, width)
+        self._load = load(like, self._format, height, width, self._options.get("Q") == jpeg_xl.LOSSLESS)
         if timing is not None:
             self._load.report.frames = len(timing.durations)
         depths = self._format.depths
@@ -133,8 +159,11 @@ class PictureWriter:
                 pixels = np.concatenate([pixels, alpha[:, :, None]], axis=2)
             else:
                 pixels = pixels.clip(0, 1) * alpha[:, :, None] + (1 - alpha[:, :, None])
+        # Where levels of 8 bit are coarse; of other photos nobody would see it, and it takes its time.
+        if self._format.name == "jpeg" and self._like.bit_depth > 8 and pixels.shape[2] == 3:
+            pixels = rounded_once(pixels)
         levels: NDArray[Any] = quantise(pixels, self._depth)
-        if self._depth > 8:
+        if self._depth > 8 and self._format.saver:
             levels <<= 16 - self._depth  # libvips wants fewer bits as the upper ones
         try:
             self._samples.put(top, left, levels)
@@ -182,6 +211,28 @@ class PictureWriter:
             raise self._failure(error) from error
 
     def _encode(self, file: IO[bytes]) -> None:
+        if self._format.name == "jxl":
+            self._encode_jpeg_xl(file)
+        else:
+            self._encode_by_libvips(file)
+
+    def _encode_jpeg_xl(self, file: IO[bytes]) -> None:
+        self._samples.check_complete()
+        all_columns = slice(0, self.width)
+        tops = range(0, self._rows, self.height)
+        frames = (self._samples.window(slice(top, top + self.height), all_columns) for top in tops)
+        shown = None if self._timing is None else self._timing.durations
+        plays = 0 if self._timing is None else self._timing.plays
+        carried = self._load
+        told = jpeg_xl.Belongings(
+            carried.icc, carried.code_points or jpeg_xl.SRGB, carried.peak, carried.exif, carried.xmp
+        )
+        try:
+            jpeg_xl.write(file, frames, self._depth, self._options["Q"], told, shown, plays)
+        except ValueError as error:
+            raise self._failure(error) from error
+
+    def _encode_by_libvips(self, file: IO[bytes]) -> None:
         import pyvips
 
         try:
@@ -250,6 +301,10 @@ class PictureWriter:
                 "lossless": True,
                 "effort": 0,
             }  # more takes ten times as long for files a tenth smaller
+        elif self._timing is not None and self._timing.lossless and self._format.name == "jxl":
+            options["Q"] = jpeg_xl.LOSSLESS
+        if self._format.name == "jxl" and not jpeg_xl.is_at_hand():
+            raise MissingExtraError(f"{self.path}: JPEG XL", "jxl", "imagecodecs")
         if self._rows > _MOST_ROWS:
             raise InputError(
                 f"{self.path}: {self._rows // self.height} frames of {self.height} rows are more than the "

@@ -10,7 +10,7 @@ from typing import Any
 from blindsr.errors import InputError
 
 READABLE = (
-    *(".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif", ".gif", ".bmp"),
+    *(".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif", ".jxl", ".gif", ".bmp"),
     *(".jfif", ".jpe", ".mpo", ".hif", ".dib", ".apng", ".ppm", ".pgm", ".pbm", ".pnm", ".pam", ".pfm"),
 )
 """Suffixes looked for in folders; a file named directly is judged by its content."""
@@ -19,7 +19,6 @@ PICTURES = frozenset(
     (
         *READABLE,
         *(
-            ".jxl",
             ".jp2",
             ".j2k",
             ".jpx",
@@ -74,7 +73,7 @@ class Format:
     Args:
         name: As a user gives it.
         suffixes: How its files' names end; the first is the usual one.
-        saver: The libvips operation that encodes it; none for what Pillow writes.
+        saver: The libvips operation that encodes it; none for what Pillow or libjxl writes.
         options: Of the saver.
         depths: Bits a sample that it can hold, ascending.
         alpha: Whether it holds alpha.
@@ -157,6 +156,16 @@ FORMATS: dict[str, Format] = {
         lossy=True,
         side=65536,
         encoder=32,
+    ),
+    "jxl": Format(
+        "jxl",
+        (".jxl",),
+        options={"Q": 95},
+        depths=(8, 10, 12, 16),
+        lossy=True,
+        side=1 << 30,
+        encoder=40,
+        several="frames",
     ),
     "bmp": Format("bmp", (".bmp", ".dib"), alpha=False, profile=False, density=True, encoder=12),
     "gif": Format(

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from blindsr.errors import InputError
 from blindsr.picture.arrays import of_array
-from blindsr.picture.decoding import Limits, open_photo
+from blindsr.picture.decoding import open_photo
 from blindsr.picture.encoded import Encoded, is_encoded
 from blindsr.picture.encoding import write_picture
+from blindsr.picture.limits import Limits
 from blindsr.picture.photo import Picture
 from blindsr.picture.pillow import is_pil, of_pil
 
@@ -69,7 +70,7 @@ def read(image: Photograph | NDArray[Any], *, limits: Limits | None = None) -> P
 
     Raises:
         InputError: It is missing, unreadable, damaged, too large or no picture; the message names the file.
-        MissingExtraError: A HEIC file, and pillow-heif is not installed.
+        MissingExtraError: A HEIC or JPEG XL file, and what reads it is not installed.
 
     Example:
         >>> blindsr.read("photo.jpg")
@@ -85,19 +86,21 @@ def read(image: Photograph | NDArray[Any], *, limits: Limits | None = None) -> P
 def write(image: Photograph | NDArray[Any], path: str | Path, *, quality: int | None = None) -> None:
     """Write a picture in the format its suffix names, with its profile, EXIF, XMP and resolution.
 
-    The file appears complete or not at all. PNG and TIFF hold 8 and 16 bit, AVIF 8, 10 and 12, the others 8;
+    The file appears complete or not at all. PNG and TIFF hold 8 and 16 bit, AVIF 8, 10 and 12, JPEG XL (with
+    the extra [jxl]) 8, 10, 12 and 16, the others 8;
     JPEG and BMP have no alpha, so the picture is laid on white. BMP has no profile, so the colours become
     sRGB; it holds neither EXIF nor XMP. The EXIF block tells the size that is written.
 
     Args:
         image: What to write: a `Picture`, or anything else that `read` takes.
         path: The file; its suffix is one of `blindsr.picture.WRITABLE`.
-        quality: 1 to 100, for JPEG and WebP (else 95) and AVIF (else 90). JPEG and AVIF are written with full
-            colour resolution.
+        quality: 1 to 100, for JPEG, WebP and JPEG XL (else 95) and AVIF (else 90); JPEG XL of 100 loses
+            nothing. JPEG and AVIF are written with full colour resolution.
 
     Raises:
         InputError: Unknown suffix, a quality that the format does not take, a folder that is not there or not
             writable, or a picture the format cannot hold; the message names the file.
+        MissingExtraError: A JPEG XL file, and what writes it is not installed.
 
     Example:
         >>> blindsr.write(blindsr.read("photo.jpg"), "photo.webp", quality=80)

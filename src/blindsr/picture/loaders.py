@@ -33,13 +33,13 @@ _BEGINNINGS = {
     **dict.fromkeys((b"GIF87a", b"GIF89a"), "gif"),
     **dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "tiff"),
     b"BM": "bmp",
+    **dict.fromkeys((b"\xff\x0a", b"\0\0\0\x0cJXL "), "jxl"),
     **{b"P%d" % i: "ppm" for i in range(1, 8)},
     **dict.fromkeys((b"PF", b"Pf"), "ppm"),
 }
-"""First bytes -> kinds; libvips reads no BMP, and its wheels no PPM."""
+"""First bytes -> kinds; libvips reads no BMP, and its wheels no PPM and no JPEG XL."""
 
 _OTHERS = {
-    **dict.fromkeys((b"\xff\x0a", b"\0\0\0\x0cJXL "), "JPEG XL"),
     **dict.fromkeys((b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"), "JPEG 2000"),
     **{
         b"8BPS": "Photoshop",
@@ -77,7 +77,7 @@ class UndecodableError(Exception):
 
 
 def kind_of(head: bytes) -> str | None:
-    """The kind of a file: a name in `LOADERS`, or "bmp", "ppm" or "heic"; None of what is no photo.
+    """The kind of a file: a name in `LOADERS`, or "bmp", "ppm", "heic" or "jxl"; None of what is no photo.
 
     Args:
         head: Its first bytes, 64 or more where it has so many.
@@ -220,7 +220,7 @@ def opening_bytes(file: IO[bytes], kind: str, most: int) -> int:
         return _segments(file, most)
     if kind == "tiff":
         return claimed_bytes(file, most)
-    return _size(file) if kind == "heic" or kind in _WHOLE else 0
+    return _size(file) if kind in ("heic", "jxl") or kind in _WHOLE else 0
 
 
 def _segments(file: IO[bytes], most: int) -> int:

@@ -9,13 +9,13 @@ from typing import IO
 from blindsr.errors import MissingExtraError
 from blindsr.picture import netpbm
 from blindsr.picture.decoding import (
-    Limits,
     check_image,
-    damaged_file,
     kind_of_file,
     opened_by_pillow,
     source_file,
 )
+from blindsr.picture.jpeg_xl import photos as jpeg_xl
+from blindsr.picture.limits import Limits, damaged_file
 from blindsr.picture.loaders import UndecodableError, opened, opening_bytes, reason
 from blindsr.picture.tiff import size_told
 
@@ -53,6 +53,9 @@ def _measure(path: Path, file: IO[bytes], kind: str, limits: Limits) -> tuple[in
         limits.check_held(path, opening_bytes(file, kind, limits.held), "metadata")
         if kind == "heic":
             return _heic_size(path, file)
+        if kind == "jxl":
+            with jpeg_xl.opened(path, file, limits) as reader:
+                return reader.header.width, reader.header.height
         with opened(file, kind) as image:
             check_image(path, image, kind, file, limits)
             return image.width, image.height

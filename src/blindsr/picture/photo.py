@@ -21,7 +21,8 @@ Window = tuple[NDArray[np.float32], "NDArray[np.float32] | None"]
 """Pixels (h, w, 3 or 1) and alpha (h, w) or None, in [0, 1]."""
 
 
-_DEPTHS = (8, 10, 12, 16)
+DEPTHS = (8, 10, 12, 16)
+"""Bits a sample that a picture may say it has."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -78,8 +79,8 @@ class Picture:
             fits = array.ndim == 3 and array.shape[2] in (1, 3) and array.size > 0
             if not (fits if name == "pixels" else array.shape == self.pixels.shape[:2]):
                 raise InputError(f"picture with {name} of shape {array.shape}: give {shape}")
-        if self.bit_depth not in _DEPTHS:
-            raise InputError(f"picture of {self.bit_depth} bit: give one of {', '.join(map(str, _DEPTHS))}")
+        if self.bit_depth not in DEPTHS:
+            raise InputError(f"picture of {self.bit_depth} bit: give one of {', '.join(map(str, DEPTHS))}")
 
     def __repr__(self) -> str:
         return _shown(self)

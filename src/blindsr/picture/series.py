@@ -9,14 +9,15 @@ from typing import IO, TypeAlias, cast
 
 from blindsr.errors import InputError
 from blindsr.picture.animation import Animation
-from blindsr.picture.decoding import MOST_PICTURES, Limits, decode_file, kind_of_file, source_file
+from blindsr.picture.decoding import decode_file, kind_of_file, source_file
 from blindsr.picture.encoded import Encoded
 from blindsr.picture.formats import format_of
+from blindsr.picture.limits import MOST_PICTURES, Limits
 from blindsr.picture.metadata.frames import count_frames
 from blindsr.picture.photo import Photo
 from blindsr.picture.tiff_pages import OnePage, Page, directories
 
-_FRAMES = ("gif", "webp", "png")
+_FRAMES = ("gif", "webp", "png", "jxl")
 """Kinds of files whose frames are read."""
 
 

@@ -18,7 +18,7 @@ from blindsr.server.store import PhotoRecord
 from blindsr.system.memory import show_bytes
 
 if TYPE_CHECKING:
-    from blindsr.picture.decoding import Limits
+    from blindsr.picture.limits import Limits
     from blindsr.server.settings import Settings
     from blindsr.server.uploads import Form, ReceivedFile
 
@@ -69,7 +69,7 @@ def measure_photos(
 
 def limits_of(settings: Settings) -> Limits:
     """What a photo may take."""
-    from blindsr.picture.decoding import Limits
+    from blindsr.picture.limits import Limits
 
     memory = settings.restoring_memory
     return Limits(settings.max_pixels, memory.samples, memory.codec)
@@ -81,7 +81,7 @@ def measure(file: ReceivedFile, limits: Limits) -> tuple[int, int]:
     Raises:
         ProblemError: As `measure_photos`.
     """
-    from blindsr.picture.decoding import TooLargeError
+    from blindsr.picture.limits import TooLargeError
     from blindsr.picture.measuring import measure_photo
 
     if not file.size:
@@ -106,7 +106,7 @@ def take_mask(form: Form, card: Model, place: Path) -> None:
         ProblemError: There is more than one mask, or photo; the model has no texture (422); the mask is no
             picture (415), or too large (413).
     """
-    from blindsr.picture.decoding import Limits
+    from blindsr.picture.limits import Limits
     from blindsr.upscaling.masking import MOST_PIXELS, TextureMask
 
     (mask, *more), photos = form.of("mask"), form.of("files")

@@ -30,7 +30,7 @@ MEDIA_TYPES = {
         ".jfif": "image/jpeg",
     },
     **{".webp": "image/webp", ".tif": "image/tiff", ".tiff": "image/tiff", ".avif": "image/avif"},
-    **{".bmp": "image/bmp", ".dib": "image/bmp"},
+    **{".jxl": "image/jxl", ".bmp": "image/bmp", ".dib": "image/bmp"},
 }
 """Of results, by the suffixes of their names; systems differ in what they say of them."""
 

@@ -55,10 +55,10 @@ class JobFields(_Fields):
         allow_inf_nan=False,
         description="Texture that the model adds, 0 to 1; else its own.",
     )
-    format: Literal["png", "jpeg", "webp", "tiff", "avif", "bmp", "gif"] | None = Field(
+    format: Literal["png", "jpeg", "webp", "tiff", "avif", "jxl", "bmp", "gif"] | None = Field(
         None, description="Of the results; else each photo's own."
     )
-    quality: int | None = Field(None, ge=1, le=100, description="Of JPEG, WebP and AVIF.")
+    quality: int | None = Field(None, ge=1, le=100, description="Of JPEG, WebP, AVIF and JPEG XL.")
     profile: str | None = Field(None, pattern="^[0-9a-f]{32}$", description="Id of a profile of a camera.")
     first: bool | None = Field(
         None, description="Before the other photos of yours that wait, as a preview is; never before others'."

@@ -33,6 +33,7 @@ CONTAINER = (
     r"File:(FileType.*|MIMEType|Image(Width|Height|Length)|BitsPerSample|ColorComponents|EncodingProcess)",
     r"File:(YCbCrSubSampling|ExifByteOrder|CurrentIPTCDigest|BMPVersion|Planes|BitDepth|Compression)",
     r"File:(NumColors|NumImportantColors|PixelsPerMeter[XY]|ImportantColors)",
+    r"Jpeg2000:(MajorBrand|MinorVersion|CompatibleBrands)",
     r"PNG:(Image(Width|Height)|BitDepth|ColorType|Compression|Filter|Interlace|ProfileName|Palette)",
     r"IFD0:(Image(Width|Height)|BitsPerSample|Compression|Photometric.*|StripOffsets|SamplesPerPixel)",
     r"IFD0:(RowsPerStrip|StripByteCounts|PlanarConfiguration|Predictor|SampleFormat|ExtraSamples)",

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING
 
 from blindsr.picture import exif as exif_block
+from blindsr.picture.jpeg_xl.writing import has_place_for, keeps
 from blindsr.picture.metadata import geotiff, heif, jpeg, photoshop, png, webp
 from blindsr.picture.metadata import signalling as signals
 from blindsr.picture.metadata import xmp as xmp_packet
@@ -44,7 +45,8 @@ class Load:
         pieces: Segments or chunks.
         tags: Entries of a TIFF file.
         aspect: What stands where a resolution would; None where there is one.
-        code_points: Colours of an AVIF file.
+        code_points: Colours of an AVIF or JPEG XL file.
+        peak: As in `Metadata`, for a JPEG XL file.
     """
 
     format_: Format
@@ -56,6 +58,7 @@ class Load:
     tags: Tree = field(default_factory=dict)
     aspect: tuple[int, int] | None = None
     code_points: tuple[int, int] | None = None
+    peak: float | None = None
 
     @property
     def by_libvips(self) -> dict[str, bytes | None]:
@@ -94,7 +97,7 @@ def _check(done: bool, what: str) -> None:
         raise OSError(f"{what} finds no place in what libvips has written; use PNG or TIFF")
 
 
-def load(like: Photo | Picture, format_: Format, height: int, width: int) -> Load:
+def load(like: Photo | Picture, format_: Format, height: int, width: int, lossless: bool = False) -> Load:
     """What a photo carries, for a file of this format.
 
     Args:
@@ -102,6 +105,7 @@ def load(like: Photo | Picture, format_: Format, height: int, width: int) -> Loa
         format_: The format of the file.
         height: Rows of the result.
         width: Its columns.
+        lossless: Whether nothing is to be lost in a format that may.
     """
     metadata = like.metadata
     change = Change(metadata.size or (like.height, like.width), (height, width))
@@ -115,7 +119,8 @@ def load(like: Photo | Picture, format_: Format, height: int, width: int) -> Loa
         made.pieces.append(jpeg.jfif(0 if like.dpi is None else 1, sides[0], sides[1]))
     made.report.changed += [Item("colour", text) for owner, text in metadata.changed if not owner]
     _load_alpha(like, made)
-    _load_colours(like, made)
+    _load_colours(like, made, lossless)
+    _load_peak(metadata, made)
     _load_exif(like, change, made)
     _load_xmp(like, change, made)
     _load_resolution(like, made)
@@ -139,6 +144,7 @@ def inventory(like: Photo | Picture) -> list[Item]:
     if like.icc is not None and (told is None or told.profile != like.icc):
         found.append(Item("icc", "colour profile", len(like.icc)))
     found += [Item("colour", told.text)] if told is not None else []
+    found += [_peak_item(metadata.peak)] if metadata.peak is not None else []
     for kind, block in (("EXIF", like.exif), ("XMP", like.xmp)):
         if block is not None:
             found.append(Item(kind.lower(), kind, len(block)))
@@ -159,7 +165,7 @@ def _load_alpha(like: Photo | Picture, made: Load) -> None:
         made.report.dropped.append(Item("alpha", "alpha (laid on white)"))
 
 
-def _load_colours(like: Photo | Picture, made: Load) -> None:
+def _load_colours(like: Photo | Picture, made: Load, lossless: bool) -> None:
     """A profile; or what tells the colours otherwise, else a profile made of that."""
     told, report, kind = like.metadata.signalling, made.report, made.format_.name
     own = like.icc is not None and (told is None or told.profile != like.icc)
@@ -167,7 +173,9 @@ def _load_colours(like: Photo | Picture, made: Load) -> None:
     made.icc = like.icc
     if own:
         item = Item("icc", "colour profile")
-        if stays:
+        if stays and kind == "jxl" and not lossless and not keeps(like.icc or b"", like.gray):
+            report.changed.append(Item("icc", "colour profile (told by numbers now)"))
+        elif stays:
             report.kept.append(item)
         else:
             report.changed.append(Item("icc", "colour profile (the colours are sRGB now)"))
@@ -181,7 +189,7 @@ def _load_colours(like: Photo | Picture, made: Load) -> None:
         made.pieces += [png.chunk(name, content) for name, content in chunks]
         made.icc = like.icc if own else None
         report.kept.append(item)
-    elif kind == "avif" and told.code_points is not None and not own and not like.gray:
+    elif told.code_points is not None and not own and _tells(made.format_, told.code_points, like.gray):
         made.code_points, made.icc = told.code_points, None
         report.kept.append(item)
     elif told.profile is None or own:
@@ -190,6 +198,27 @@ def _load_colours(like: Photo | Picture, made: Load) -> None:
         report.changed.append(Item("colour", f"{told.text} (as a profile)"))
     else:
         report.changed.append(Item("colour", f"{told.text} (the colours are sRGB now)"))
+
+
+def _tells(format_: Format, code_points: tuple[int, int], gray: bool) -> bool:
+    """Whether a format has a place for code points that is no profile."""
+    if format_.name == "jxl":
+        return has_place_for(*code_points)
+    return format_.name == "avif" and not gray
+
+
+def _load_peak(metadata: Metadata, made: Load) -> None:
+    if metadata.peak is None:
+        return
+    if made.format_.name == "jxl":
+        made.peak = metadata.peak
+        made.report.kept.append(_peak_item(metadata.peak))
+    else:
+        made.report.dropped.append(_peak_item(metadata.peak))
+
+
+def _peak_item(peak: float) -> Item:
+    return Item("peak", f"brightness of its largest sample ({peak:.4g} candelas)")
 
 
 def _load_exif(like: Photo | Picture, change: Change, made: Load) -> None:

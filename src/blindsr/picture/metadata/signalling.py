@@ -44,6 +44,17 @@ def of_code_points(primaries: int, transfer: int, gray: bool = False) -> Signall
     return Signalling((primaries, transfer), (), _profile(primaries, transfer, gray))
 
 
+def of_gamma(gamma: float, chromaticities: Chromaticities, gray: bool) -> Signalling | None:
+    """Colours told by the power of a display and chromaticities; None of a power that no chunk can tell."""
+    if not 0.01 < gamma < 100:
+        return None
+    whole = [round(100000 * value) for value in chromaticities]
+    if not all(0 <= value < 1 << 31 for value in whole):
+        return None
+    told = (b"gAMA", struct.pack(">I", round(100000 / gamma))), (b"cHRM", struct.pack(">8I", *whole))
+    return of_chunks(told, gray)
+
+
 def of_chunks(chunks: tuple[tuple[bytes, bytes], ...], gray: bool) -> Signalling | None:
     """Colours told by chunks of a PNG file, of which the first of cICP, sRGB and gAMA counts."""
     if not chunks:

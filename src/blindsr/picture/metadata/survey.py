@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import IO
 
+from blindsr.picture.jpeg_xl.reading import boxes
 from blindsr.picture.metadata import geotiff, gif, heif, jpeg, photoshop, png, signalling, webp
 from blindsr.picture.metadata.frames import count_frames
 from blindsr.picture.metadata.pieces import LARGEST, read_at, size_of
@@ -81,6 +82,15 @@ _CHUNK_NAMES = {
 }
 
 
+_SILENT_BOXES = frozenset((b"JXL ", b"ftyp", b"jxll", b"jxlc", b"jxlp", b"free", b"skip"))
+_BOX_NAMES = {
+    b"jumb": Item("credentials", "content credentials (their signature is of the original)"),
+    b"jhgm": Item("gain map", "gain map (high dynamic range)"),
+    b"jbrd": Item("layout", "what the JPEG file needs that it was made of", derived=True),
+    b"jxli": Item("layout", "places of the frames", derived=True),
+}
+
+
 @dataclass
 class Survey:
     """What was found in a file.
@@ -137,6 +147,7 @@ def survey(file: IO[bytes], kind: str) -> Survey:
         "webp": _survey_webp,
         "heif": _survey_heif,
         "heic": _survey_heif,
+        "jxl": _survey_jpeg_xl,
         "gif": _survey_gif,
         "ppm": _survey_ppm,
         "bmp": _survey_bmp,
@@ -469,6 +480,25 @@ def _survey_heif(file: IO[bytes], found: Survey) -> None:
         found.name("motion", "video (motion photo)")
     if b"moov" in told.boxes:
         found.name("motion", "sequence of pictures")
+    _merge_notes(found)
+
+
+def _survey_jpeg_xl(file: IO[bytes], found: Survey) -> None:
+    """Its boxes; what the colours are its header tells."""
+    for one in boxes(read_at(file, 0, size_of(file))):
+        if one.name == b"Exif":
+            found.exif_size += one.size
+            if one.content is not None and found.exif is None:
+                skipped = int.from_bytes(one.content[:4], "big")
+                found.exif = one.content[4 + skipped :] or None
+        elif one.name == b"xml ":
+            found.xmp_size += one.size
+            found.xmp = found.xmp or one.content
+        elif one.name in _BOX_NAMES:
+            known = _BOX_NAMES[one.name]
+            found.name(known.kind, known.text, one.size, known.derived)
+        elif one.name not in _SILENT_BOXES:
+            found.name("box", f"box {one.name.decode('ascii', 'replace').strip()!r}", one.size)
     _merge_notes(found)
 
 

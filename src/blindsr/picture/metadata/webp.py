@@ -29,6 +29,50 @@ def end(file: IO[bytes]) -> int:
     return 8 + size + size % 2
 
 
+def layout(file: IO[bytes]) -> tuple[int, int, bool] | None:
+    """Width, height and whether there is alpha, as the first chunk that tells; None if none does."""
+    for name, place, _ in chunks(file):
+        head = read_at(file, place, 10)
+        if len(head) < 10:
+            return None
+        if name == b"VP8X":
+            width, height = (int.from_bytes(head[at : at + 3], "little") + 1 for at in (4, 7))
+            return width, height, bool(head[0] & 0x10)
+        if name == b"VP8 ":
+            width, height = (told & 0x3FFF for told in struct.unpack_from("<HH", head, 6))
+            return (width, height, False) if head[3:6] == b"\x9d\x01\x2a" and width and height else None
+        if name == b"VP8L":
+            bits = int.from_bytes(head[1:5], "little")
+            return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1, bool(bits >> 28 & 1)
+    return None
+
+
+def blocks(file: IO[bytes]) -> dict[str, bytes | None]:
+    """Colour profile, EXIF block and XMP packet, as far as they are there whole."""
+    names = {b"ICCP": "icc", b"EXIF": "exif", b"XMP ": "xmp"}
+    found: dict[str, bytes | None] = dict.fromkeys(names.values())
+    for name, place, size in chunks(file):
+        content = read_at(file, place, size) if name in names else b""
+        if name in names and len(content) == size and content:
+            found[names[name]] = content.removeprefix(b"Exif\0\0")
+    return found
+
+
+def whole_frames(file: IO[bytes]) -> bytes | None:
+    """An animation that is cut short up to its last frame that is whole, as a file; None if there is none."""
+    size, last = size_of(file), 0
+    for name, place, length in chunks(file):
+        stop = place + length + length % 2
+        if stop > size:
+            break
+        last = stop if name == b"ANMF" else last
+    if not last:
+        return None
+    file.seek(0)
+    content = file.read(last)
+    return content[:4] + struct.pack("<I", last - 8) + content[8:]
+
+
 _FRAME_HEAD = 16
 """Bytes of a frame before its own chunks: place, size, duration in 24 bits, flags."""
 

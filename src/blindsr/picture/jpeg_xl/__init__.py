@@ -1,0 +1,1 @@
+"""JPEG XL files through libjxl: read and written with all that the format holds."""
