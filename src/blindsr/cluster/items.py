@@ -11,7 +11,7 @@ from blindsr.batch.plan import LONGEST_NAME
 from blindsr.system.lines import json_line
 from blindsr.system.untrusted import parse_json
 
-__all__ = ["STATE", "Ended", "Item", "fault_of_path", "read_lines", "write_lines"]
+__all__ = ["STATE", "Ended", "Item", "Status", "fault_of_path", "read_lines", "write_lines"]
 
 STATE = ".blindsr-cluster"
 """Folder in that of the results which has all that a run knows of itself."""

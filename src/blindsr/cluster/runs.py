@@ -2,8 +2,8 @@
 
     .blindsr-cluster/
     ├── lease/            who drives: see lease.py
-    ├── claims/           which photo a result's name belongs to, where a name alone does not tell
-    ├── cameras/          profiles of cameras
+    ├── shared/0f3a.../   of runs of the same results: claims/, which photo a result's name belongs to,
+    │                     where names alone do not tell; cameras/, their profiles
     └── runs/00000003/    what the holder of the third lease has planned, and what came of it:
         ├── header.json       what the bytes of results depend on, and what was asked for
         ├── plan/00000000     photos that are to be restored, by the shard
@@ -30,7 +30,7 @@ from blindsr.cluster.stores import Store, StoreError, existing
 from blindsr.errors import InputError
 from blindsr.system.untrusted import parse_json
 
-__all__ = ["Record", "Run", "claims", "earlier_runs", "forget", "state_of"]
+__all__ = ["Record", "Run", "earlier_runs", "forget", "remove_all", "shared", "state_of"]
 
 _RUNS = "runs"
 _END = "plan/end.json"
@@ -103,11 +103,6 @@ class Run:
         """Both, in the order of keys."""
         return heapq.merge(self.kept(), self.ended(), key=lambda one: one.key)
 
-    def remove(self) -> None:
-        """Remove all that is known of it."""
-        for name in _names(self.store):
-            self.store.remove(name)
-
     def _ends(self, name: str) -> Iterator[Ended]:
         return read_lines(Ended, self._read(name))
 
@@ -167,13 +162,19 @@ def forget(state: Store, runs: Iterable[Run], keep: Run) -> None:
     """Remove runs that another holds all of."""
     for run in runs:
         if run.number != keep.number:
-            run.remove()
+            remove_all(run.store)
 
 
-def claims(state: Store, header: Mapping[str, Any]) -> Store:
-    """Where it is told which photo a result's name belongs to, for all runs of the same results."""
+def shared(state: Store, header: Mapping[str, Any]) -> Store:
+    """Where all runs of the same results keep what they have in common: claims, and profiles of cameras."""
     told = json.dumps({**header, "fresh": False}, sort_keys=True).encode()
-    return state.below(f"claims/{hashlib.sha256(told).hexdigest()[:16]}")
+    return state.below(f"shared/{hashlib.sha256(told).hexdigest()[:16]}")
+
+
+def remove_all(store: Store) -> None:
+    """Remove all that lies in a store of ours."""
+    for name in _names(store):
+        store.remove(name)
 
 
 def _run_numbers(state: Store) -> set[int]:
