@@ -7,7 +7,7 @@ import gc
 import os
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -112,6 +112,19 @@ def test_the_next_is_decoded_and_the_previous_encoded_meanwhile(tmp_path: Path) 
 
     outcomes = run_stages(tasks(tmp_path), Copying(meet).stages)
     assert {one.status for one in outcomes} == {"done"}, outcomes
+
+
+def test_tasks_may_come_one_by_one(tmp_path: Path) -> None:
+    """The next is not there before the last has ended: nobody waits for more than there is."""
+    ended = threading.Semaphore(0)
+
+    def coming() -> Iterator[Task]:
+        for task in tasks(tmp_path):
+            yield task
+            assert ended.acquire(timeout=LONGEST)
+
+    outcomes = run_stages(coming(), Copying().stages, on_photo=lambda outcome: ended.release())
+    assert [one.task.source.stem for one in outcomes] == [*"abcd"]
 
 
 def test_few_pictures_at_a_time(tmp_path: Path) -> None:

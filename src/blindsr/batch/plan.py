@@ -24,7 +24,8 @@ __all__ = ["Plan", "find_photos", "plan_batch"]
 
 log = logging.getLogger(__name__)
 
-_LONGEST_NAME = 255  # bytes; what the usual file systems allow
+LONGEST_NAME = 255
+"""Bytes that a file's name may have on the usual file systems."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -285,34 +286,44 @@ def _is_pattern(part: str) -> bool:
 
 def _checked(tasks: Sequence[Task], quality: int | None) -> list[Task]:
     """The tasks, with what is wrong with each."""
-    lossy = tuple(suffix for one in FORMATS.values() if one.lossy for suffix in one.suffixes)
     sources = {_real(task.source) for task in tasks}
     photos = {identity(task.source) for task in tasks} - {None}  # hard links, and names in other capitals
     taken: dict[Path, Path] = {}
     checked = []
     for task in tasks:
         place = _real(task.target)
-        length = len(os.fsencode(task.target.name))
         fault = task.fault
         if fault:
             pass
         elif place in sources or identity(task.target) in photos:
             fault = f"its result would overwrite the photo {task.target}; give another -o"
         elif place in taken:
-            fault = (
-                f"its result would overwrite that of {taken[place]}; rename one of them, "
-                'or give --name "{stem}_{suffix}"'
-            )
-        elif quality is not None and place.suffix.lower() not in lossy:
-            fault = f"{task.target.suffix} files lose nothing, so they take no --quality; give --format"
-        elif length > _LONGEST_NAME:
-            fault = (
-                f"its result's name has {length} bytes, {_LONGEST_NAME} are allowed; name a shorter one by -o"
-            )
+            fault = fault_of_two(taken[place])
         else:
-            taken[place] = task.source
+            fault = fault_of_name(task.target.name, quality)
+            if not fault:
+                taken[place] = task.source
         checked.append(replace(task, fault=fault))
     return checked
+
+
+def fault_of_name(name: str, quality: int | None) -> str:
+    """Why a result cannot have this name and this quality; empty if it can."""
+    lossy = {suffix for one in FORMATS.values() if one.lossy for suffix in one.suffixes}
+    suffix, length = Path(name).suffix, len(os.fsencode(name))
+    if quality is not None and suffix.lower() not in lossy:
+        return f"{suffix} files lose nothing, so they take no --quality; give --format"
+    if length > LONGEST_NAME:
+        return f"its result's name has {length} bytes, {LONGEST_NAME} are allowed; name a shorter one by -o"
+    return ""
+
+
+def fault_of_two(other: Path | str) -> str:
+    """Why a photo has no result whose name that of another photo has already."""
+    return (
+        f"its result would overwrite that of {other}; rename one of them, "
+        'or give --name "{stem}_{suffix}"'
+    )
 
 
 def _common_folder(folders: Sequence[Path]) -> Path | None:

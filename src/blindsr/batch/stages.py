@@ -8,7 +8,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
@@ -121,7 +121,7 @@ class Stages(Generic[Photo, Result]):
 
 
 def run_stages(
-    tasks: Sequence[Task],
+    tasks: Iterable[Task],
     stages: Stages[Any, Any],
     journal: Journal | None = None,
     existing: Existing = "resume",
@@ -129,7 +129,11 @@ def run_stages(
     on_tile: OnTaskTile | None = None,
     stop: threading.Event | None = None,
 ) -> list[Outcome]:
-    """Take every task through the stages, as `batch.run_batch` does; for stages of one's own."""
+    """Take every task through the stages, as `batch.run_batch` does; for stages of one's own.
+
+    The tasks need not be there yet: an iterator may wait for the next one. It is asked for it in the thread
+    that decodes, and must come to an end when `stop` is set.
+    """
     return _Pipeline(tasks, stages, journal, existing, stop or threading.Event()).run(on_photo, on_tile)
 
 
@@ -175,7 +179,7 @@ class _Pipeline:
 
     def __init__(
         self,
-        tasks: Sequence[Task],
+        tasks: Iterable[Task],
         stages: Stages[Any, Any],
         journal: Journal | None,
         existing: Existing,
@@ -187,7 +191,9 @@ class _Pipeline:
         self._existing = existing
         self._decoded: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._restored: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
-        self._events: queue.SimpleQueue[Outcome | tuple[Task, int, int] | BaseException] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[Outcome | tuple[Task, int, int] | BaseException | None] = (
+            queue.SimpleQueue()
+        )
         self._may_decode = threading.Semaphore(1)
         self._may_restore = threading.Semaphore(2)
         self._stop_asked = stop
@@ -200,10 +206,14 @@ class _Pipeline:
         works = self._decode_all, self._restore_all, self._encode_all
         threads = [threading.Thread(target=self._guard, args=(work,), daemon=True) for work in works]
         outcomes: list[Outcome] = []
+        ended = False
 
         def pass_on(wait: float) -> None:
+            nonlocal ended
             event = self._events.get(timeout=wait)
-            if isinstance(event, Outcome):
+            if event is None:
+                ended = True
+            elif isinstance(event, Outcome):
                 outcomes.append(event)
                 if on_photo is not None:
                     on_photo(event)
@@ -215,7 +225,7 @@ class _Pipeline:
         try:
             for thread in threads:
                 thread.start()
-            while len(outcomes) < len(self._tasks) and not self._stop_asked.is_set():
+            while not ended and not self._stop_asked.is_set():
                 with suppress(queue.Empty):
                     pass_on(wait=0.1)  # nobody tells when it is to stop
         finally:
@@ -294,6 +304,7 @@ class _Pipeline:
                     self._journal.record(task.source, task.target, item.read)
                 self._may_restore.release()
             self._events.put(item.outcome)
+        self._events.put(None)
 
     def _is_there(self, task: Task) -> bool:
         """Whether the result is there and is to stay."""

@@ -52,7 +52,6 @@ if TYPE_CHECKING:
     from blindsr.comparison import ComparisonPage
     from blindsr.engine.opening import Request
     from blindsr.picture.metadata.report import Report
-    from blindsr.picture.sizing import OutputSize
 
 
 def upscale(
@@ -257,6 +256,7 @@ def upscale(
         ended_by_signals(lambda: "interrupted" + _resumption(plan, overwrite, "does the rest")) as signals,
         ended_by_closed_pipe(),
     ):
+        from blindsr.batch.asked import read_format, read_size
         from blindsr.batch.naming import NamePattern
         from blindsr.batch.plan import Plan, find_photos, plan_batch
         from blindsr.batch.recognition import describe
@@ -267,8 +267,8 @@ def upscale(
         from blindsr.system.files import refuse_overwriting
         from blindsr.upscaling.upscaler import Upscaler
 
-        size, dpi = _size(scale, width, height, fit, print_size)
-        format_ = _format(format_, quality, out)
+        size, dpi = read_size(scale, width, height, fit, print_size)
+        format_ = read_format(format_, quality, out)
         existing = _existing(skip_existing, overwrite)
         if support is not None and profile is not None:
             raise InputError("--support and --profile: give only one of them")
@@ -543,41 +543,3 @@ def _check_stream(inputs: list[Path], out: Path | None, as_json: bool, others: b
         raise InputError("--json and -o -: both would go to stdout; give -o a file")
     if others:
         raise InputError("-: takes neither --name nor --keep-date nor --compare; leave them out")
-
-
-def _size(
-    scale: float | None, width: int | None, height: int | None, fit: str | None, print_size: str | None
-) -> tuple[OutputSize | None, float | None]:
-    """The size asked for, None for the model's own, and a print's resolution; two contradict each other."""
-    given = {"--scale": scale, "--width": width, "--height": height, "--fit": fit, "--print": print_size}
-    names = [name for name, value in given.items() if value is not None]
-    if not names:
-        return None, None
-    if len(names) > 1:
-        raise InputError(f"{' and '.join(names)}: give only one of {', '.join(given)}")
-    from blindsr.picture.sizing import OutputSize
-
-    if print_size is not None:
-        return OutputSize.parse_print(print_size)
-    if fit is not None:
-        return OutputSize.parse_fit(fit), None
-    return OutputSize(scale=scale, width=width, height=height), None
-
-
-def _format(name: str | None, quality: int | None, out: Path | None) -> str | None:
-    """The name in `FORMATS` that was meant; one that cannot be is refused, before anything is read."""
-    from blindsr.picture import FORMATS, WRITABLE
-
-    if name is None:
-        return None
-    # As it is named, or as its files end: "jpeg", "JPG", ".jpg".
-    suffix = f".{name.lower().removeprefix('.')}"
-    found = next((one for one, format_ in FORMATS.items() if suffix in (f".{one}", *format_.suffixes)), None)
-    if found is None:
-        raise InputError(f"format {name!r}: give one of {', '.join(FORMATS)}")
-    if quality is not None and not FORMATS[found].lossy:
-        raise InputError(f"--quality: {found} loses nothing, so it takes no quality; leave it out")
-    others = set(WRITABLE) - set(FORMATS[found].suffixes)
-    if out is not None and not out.is_dir() and out.suffix.lower() in others:
-        raise InputError(f"-o {out} and --format {name} contradict each other; give one of them")
-    return found

@@ -332,7 +332,7 @@ def walk_files(
             if entry.is_dir(follow_symlinks=False):
                 if recursive:
                     waiting.append((Path(entry.path), True))
-            elif _leads_to_file(entry):
+            elif leads_to_file(entry):
                 waiting.append((Path(entry.path), False))
 
 
@@ -405,7 +405,7 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _leads_to_file(entry: os.DirEntry[str]) -> bool:
+def leads_to_file(entry: os.DirEntry[str]) -> bool:
     """Whether this is a file, or a link to one or to nowhere: reading it will tell what is wrong."""
     try:
         return stat.S_ISREG(entry.stat().st_mode)

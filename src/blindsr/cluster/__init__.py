@@ -1,0 +1,1 @@
+"""Batches on many machines: photos and results on any store, workers on a Ray cluster, each photo once."""
