@@ -11,10 +11,10 @@ PYTEST_ARGS ?=
 PYTEST := -m pytest -n logical --maxprocesses 4 --dist worksteal
 
 # Values reach the shell through the environment, so that spaces and quotes in a path survive.
-export IMAGE OUT MODEL CONFIG PYTEST_ARGS
+export IMAGE OUT MODEL CONFIG PYTEST_ARGS SPHINX_ARGS
 
 .DEFAULT_GOAL := help
-.PHONY: help upscale test check lint types test-fast coverage format train clean
+.PHONY: help upscale test check lint types test-fast coverage docs docs-pages format train clean
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1|/' \
@@ -42,6 +42,12 @@ test-fast: $(VENV)/.ready-dev
 coverage: $(VENV)/.ready-dev ## which lines no fast test runs: listed, and shown in htmlcov/
 	$(VENV)/bin/python $(PYTEST) -m "not slow" --cov --cov-report=term --cov-report=html $$PYTEST_ARGS
 
+docs: $(VENV)/.ready-docs ## the site, build/docs/index.html: runs the examples with pictures, knows no network
+	MPLBACKEND=Agg $(VENV)/bin/python -m sphinx -W --keep-going -q -b html $$SPHINX_ARGS docs build/docs
+
+docs-pages: $(VENV)/.ready-docs
+	MPLBACKEND=Agg $(VENV)/bin/python -m sphinx -W --keep-going -q -b html -D plot_gallery=0 docs build/docs-pages
+
 format: $(VENV)/.ready-dev ## format, and mend what ruff can mend
 	$(VENV)/bin/ruff check --fix-only .
 	$(VENV)/bin/ruff format .
@@ -51,7 +57,7 @@ train: $(VENV)/.ready-test ## train a model: make train CONFIG=configs/cmdsr_x4.
 	@$(VENV)/bin/blindsr train "$$CONFIG"
 
 clean: ## remove both environments and everything the tools cached
-	rm -rf $(VENV) $(LIGHT) build dist htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis .cache
+	rm -rf $(VENV) $(LIGHT) build dist docs/generated docs/examples htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis .cache
 	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- environments; a stamp is older than these files exactly when it must be brought up to date -----------------
@@ -76,6 +82,11 @@ $(VENV)/.ready-test: pyproject.toml constraints.txt
 	@echo "installing blindsr, PyTorch and the test tools into $(VENV) (once)" >&2
 	@$(VENV)/bin/python $(PIP_INSTALL) "$$(grep '^torch==' constraints.txt)"
 	@$(VENV)/bin/python $(PIP_INSTALL) -e '.[test]'
+	@touch $@
+
+$(VENV)/.ready-docs: $(VENV)/.ready-test
+	@echo "installing Sphinx and its theme into $(VENV) (once)" >&2
+	@$(VENV)/bin/python $(PIP_INSTALL) -e '.[docs]'
 	@touch $@
 
 $(VENV)/.ready-dev: $(VENV)/.ready-test

@@ -1,6 +1,6 @@
 """Does a photo's own condition restore it as well as one fitted to its task, or as one told the task?
 
-    python benchmarks/best_condition.py --model cmdsr-x4 --photos ../shared/data/train
+    python benchmarks/best_condition.py --model cmdsr-x4 --photos $BLINDSR_BENCHMARKS/data/train
 
 For each degradation one condition is fitted, by gradient steps on photos that the model was trained on, the
 network staying as it is: about what the BaseNet can do for a task that is read without fault. It is compared

@@ -1,6 +1,6 @@
 """How well a condition tells blur, noise and JPEG, on photos and degradations that the fit never saw.
 
-    python benchmarks/inspect_error.py --model cmdsr-x4 --photos ../shared/data/train
+    python benchmarks/inspect_error.py --model cmdsr-x4 --photos $BLINDSR_BENCHMARKS/data/train
 
 The photos are those that the model's training held out, and Set14; each gives random crops, degraded at
 random as in training (DegradationSpace REAL), and 20 support patches of each LR crop are read, as `blindsr

@@ -1,6 +1,6 @@
 """Which regression reads a condition best? Ridge, kernel ridge and small networks, cross-validated by photo.
 
-    python benchmarks/inspect_regressors.py --model cmdsr-x4 --photos ../shared/data/train
+    python benchmarks/inspect_regressors.py --model cmdsr-x4 --photos $BLINDSR_BENCHMARKS/data/train
 
 Samples are drawn from the training photos as `blindsr fit-inspect` draws them; the photos held out have no
 part in the choice. Four folds of photos: each is measured by what was fitted on the other three. Errors as in

@@ -1,13 +1,18 @@
-"""Where the benchmarks look for pictures, metrics' files and peers unless told: beside the repository."""
+"""Where the benchmarks look for pictures, metrics' files and peers unless told.
 
+`BLINDSR_BENCHMARKS` names the folder that holds data/, metrics/ and peers/; docs/results/reproduce.md lists where
+to get each of them. Without it they are looked for in a folder `shared` beside the repository.
+"""
+
+import os
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-_SHARED = ROOT.parent / "shared"
+_ALL = Path(os.environ.get("BLINDSR_BENCHMARKS") or ROOT.parent / "shared")
 
-DATA = _SHARED / "data"
-METRICS = _SHARED / "metrics"
-PEER_FILES = _SHARED / "peers"
+DATA = _ALL / "data"
+METRICS = _ALL / "metrics"
+PEER_FILES = _ALL / "peers"
 QUALITY_RECORDS = ROOT / ".cache" / "quality" / "records.jsonl"
 RESTORED = ROOT / ".cache" / "restored"
 KEPT_BACK = ROOT / ".cache" / "kept-back"

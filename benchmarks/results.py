@@ -1,4 +1,4 @@
-"""The comparisons of docs/results.md: measured by one command, written into the page by a second.
+"""The comparisons of docs/results/quality.md: measured by one command, written into the page by a second.
 
     python benchmarks/results.py measure
     python benchmarks/results.py write
@@ -47,7 +47,7 @@ from blindsr.evaluation.summary import as_json, as_standings, read_tables, table
 from blindsr.models.catalogue import available_models
 
 RECORDS = ROOT / ".cache" / "results"
-PAGE = ROOT / "docs" / "results.md"
+PAGE = ROOT / "docs" / "results" / "quality.md"
 
 MADE = ("", "blur=2.6", "noise=15", "jpeg=40", "blur=1.3,noise=10,jpeg=60", "real-esrgan")
 """Clean, blur, noise, JPEG, all three, and the two-stage degradation."""

@@ -1,6 +1,6 @@
 """What SRMD must be told of a blur: found by trying, because the components are not with its weights.
 
-    python benchmarks/srmd.py ../shared/peers/srmd_x4.bin --photos ../shared/data/train
+    python benchmarks/srmd.py $BLINDSR_BENCHMARKS/peers/srmd_x4.bin --photos $BLINDSR_BENCHMARKS/data/train
 
 SRMD (Zhang et al. 2018, arXiv 1712.06116) is given the kernel as its place among 15 principal components of
 its training's kernels, which its authors keep in a file of their own. So for each width of the blur the 15

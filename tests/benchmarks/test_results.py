@@ -1,4 +1,4 @@
-"""The comparisons of docs/results.md: measured, resumed, and written between their lines alone."""
+"""The comparisons of docs/results/quality.md: measured, resumed, and written between their lines alone."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def support_patch(checkpoint: Mapping[str, Any]) -> int:
     """Side of the support patches that a checkpoint's ConditionNet wants, LR pixels.
 
     That of its training, where the checkpoint tells: the zeros around a patch enter its features, and a patch
-    of another size has another share of them (docs/results.md has what a mismatch costs).
+    of another size has another share of them (docs/results/ablations.md has what a mismatch costs).
     """
     section = checkpoint.get("config")
     for key in ("data", "patch"):

@@ -16,7 +16,7 @@ Cells = NDArray[np.float64]
 def without_grid(picture: NDArray[np.floating], *, period: int) -> NDArray[np.float32]:
     """A picture less the grid that repeats with `period` pixels in it.
 
-    A network that ends in a pixel shuffle makes each of the `period`^2 phases by weights of its own, and
+    A network that ends in a pixel shuffle makes each of the period x period phases by weights of its own, and
     where they do not agree it leaves a lattice. No LR picture asks for one: a component of that period does
     not survive shrinking. What repeats so is found in the picture alone: each pixel less the mean of a window
     one period wide; the phases apart; each averaged over the 9x9 cells around, of which flat ones weigh most,

@@ -12,7 +12,7 @@ from blindsr.system.folders import user_folder
 from blindsr.system.nearest import nearest
 
 DEFAULT_MODEL = "cria-x4-compact"
-"""What restores where nobody says which model (docs/results.md argues why)."""
+"""What restores where nobody says which model (docs/results/which-model.md argues why)."""
 ADAPTING_MODEL = "cmdsr-x4"
 """The same where there are photos to adapt to."""
 SHIPPED = Path(__file__).parents[1] / "weights"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 MARGIN = 8
 """LR pixels of reflection on each side of a photo. Zeros still lie beyond them, but change next to nothing
-(docs/results.md)."""
+(docs/results/robustness.md)."""
 
 
 def margins(length: int, halo: int, multiple: int = 1) -> tuple[int, int]:
@@ -36,7 +36,7 @@ def reflected(start: int, stop: int, length: int) -> NDArray[np.intp]:
 
     The mirror is the photo's edge, so the pixel at the rim is seen twice. (In the middle of that pixel, as
     NumPy's "reflect" has it, the mirror would cut through what is restored of it: on photos that costs the
-    outermost rows 1.6 to 4.3 dB, see docs/results.md.) A side that is shorter than what it is extended by is
+    outermost rows 1.6 to 4.3 dB, see docs/results/robustness.md.) A side that is shorter than what it is extended by is
     reflected again and again.
 
     Args:
