@@ -59,15 +59,13 @@ def layout(file: IO[bytes]) -> Layout | None:
     if kind == b"P7":
         return _pam(head)
     if kind in (b"PF", b"Pf"):
-        width, height, scale, start = _tokens(head, 3)
-        order = "<" if float(scale) < 0 else ">"
-        dtype = np.dtype(f"{order}f4")
-        return _checked(int(width), int(height), 3 if kind == b"PF" else 1, 1.0, dtype, start, upwards=True)
+        width, height, scale, start = _numbers(head, float)
+        dtype = np.dtype("<f4" if scale < 0 else ">f4")
+        return _checked(width, height, 3 if kind == b"PF" else 1, 1.0, dtype, start, upwards=True)
     if kind in (b"P5", b"P6"):
-        width, height, white, start = _tokens(head, 3)
-        if int(white) > 255:
-            bands = 3 if kind == b"P6" else 1
-            return _checked(int(width), int(height), bands, float(white), np.dtype(">u2"), start)
+        width, height, white, start = _numbers(head, int)
+        if white > 255:
+            return _checked(width, height, 3 if kind == b"P6" else 1, float(white), np.dtype(">u2"), start)
     return None
 
 
@@ -91,20 +89,19 @@ def samples(file: IO[bytes], told: Layout) -> NDArray[Any]:
     return levels.astype(np.uint8 if top == 255 else np.uint16)
 
 
-def _tokens(head: bytes, count: int) -> tuple[Any, ...]:
-    """Words of a header behind its first two bytes, and where the samples begin."""
+def _numbers(head: bytes, last: type[float]) -> tuple[int, int, Any, int]:
+    """Width, height and a number of another type, behind the first two bytes; and where the samples begin."""
     place, words = 2, []
-    for _ in range(count):
+    for _ in range(3):
         found = re.compile(rb"(?:\s|#[^\r\n]*[\r\n])*([-+.0-9eE]{1,20})").match(head, place)
         if found is None:
             raise DamagedError("damaged PPM header")
         words.append(found[1].decode())
         place = found.end()
     try:
-        float(words[-1]), int(words[0]), int(words[1])
+        return int(words[0]), int(words[1]), last(words[2]), place + 1
     except ValueError as error:
         raise DamagedError("damaged PPM header") from error
-    return (*words, place + 1)
 
 
 def _pam(head: bytes) -> Layout:
