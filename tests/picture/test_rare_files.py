@@ -60,7 +60,8 @@ def test_kin_of_ppm() -> None:
 @pytest.mark.parametrize(
     "content",
     [
-        b"P6 24 20 65535\n" + bytes(99), b"P7\nWIDTH 24\n", b"PF\n24\n", b"PF\n1e9 2\n-1\n", b"P6 24 20 2.5", b"P5 24 20 1e3", b"P6 2. 20 65535\n",
+        b"P6 24 20 65535\n" + bytes(99), b"P7\nWIDTH 24\n", b"PF\n24\n", b"PF\n1e9 2\n-1\n",
+        b"P6 24 20 2.5", b"P5 24 20 1e3", b"P6 2. 20 65535\n",
         b"PF 24 20 -\n",
         b"P7\nWIDTH 2\nHEIGHT 2\nDEPTH 9\nMAXVAL 255\nENDHDR\n" + bytes(99),
     ],
