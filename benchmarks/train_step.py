@@ -319,7 +319,7 @@ def parts_of(config: TrainConfig, device: torch.device) -> Parts:
     def rest() -> None:
         for parameter, gradient in gradients:
             parameter.grad = gradient
-        take(Position(number, place), stage, {})
+        take(Position(number, place), stage, [{}])
 
     parts: Parts = {}
     if isinstance(batch, PoolBatch):

@@ -125,7 +125,7 @@ def test_steps_are_those_of_the_official_trainer(recipe: tuple[CMDSRRecipe, Any]
         stages.append(ours.stage(step, step))
         inputs = ours.prepare(batches[step])
         inputs = {name: t.double() if t.is_floating_point() else t for name, t in inputs.items()}
-        take(Position(step, place=step), stages[-1], inputs)
+        take(Position(step, place=step), stages[-1], [inputs])
         lr, hr = (inputs[name] * 255 for name in ("lr", "hr"))  # (T, 2n, 3, h, w)
         halves = [(lr[:, :3], hr[:, :3]), (lr[:, 3:], hr[:, 3:])]
         if stages[-1].name == CONDITION_ALONE:

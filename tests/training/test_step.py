@@ -59,14 +59,14 @@ def test_a_step_never_waits_for_the_device(any_config_file: Path, step: int) -> 
     at = Position(step, place=step)
     stage = recipe.stage(step, step)
     inputs = recipe.prepare(recipe.dataset(0, recipe.phase(step))[step])
-    take(at, stage, inputs)  # optimisers allocate in the first
+    take(at, stage, [inputs])  # optimisers allocate in the first
     watch = Waiting()
     for (
         optimiser
     ) in take.optimisers.values():  # its own step on a CPU reads a number; a recorded one does not
         optimiser.step = lambda: None  # type: ignore[assignment, misc]
     with watch:
-        take._run(step, stage, inputs)
+        take._run(step, stage, [inputs])
     assert not watch.found, watch.found
 
 
@@ -165,14 +165,15 @@ class Recorder:
             yield
             recorder.recording = None
 
-        def run(place: float, stage: Stage, inputs: dict[str, torch.Tensor]) -> list[str]:
+        def run(place: float, stage: Stage, shards: list[dict[str, torch.Tensor]]) -> list[list[str]]:
+            (inputs,) = shards
             where = tuple(tensor.data_ptr() for tensor in inputs.values())
             self.places.setdefault(stage, set()).add(where)
             if self.recording is not None:
-                self.recording.calls.append((place, stage, inputs))
-                return []
+                self.recording.calls.append((place, stage, shards))
+                return [[]]
             self.eager.append(stage)
-            return self.run(place, stage, inputs)
+            return self.run(place, stage, shards)
 
         take._recording = True
         monkeypatch.setattr(take, "_run", run)
@@ -206,7 +207,7 @@ def test_recorded_steps_are_those_that_they_stand_for(
         for step in range(steps):
             stage = recipe.stage(step, step)
             stages.append(stage)
-            take(Position(step, place=step), stage, recipe.prepare(recipe.dataset(0, "")[step]))
+            take(Position(step, place=step), stage, [recipe.prepare(recipe.dataset(0, "")[step])])
             if step == 8:
                 read.append(take.meter.read())
         read.append(take.meter.read())

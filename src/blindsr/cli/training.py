@@ -30,7 +30,10 @@ def train(
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeatable.")
     ] = None,
-    resume: Annotated[Path | None, typer.Option(help="Go on from this checkpoint.")] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(help="Go on from this checkpoint; auto: from the newest in -o, if one is there."),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("-o", "--out", help="Folder for checkpoints and logs.", rich_help_panel=RESULT),
@@ -52,8 +55,11 @@ def train(
     with extra("training", "train"):
         from blindsr import training
         from blindsr.system.files import refuse_overwriting
+        from blindsr.training.checkpoint import has_checkpoint
+        from blindsr.training.processes import is_first
         from blindsr.training.state import written_with
-    if resume is not None and state is not None and state.exists():
+    automatic = str(resume) == "auto"
+    if not automatic and resume is not None and state is not None and state.exists():
         raise InputError("--resume and --state both say where to go on from; give one of them")
     if state is not None and state.suffix != ".npz":
         raise InputError(f"{state}: a state is an .npz file")
@@ -61,8 +67,11 @@ def train(
         refuse_overwriting(written_with(state), [config], "give another --state")
     lasting = [] if minutes is None else [f"minutes={minutes}"]
     settings = training.load_config(config, [*(overrides or []), *lasting])
+    if automatic:
+        folder = out or Path("runs") / settings.name
+        resume = folder if has_checkpoint(folder) else None
     with progress_bars() as progress:
-        bar = progress.add_task("training", total=100)
+        bar = progress.add_task("training", total=100, visible=is_first())
 
         def show(now: training.Progress) -> None:
             losses = "  ".join(f"{name} {value:.4g}" for name, value in now.losses.items())
@@ -77,6 +86,8 @@ def train(
                 say(progress.console, escape(str(now.scores)))
 
         last = training.train(settings, out=out, resume=resume, report=show, state=state)
+    if not is_first():
+        return
     if as_json:
         print_object(file_entry("checkpoint", last))
     else:

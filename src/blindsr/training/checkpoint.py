@@ -225,6 +225,11 @@ def newest_checkpoint(path: Path) -> Path:
     return checkpoints[-1]
 
 
+def has_checkpoint(folder: Path) -> bool:
+    """Whether a run has left a checkpoint in this folder."""
+    return (folder / LATEST).exists() or any(folder.glob("step-*.ckpt"))
+
+
 def _load_moments(optimiser: torch.optim.Adam, saved: dict[str, Any]) -> None:
     """Take the moments of a checkpoint; how this run optimises (fused, recorded) is its own affair."""
     own = [{k: v for k, v in group.items() if k != "params"} for group in optimiser.param_groups]

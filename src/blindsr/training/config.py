@@ -264,6 +264,10 @@ class TrainConfig(Section):
     """So many of the checkpoints by steps are kept."""
     accelerator: str = "auto"
     devices: int | str = 1
+    """Of this machine; under torchrun there are as many processes as it starts, here and elsewhere."""
+    shards: int | None = Field(None, ge=1)
+    """Batches in a step, whose gradients are averaged. The processes of a run share them out: a run is the
+    same, but for rounding, on however many. None: a batch for each process."""
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     """"auto": bfloat16 where the processor or the card computes it natively, single precision elsewhere."""
     threads: int | None = Field(None, ge=1)

@@ -9,13 +9,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from lightning.fabric import Fabric
-from lightning.fabric.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 
 from blindsr.errors import BlindSRError
@@ -38,6 +38,7 @@ from blindsr.training.initial import teachers_of
 from blindsr.training.journal import Progress, RunJournal
 from blindsr.training.meter import LossMeter
 from blindsr.training.precision import computes_in_bfloat16
+from blindsr.training.processes import Sharded, agreed, apart, averaged, launch, own_shards
 from blindsr.training.recipe import Recipe
 from blindsr.training.schedule import Clock
 from blindsr.training.state import StateKeeper, read_state, write_state, written_with
@@ -45,8 +46,6 @@ from blindsr.training.step import TrainingStep
 from blindsr.training.unified import UnifiedRecipe
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 
 class TrainingError(BlindSRError):
@@ -101,7 +100,12 @@ def train(
     writes = [out / WEIGHTS, out / LATEST, *kept, *([] if state is None else written_with(state))]
     read = _texts_in(config.model_dump(exclude={"init"} if going_on else None))  # which is not read then
     refuse_overwriting(writes, map(Path, read), "give another -o, or another --state")
-    fabric = _launch(config)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    fabric = launch(config)
+    if fabric.device.type == "cpu":
+        keep_freed_memory(config.keep_memory)
+    own = own_shards(config, fabric)
     torch.manual_seed(config.seed)
     recipe = RECIPES[config.recipe](config)
     with fabric.rank_zero_first():
@@ -115,7 +119,9 @@ def train(
     network = _set_up(recipe, config, fabric)
     average = WeightAverage(recipe.network, config.ema)
     bfloat16 = computes_in_bfloat16(config, fabric.device)
-    take_step = TrainingStep(recipe, network, average, config, fabric.device, bfloat16)
+    take_step = TrainingStep(
+        recipe, network, average, config, fabric.device, bfloat16, partial(apart, fabric, network)
+    )
 
     at, last = Position(), out / "none"
     if resume is not None:
@@ -139,15 +145,15 @@ def train(
     clock = Clock(config.steps, config.minutes, config.reserve + loading, at.place)
     journal.begin(at)
     with _stop_requested() as stop:
-        for batch in _batches(recipe, at, clock, fabric):
+        for batch in _batches(recipe, at, clock, own):
             stage = recipe.stage(at.step, at.place)
-            take_step(at, stage, recipe.prepare(batch))
+            take_step(at, stage, [recipe.prepare(shard) for shard in batch])
 
             rates = take_step.rates(stage, at.place)
             at.step += 1
-            at.patches += recipe.patches(stage) * fabric.world_size
+            at.patches += recipe.patches(stage) * (config.shards or fabric.world_size)
             decided = clock.place(at.step - first), stop(), files.due(at)
-            at.place, stopping, file = _agreed(decided, fabric)
+            at.place, stopping, file = agreed(decided, fabric)
             over = clock.over(at.place)
             ending = over or stopping
             validating = validation is not None and (over or at.step % config.validation.every == 0)
@@ -156,7 +162,7 @@ def train(
             leaving = recipe.phase(at.place) != at.phase  # a report is of one phase
             # Reading losses waits for the device, so it is done for many steps at once.
             if file or keeping or validating or leaving or at.step % config.log_every == 0:
-                losses = _read(take_step.meter, recipe, at, fabric)
+                losses = averaged(_read(take_step.meter, recipe, at, own), fabric)
                 journal.measure(at)
                 if keeping:  # what is not finite was found out above
                     keeper.keep()
@@ -190,22 +196,6 @@ def _texts_in(settings: Any) -> Iterator[str]:  # noqa: ANN401
         yield str(settings)
 
 
-def _launch(config: TrainConfig) -> Fabric:
-    """The processes and devices of a run."""
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    fabric = Fabric(
-        accelerator=config.accelerator,
-        devices=config.devices,
-        # Steps that leave the ConditionNet alone have parameters without a gradient.
-        strategy="auto" if config.devices in (1, "1") else DDPStrategy(find_unused_parameters=True),
-    )
-    fabric.launch()
-    if fabric.device.type == "cpu":
-        keep_freed_memory(config.keep_memory)
-    return fabric
-
-
 def _set_up(recipe: Recipe, config: TrainConfig, fabric: Fabric) -> Any:  # noqa: ANN401
     """Bring all networks to the device; returns what is trained, wrapped where several devices train."""
     for module in (recipe.network, *recipe.auxiliary.values(), *recipe.fixed):
@@ -220,8 +210,8 @@ def _set_up(recipe: Recipe, config: TrainConfig, fabric: Fabric) -> Any:  # noqa
     return network
 
 
-def _batches(recipe: Recipe, at: Position, clock: Clock, fabric: Fabric) -> Iterator[Any]:
-    """The batches from where the run is to the end of its schedule, phase by phase."""
+def _batches(recipe: Recipe, at: Position, clock: Clock, own: range) -> Iterator[list[Any]]:
+    """The batches of this process, step by step, from where the run is to the end of its schedule."""
     while not clock.over(at.place):
         phase = recipe.phase(at.place)
         if phase != at.phase:
@@ -230,7 +220,7 @@ def _batches(recipe: Recipe, at: Position, clock: Clock, fabric: Fabric) -> Iter
         left = math.ceil(clock.steps - at.place)
         end = at.step + left if clock.seconds is None else sys.maxsize
         loader: Any = DataLoader(
-            recipe.dataset(fabric.global_rank, phase),
+            Sharded([recipe.dataset(shard, phase) for shard in own]),
             batch_size=None,
             sampler=range(at.step, end),
             num_workers=recipe.workers,
@@ -244,12 +234,7 @@ def _batches(recipe: Recipe, at: Position, clock: Clock, fabric: Fabric) -> Iter
                 break
 
 
-def _agreed(decided: T, fabric: Fabric) -> T:
-    """What the first of several processes says: none may go on, or end, without the others."""
-    return decided if fabric.world_size == 1 else fabric.broadcast(decided)
-
-
-def _read(meter: LossMeter, recipe: Recipe, at: Position, fabric: Fabric) -> dict[str, float]:
+def _read(meter: LossMeter, recipe: Recipe, at: Position, own: range) -> dict[str, float]:
     """Means of the losses since the last reading.
 
     Raises:
@@ -258,9 +243,9 @@ def _read(meter: LossMeter, recipe: Recipe, at: Position, fabric: Fabric) -> dic
     losses, bad = meter.read()
     if bad is not None:
         name = next(name for name, value in losses.items() if not math.isfinite(value))
-        batch = recipe.dataset(fabric.global_rank, at.phase or "")[bad]
+        batches = "; ".join(str(recipe.dataset(shard, at.phase or "")[bad]) for shard in own)
         raise TrainingError(
-            f"the {name} loss is {losses[name]} at {batch}; resume from the last checkpoint with a "
+            f"the {name} loss is {losses[name]} at {batches}; resume from the last checkpoint with a "
             "lower learning rate, or with gradient clipping (optimiser.clip)"
         )
     return losses

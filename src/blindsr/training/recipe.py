@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from blindsr.degradation import TaskSpace, read_space
 from blindsr.errors import ConfigError, InputError
 from blindsr.network import Restorer
+from blindsr.training import processes
 from blindsr.training.config import CMDSRConfig, CriteriaConfig, CropSection, DataSection, OptimiserSection
 from blindsr.training.initial import load_initial
 from blindsr.training.schedule import decays_from
@@ -173,7 +174,9 @@ def need_one_device(config: CMDSRConfig | CriteriaConfig, why: str) -> None:
     """Refuse several devices: auxiliary networks that are trained have no gradients in common there.
 
     Raises:
-        ConfigError: The configuration asks for more than one.
+        ConfigError: The configuration asks for more than one, or for several batches in a step.
     """
-    if str(config.devices) != "1":
+    if str(config.devices) != "1" or processes.of_launcher():
         raise ConfigError(f"devices: with {why} one device trains, not more")
+    if config.shards not in (None, 1):
+        raise ConfigError(f"shards: with {why} a step has one batch, not more")

@@ -10,7 +10,7 @@ step are written into tensors beforehand.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -42,6 +42,7 @@ class TrainingStep:
         config: Of the run.
         device: Where it trains.
         bfloat16: Whether products are taken in bfloat16.
+        apart: Within this context processes do not exchange the gradients that are added.
     """
 
     def __init__(
@@ -52,9 +53,10 @@ class TrainingStep:
         config: TrainConfig,
         device: torch.device,
         bfloat16: bool,
+        apart: Callable[[], AbstractContextManager[Any]] = nullcontext,
     ) -> None:
         self.recipe, self.network, self.average = recipe, network, average
-        self.device, self.bfloat16 = device, bfloat16
+        self.device, self.bfloat16, self._apart = device, bfloat16, apart
         self.meter = LossMeter(device)
         self._alone = network is recipe.network
         self._recording = device.type == "cuda" and config.graphs and self._alone
@@ -68,23 +70,24 @@ class TrainingStep:
         self._seen: Counter[Any] = Counter()
         self._issued: deque[torch.cuda.Event] = deque()
 
-    def __call__(self, at: Position, stage: Stage, inputs: Inputs) -> None:
+    def __call__(self, at: Position, stage: Stage, shards: list[Inputs]) -> None:
         """Take a step.
 
         Args:
             at: Its number, and its place in the schedule.
             stage: What kind of step it is.
-            inputs: What the recipe prepared of the batch.
+            shards: What the recipe prepared of each of the step's batches.
         """
         place = at.place
         self._set_rates(stage, place)
         self.average.count()
         self.meter.begin(at.step)
-        if self._recording:
-            self.meter.count(self._replay(place, stage, inputs))
-        else:
-            on_device = {name: tensor.to(self.device) for name, tensor in inputs.items()}
-            self.meter.count(self._run(place, stage, on_device))
+        if self._recording and len(shards) == 1:
+            self.meter.count(self._replay(place, stage, shards[0]))
+            return
+        on_device = ({name: t.to(self.device) for name, t in inputs.items()} for inputs in shards)
+        for names in self._run(place, stage, on_device, len(shards)):
+            self.meter.count(names)
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The precision of the run, as a context."""
@@ -123,18 +126,15 @@ class TrainingStep:
                 else:
                     group["lr"] = rate * group["share"]
 
-    def _run(self, place: float, stage: Stage, inputs: Mapping[str, Tensor]) -> list[str]:
-        """The step itself; returns the names of what it logged."""
-        judge = self.recipe.losses if stage.measured else self._losses  # gradients within are not compiled
-        with self.autocast():
-            losses = judge(self.network, inputs, stage)
-        for loss, groups in losses.objectives:
-            if not self._alone:  # gradients are exchanged by hooks, which want all of them
-                loss.backward()
-                continue
-            parameters = [p for name in groups if name in stage.groups for p in self.recipe.parameters[name]]
-            if parameters:  # others get no gradient, and nothing is computed for them
-                torch.autograd.backward(loss, inputs=parameters)
+    def _run(
+        self, place: float, stage: Stage, shards: Iterable[Mapping[str, Tensor]], count: int = 1
+    ) -> list[list[str]]:
+        """The step itself; returns the names of what each of its batches logged."""
+        names = []
+        for number, inputs in enumerate(shards):
+            # Processes exchange their gradients once, with those of the last batch.
+            with nullcontext() if number == count - 1 else self._apart():
+                names.append(self._differentiate(stage, inputs, count))
         for name in stage.groups:
             section, _, _ = self.recipe.section(name, place)
             if section.clip:
@@ -143,6 +143,21 @@ class TrainingStep:
             self.optimisers[name].step()
         self._forget_gradients()
         self.average.follow(self.recipe.network)
+        return names
+
+    def _differentiate(self, stage: Stage, inputs: Mapping[str, Tensor], count: int) -> list[str]:
+        """Add the gradients of one of so many batches; returns the names of what was logged."""
+        judge = self.recipe.losses if stage.measured else self._losses  # gradients within are not compiled
+        with self.autocast():
+            losses = judge(self.network, inputs, stage)
+        for loss, groups in losses.objectives:
+            share = loss / count if count > 1 else loss
+            if not self._alone:  # gradients are exchanged by hooks, which want all of them
+                share.backward()
+                continue
+            parameters = [p for name in groups if name in stage.groups for p in self.recipe.parameters[name]]
+            if parameters:  # others get no gradient, and nothing is computed for them
+                torch.autograd.backward(share, inputs=parameters)
         return self.meter.add(losses.logged)
 
     def _forget_gradients(self) -> None:
@@ -161,13 +176,13 @@ class TrainingStep:
             here, side = torch.cuda.current_stream(self.device), torch.cuda.Stream(self.device)
             side.wait_stream(here)
             with torch.cuda.stream(side):
-                self._names[key] = self._run(place, stage, buffers)
+                (self._names[key],) = self._run(place, stage, [buffers])
             here.wait_stream(side)
         else:
             if key not in self._graphs:
                 self._graphs[key] = torch.cuda.CUDAGraph()
                 with torch.cuda.graph(self._graphs[key]):
-                    self._run(place, stage, buffers)
+                    self._run(place, stage, [buffers])
             self._graphs[key].replay()
         self._seen[key] += 1
         self._keep_pace()
