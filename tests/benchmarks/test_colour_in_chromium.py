@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="Chr
 
 MEAN, WORST = 1.0, 3.0
 """dE2000 of a patch's mean: 1 is what an eye just sees of two patches that touch. What is allowed is what
-the network itself does to flat colours (0.4 in sRGB), more where a level of the screen's 8 bit is a large step.
+the network itself does to flat colours (0.4 in sRGB), more where a level of the screen is a large step.
 """
 
 CHARTS = (
