@@ -20,6 +20,7 @@ from blindsr.picture.animation import Animation
 from blindsr.picture.metadata.frames import count_frames
 from blindsr.picture.metadata.png import chunk
 from blindsr.picture.series import Pages, open_for
+from blindsr.picture.tiff_pages import directories
 
 from ..conftest import made_photo
 
@@ -300,20 +301,61 @@ def test_pages_that_are_too_many_or_too_large() -> None:
         open_for(large, "a.tif", Limits(pixels=500))
 
 
+def with_entry(content: bytes, page: int, tag: int, value: int) -> bytes:
+    """A TIFF file in whose page an entry has another value."""
+    place = list(directories(io.BytesIO(content), 99))[page].place
+    changed = bytearray(content)
+    for at in range(place + 2, place + 2 + 12 * int.from_bytes(content[place : place + 2], "little"), 12):
+        if content[at : at + 2] == struct.pack("<H", tag):
+            size = 2 if content[at + 2] == 3 else 4
+            changed[at + 8 : at + 8 + size] = value.to_bytes(size, "little")
+    assert changed != content
+    return bytes(changed)
+
+
+WIDTH, COMPRESSION, STRIPS = 256, 259, 273
+
+
 def test_a_damaged_page_is_named() -> None:
-    content = bytearray(scan(*[Image.fromarray(made_photo(20, 24, seed)) for seed in range(3)]))
-    with open_for(bytes(content), "a.tif", Limits()) as series:
-        assert isinstance(series, Pages)
-        place = series.pages[1].place
-    entries = int.from_bytes(content[place : place + 2], "little")
-    for at in range(place + 2, place + 2 + 12 * entries, 12):
-        if content[at : at + 2] == struct.pack("<H", 273):
-            content[at + 8 : at + 12] = struct.pack("<I", 1 << 30)
+    content = with_entry(
+        scan(*[Image.fromarray(made_photo(20, 24, seed)) for seed in range(3)]), 1, STRIPS, 1 << 30
+    )
     with (
-        open_for(bytes(content), "a.tif", Limits()) as series,
+        open_for(content, "a.tif", Limits()) as series,
         pytest.raises(InputError, match=r"<bytes>, page 2: not a readable picture"),
     ):
         list(series.photos())
+
+
+@pytest.mark.parametrize(("tag", "value"), [(COMPRESSION, 77), (WIDTH, 60000), (STRIPS, 1 << 30)])
+@pytest.mark.parametrize("bad", [0, 1, 2])
+def test_what_can_be_read_of_a_file_with_a_damaged_page(bad: int, tag: int, value: int) -> None:
+    pages = [made_photo(20, 24, seed) for seed in range(3)]
+    content = with_entry(scan(*map(Image.fromarray, pages)), bad, tag, value)
+    limits = Limits(pixels=1000, damaged=True)
+    with open_for(content, "a.tif", limits) as series:
+        assert isinstance(series, Pages)
+        found = {series.numbers[place]: photo.picture() for place, photo in series.photos()}
+        left_out = dict(series.left_out)
+    for number, expected in enumerate(pages, 1):
+        if number != bad + 1:
+            np.testing.assert_array_equal(found[number].to_array(), expected)
+    if tag == STRIPS:  # its pixels are nowhere, but its directory is there
+        assert not left_out and found[bad + 1].metadata.warnings[0].startswith("damaged (")
+    else:
+        said = (
+            "60000x20 is more than the 0.001 million" if tag == WIDTH else "a kind of file that this program"
+        )
+        assert list(left_out) == [bad + 1] and left_out[bad + 1].startswith(said)
+        assert bad + 1 not in found
+
+
+def test_a_file_without_any_page_that_can_be_read() -> None:
+    content = scan(*[Image.fromarray(made_photo(20, 24, seed)) for seed in range(2)])
+    for page in range(2):
+        content = with_entry(content, page, COMPRESSION, 77)
+    with pytest.raises(InputError, match=r"<bytes>: none of its pages can be read \(a kind of file that"):
+        open_for(content, "a.tif", Limits(damaged=True))
 
 
 def test_directories_that_go_round_in_a_circle_end() -> None:

@@ -24,7 +24,7 @@ from blindsr.upscaling.support import gather_support
 from blindsr.upscaling.upscaler import Upscaler
 
 from ..conftest import HALO, MakeModel, made_photo
-from ..picture.test_series import animated, as_pillow, moving, scan
+from ..picture.test_series import animated, as_pillow, moving, scan, with_entry
 
 
 @pytest.fixture
@@ -117,6 +117,21 @@ def test_a_page_that_cannot_be_read_leaves_no_file(plain: Upscaler, tmp_path: Pa
     with pytest.raises(InputError, match="page 3"):
         plain.upscale_file(bytes(content), tmp_path / "a.tif")
     assert [entry for entry in tmp_path.iterdir() if entry.is_file()] == []
+
+
+def test_with_damaged_the_other_pages_are_restored(make_model: MakeModel, tmp_path: Path) -> None:
+    content = with_entry(with_entry(letter(), 1, 259, 77), 2, 273, 1 << 30)
+    told: list[tuple[int, int]] = []
+    model = make_model("plain", scale=2, adaptive=False)
+    upscaler = Upscaler(model, device="cpu", threads=1, damaged=True)
+    report = upscaler.upscale_file(
+        content, tmp_path / "a.tif", on_tile=lambda done, total: told.append((done, total))
+    )
+    with open_for(tmp_path / "a.tif", "b.tif", Limits()) as made:
+        assert report.pages == made.count == 2  # type: ignore[union-attr]
+    assert report.warnings[0].startswith("page 2: left out (a kind of file that this program does not read")
+    assert report.warnings[1].startswith("page 3: damaged (")
+    assert told[-1][0] == told[-1][1], "all is said to be done"
 
 
 DURATIONS = [100, 20, 10, 250]

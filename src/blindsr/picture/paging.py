@@ -6,7 +6,7 @@ import shutil
 import struct
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,15 +43,20 @@ class PagesWriter:
     def __init__(self, path: str | Path, folder: Path | None) -> None:
         self.path, self._folder = Path(path), folder
         self.height = self.width = 0
-        self._reports: list[Report] = []
+        self._reports: dict[int, Report] = {}
+        self._left_out: dict[int, str] = {}
         try:
             self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  (closed by `close`)
         except OSError as error:
             raise self._failure(error) from error
         self._paged = PagedFile(self._file)
 
-    def add(self, page: PictureWriter) -> None:
+    def add(self, page: PictureWriter, number: int) -> None:
         """Take a page, whose pixels are all placed; it stays the caller's to close.
+
+        Args:
+            page: The page.
+            number: Its number in the photo's file, from 1.
 
         Raises:
             InputError: It cannot be written.
@@ -65,12 +70,16 @@ class PagesWriter:
             raise self._failure(error) from error
         if not self._reports:
             self.height, self.width = page.height, page.width
-        self._reports.append(page.report)
+        self._reports[number] = page.report
+
+    def leave_out(self, pages: Mapping[int, str]) -> None:
+        """Say of pages, by their numbers in the photo's file, why they are not there."""
+        self._left_out |= pages
 
     @property
     def report(self) -> Report:
         """What becomes of what the pages carry; of what not all of them carry, which do."""
-        return together(self._reports)
+        return together(self._reports, self._left_out)
 
     def save(self) -> None:
         """Put the file in its place, complete or not at all.
@@ -99,22 +108,28 @@ class PagesWriter:
         return InputError(f"{self.path}: cannot be written ({error.strerror or error})")
 
 
-def together(reports: Sequence[Report]) -> Report:
-    """What became of what all pages carried, each thing once."""
+def together(reports: Mapping[int, Report], left_out: Mapping[int, str]) -> Report:
+    """What became of what all pages carried, each thing once.
+
+    Args:
+        reports: Of the pages of the result, by their numbers in the photo's file.
+        left_out: The other pages, and why.
+    """
     kept, changed, dropped = (
-        _each_once([getattr(report, name) for report in reports]) for name in ("kept", "changed", "dropped")
+        _each_once({number: getattr(report, name) for number, report in reports.items()})
+        for name in ("kept", "changed", "dropped")
     )
-    warnings = [
-        f"page {number}: {text}" for number, report in enumerate(reports, 1) for text in report.warnings
-    ]
+    told = {number: [f"left out ({why})"] for number, why in left_out.items()}
+    told |= {number: report.warnings for number, report in reports.items()}
+    warnings = [f"page {number}: {text}" for number in sorted(told) for text in told[number]]
     return Report(kept, changed, dropped, warnings, pages=len(reports))
 
 
-def _each_once(pages: Sequence[Sequence[Item]]) -> list[Item]:
+def _each_once(pages: Mapping[int, Sequence[Item]]) -> list[Item]:
     """The things of all pages; behind those that only some have, how many, or which one."""
     counts: Counter[str] = Counter()
     first: dict[str, tuple[int, Item]] = {}
-    for number, items in enumerate(pages, 1):
+    for number, items in pages.items():
         counts.update({item.text for item in items})
         for item in items:
             first.setdefault(item.text, (number, item))

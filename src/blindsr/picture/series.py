@@ -30,13 +30,17 @@ class Pages:
         path: What messages call it.
         file: The file.
         pages: Where its pages are.
-        limits: What decoding may take; of the whole file and of each page.
+        limits: What decoding may take; of the whole file and of each page. Where it is enough what can be
+            read of a damaged file, pages that cannot be read at all are left out.
 
     Raises:
-        InputError: The first page is damaged, or one is too large.
+        InputError: The first page is damaged, one is too large, or there are too many.
 
     Attributes:
         open_files: What is closed with it.
+        pages: Those that are not too large.
+        numbers: Their numbers in the file, from 1.
+        left_out: Which pages could not be read so far, and why.
     """
 
     what = "pages"
@@ -44,29 +48,34 @@ class Pages:
     def __init__(self, path: Path, file: IO[bytes], pages: Sequence[Page], limits: Limits) -> None:
         self._path, self._file, self._limits = path, file, limits
         self.open_files = ExitStack()
-        self.pages = pages
-        for number, page in enumerate(pages):
-            limits.check_size(self._name(number), page.width, page.height)
-        self._first: Photo | None = self._decode(0)
-        self.height, self.width = self._first.height, self._first.width
-        self.bit_depth = self._first.bit_depth
+        self.left_out: dict[int, str] = {}
+        fitting = [number for number, page in enumerate(pages, 1) if self._fits(number, page)]
+        self.numbers, self.pages = fitting, [pages[number - 1] for number in fitting]
+        area = sum(one.width * one.height for one in self.pages)
+        limits.check_count(path, len(pages), area, self.what)
+        self._first: Photo | None
+        self._at, first = self._first_readable()
+        self._first, self.height, self.width = first, first.height, first.width
+        self.bit_depth = first.bit_depth
 
     @property
     def count(self) -> int:
-        """How many pages there are."""
+        """How many pages there are to be read."""
         return len(self.pages)
 
     def photos(self) -> Iterator[tuple[int, Photo]]:
-        """The pages with their numbers from 0; each is closed when the next one is asked for.
+        """The pages with their places in `pages`; each is closed when the next one is asked for.
 
         Raises:
             InputError: A page is damaged; the message names file and page.
         """
-        for number in range(self.count):
-            photo = self._first if number == 0 and self._first is not None else self._decode(number)
-            self._first = None
-            with photo:
-                yield number, photo
+        for place in range(self._at, self.count):
+            first = place == self._at and self._first is not None
+            photo = self._first if first else self._readable(place)
+            self._first = None if first else self._first
+            if photo is not None:
+                with photo:
+                    yield place, photo
 
     def close(self) -> None:
         """Let go of the file, and of a page that nobody asked for."""
@@ -82,12 +91,51 @@ class Pages:
 
     def _name(self, number: int) -> Path:
         """What messages call a page."""
-        return Path(f"{self._path}, page {number + 1}")
+        return Path(f"{self._path}, page {number}")
 
-    def _decode(self, number: int) -> Photo:
+    def _fits(self, number: int, page: Page) -> bool:
+        """Whether a page is not too large."""
+        try:
+            self._limits.check_size(self._name(number), page.width, page.height)
+        except InputError as error:
+            self._leave_out(number, error)
+            return False
+        return True
+
+    def _first_readable(self) -> tuple[int, Photo]:
+        """Where the first page is that can be read, and that page."""
+        for place in range(self.count):
+            photo = self._readable(place)
+            if photo is not None:
+                return place, photo
+        why = next(iter(self.left_out.values()))
+        raise InputError(
+            f"{self._path}: none of its pages can be read ({why}); copy it again from where it came from"
+        )
+
+    def _readable(self, place: int) -> Photo | None:
+        """A page; None of one that is left out."""
+        number = self.numbers[place]
+        try:
+            return self._decode(number, self.pages[place])
+        except InputError as error:
+            self._leave_out(number, error)
+            return None
+
+    def _leave_out(self, number: int, error: InputError) -> None:
+        """Do without a page.
+
+        Raises:
+            InputError: Every page is needed.
+        """
+        if not self._limits.damaged:
+            raise error
+        self.left_out[number] = str(error).removeprefix(f"{self._name(number)}: ").partition(";")[0]
+
+    def _decode(self, number: int, page: Page) -> Photo:
         name = self._name(number)
         try:
-            return decode_file(name, cast(IO[bytes], OnePage(self._file, self.pages[number])), self._limits)
+            return decode_file(name, cast(IO[bytes], OnePage(self._file, page)), self._limits)
         except OSError as error:
             raise InputError(f"{name}: cannot be read ({error.strerror or error})") from error
 
@@ -120,7 +168,7 @@ def open_for(source: Encoded, target: str | Path, limits: Limits) -> Opened:
             pages = [one for one in found if one.kind == "page"]
             if len(pages) < 2:
                 return decode_file(path, file, limits)
-            limits.check_count(path, len(found), sum(one.width * one.height for one in pages), "pages")
+            limits.check_count(path, len(found), 0, "pages")
             series = Pages(path, file, pages, limits)
         elif kind in _FRAMES and several == "frames" and count_frames(file, kind, 2) > 1:
             series = Animation(path, file, kind, limits)

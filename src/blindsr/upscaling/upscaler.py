@@ -541,9 +541,12 @@ class Upscaler:
         big = needs_big_places(sides, pages.bit_depth)
         result = PagesWriter(order.target, self.limits(order.target).folder)
         with _closed_if_it_fails(result):
-            for number, page in pages.photos():
-                with self._restore_photo(page, order.part(number, pages.count), big) as writer:
-                    result.add(writer)
+            for place, page in pages.photos():
+                with self._restore_photo(page, order.part(place, pages.count), big) as writer:
+                    result.add(writer, pages.numbers[place])
+            result.leave_out(pages.left_out)
+            if order.on_tile is not None and pages.left_out:
+                order.on_tile(pages.count, pages.count)
         return result
 
     def _restore_frames(self, animation: Animation, order: _Order) -> PictureWriter:

@@ -15,9 +15,9 @@ _MATRIX, _FULL_RANGE = 6, 0x80
 """How libheif turns colours into brightness and differences where it is not told."""
 
 _AUXILIARY = {
-    "alpha": ("alpha",),
+    "alpha": ("alpha", "hevc:2015:auxid:1"),
     "gain map": ("hdrgainmap", "gainmap"),
-    "depth map": ("depth", "disparity"),
+    "depth map": ("depth", "disparity", "hevc:2015:auxid:2"),
 }
 
 
