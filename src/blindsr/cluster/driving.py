@@ -18,6 +18,7 @@ from blindsr.cluster.items import Ended, Item
 from blindsr.cluster.lease import BEAT, Lease
 from blindsr.cluster.order import Order
 from blindsr.cluster.planning import Planner
+from blindsr.cluster.process import ProcessLostError
 from blindsr.cluster.runs import Record, Run, earlier_runs, forget, remove_all, shared, state_of
 from blindsr.cluster.stores import LocalStore, Store, shown
 from blindsr.errors import BlindSRError, InputError
@@ -321,7 +322,7 @@ class _Driver:
 
     def _after_error(self, job: Job, error: Exception) -> list[Job]:
         """What is to be done about a job that came to nothing."""
-        if not isinstance(error, LostError):
+        if not isinstance(error, (LostError, ProcessLostError)):
             job.errors += 1
             log.warning("%s", error)
             if job.errors >= ERRORS:

@@ -11,6 +11,7 @@ from typing import Any
 
 from blindsr.cluster.driving import Came, Job, LostError
 from blindsr.cluster.order import Order
+from blindsr.cluster.process import ProcessLostError
 from blindsr.cluster.worker import Worker
 from blindsr.errors import BlindSRError, InputError, MissingExtraError
 from blindsr.system.memory import Memory
@@ -26,6 +27,9 @@ AHEAD = 2
 UNFIT = 3
 """Machines that could not work, after which none is taken for fit where none has been yet."""
 
+LOST = 10
+"""Workers that were lost while they started, after which the same holds."""
+
 _ANSWER = 10.0  # seconds that a cluster's address has to answer
 _FAREWELL = 5.0  # seconds that workers have to remove what they pulled
 
@@ -39,12 +43,14 @@ class _Actor:
         node = ray.get_runtime_context().get_node_id()
         self._worker = Worker(**arguments, node=f"{socket.gethostname()}-{node[:6]}")
 
-    def run(self, method: str, *arguments: Any) -> tuple[Any, str]:  # noqa: ANN401
-        """What a method of the worker gives; or, of an error, its text."""
+    def run(self, method: str, *arguments: Any) -> tuple[Any, str, str]:  # noqa: ANN401
+        """What a method of the worker gives; of an error, its text; and how its process was lost."""
         try:
-            return getattr(self._worker, method)(*arguments), ""
+            return getattr(self._worker, method)(*arguments), "", ""
+        except ProcessLostError as lost:
+            return None, "", str(lost)
         except BlindSRError as error:
-            return None, str(error)
+            return None, str(error), ""
 
 
 class RayPool:
@@ -73,8 +79,9 @@ class RayPool:
         self._idle: list[Any] = []
         self._busy: dict[Any, tuple[Any, Job]] = {}
         """What a job will give -> who does it, and the job."""
-        self._unfit: list[str] = []
-        self._was_fit = self._told_waiting = False
+        self._unfit = self._lost = 0
+        """Workers that could not work, and that were lost while they started."""
+        self._was_fit = False
 
     def grow(self, wanted: int) -> None:
         working = len(self._idle) + len(self._busy)
@@ -128,9 +135,11 @@ class RayPool:
             self._ray.kill(actor)
         if error:
             log.warning("%s", error)
-        self._unfit.append(error or f"a worker was lost while it started ({lost})")
-        if not self._was_fit and len(self._unfit) >= UNFIT:
-            raise InputError(f"no machine of the cluster can work: {self._unfit[-1]}")
+            self._unfit += 1
+        else:
+            self._lost += 1
+        if not self._was_fit and (self._unfit >= UNFIT or self._lost >= LOST):
+            raise InputError(f"no machine of the cluster can work: {error or lost}")
 
     def _collect(self, reference: Any, actor: Any, job: Job) -> Came:  # noqa: ANN401
         result, error, lost = self._got(reference)
@@ -144,12 +153,12 @@ class RayPool:
     def _got(self, reference: Any) -> tuple[Any, str, str]:  # noqa: ANN401
         """A result, the error of its worker, and why its worker was lost; the last two empty where not."""
         try:
-            result, error = self._ray.get(reference)
+            found: tuple[Any, str, str] = self._ray.get(reference)
         except self._ray.exceptions.RayTaskError as failed:
             return None, f"a fault of this program in a worker ({brief(failed.cause)}); please report it", ""
         except self._ray.exceptions.RayError as lost:
             return None, "", brief(lost)
-        return result, error, ""
+        return found
 
 
 @contextmanager
