@@ -60,7 +60,7 @@ class LocalPool:
         except queue.Empty:
             return []
         self._busy.remove(worker)
-        if came.error is None or isinstance(came.error, LostError):  # a new one would take seconds to start
+        if came.error is None or type(came.error) is LostError:  # a new one would take seconds to start
             self._idle.append(worker)
         else:
             worker.close()

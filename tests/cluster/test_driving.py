@@ -20,8 +20,10 @@ from blindsr.cluster.driving import Batch, Job, Summary, drive
 from blindsr.cluster.inputs import Inputs
 from blindsr.cluster.items import Ended
 from blindsr.cluster.order import Order
+from blindsr.cluster.process import ProcessLostError
 from blindsr.cluster.runs import Run
 from blindsr.cluster.stores import open_store
+from blindsr.cluster.worker import Worker
 from blindsr.errors import InputError
 from blindsr.picture.sizing import OutputSize
 
@@ -219,6 +221,25 @@ def test_lost_workers(tmp_path: Path, order: Order, monkeypatch: pytest.MonkeyPa
     assert tried.count((0,)) == 3 and len([one for one in tried if len(one) == 2]) == 2 + order.tries
     assert ended["1.png"].kind == "crash" and "ended its worker, 2 times alone" in ended["1.png"].error
     assert {one.key for one in run.all_ended()} == {one.key for one in ended.values()} and len(ended) == 7
+
+
+def test_a_process_that_is_ended_while_it_starts(
+    tmp_path: Path, order: Order, poison: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where memory is short: that is a lost worker, and no fault of the shard."""
+    folder = poisoned(tmp_path / "in", "1once")
+    starts: list[int] = []
+    start = Worker.start
+
+    def started(worker: Worker) -> None:
+        starts.append(1)
+        if len(starts) == 2:
+            raise ProcessLostError("the process that has the model ended while it started (SIGKILL)")
+        start(worker)
+
+    monkeypatch.setattr(Worker, "start", started)
+    summary, _, _ = restored([str(folder)], str(tmp_path / "out"), order)
+    assert summary.counts == {"done": 5} and summary.lost >= 1
 
 
 def test_only_the_rest_after_everything_was_lost(

@@ -9,12 +9,13 @@ import typer
 
 from blindsr.cli.screen import named_path
 
-RESULT, SIZE, MODEL, SPEED, MANY, TEST_SETS, MEASURES, FITTING = (
+RESULT, SIZE, MODEL, SPEED, MANY, MACHINES, TEST_SETS, MEASURES, FITTING = (
     "Result",
     "Size of the result",
     "Model",
     "Device and memory",
     "Many photos",
+    "Many machines",
     "Test sets",
     "What is measured",
     "Fitting",
@@ -48,6 +49,37 @@ MemoryBound = Annotated[
         metavar="SIZE",
         help="Most memory to take, such as 1.5G; else a share of what is free.",
         rich_help_panel=SPEED,
+    ),
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        metavar="auto|ADDRESS",
+        help="A Ray cluster: this machine's, or ray://HOST:10001. Inputs and -o may then be s3://, gs://, az://.",
+        rich_help_panel=MACHINES,
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        help="Workers at most; else as many as there is room for.",
+        rich_help_panel=MACHINES,
+    ),
+]
+TimeLimit = Annotated[
+    float,
+    typer.Option(metavar="SECONDS", help="Most time for one photo on a cluster.", rich_help_panel=MACHINES),
+]
+Tries = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        min=1,
+        help="How often a photo that may have ended a worker is tried alone.",
+        rich_help_panel=MACHINES,
     ),
 ]
 Json = Annotated[

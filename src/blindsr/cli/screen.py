@@ -344,6 +344,15 @@ def named_path(text: str) -> Path:
     return Path(text)
 
 
+def named_place(text: str) -> Path | str:
+    """A path from the command line, or a URL as it was written, of which a path would lose a slash.
+
+    Raises:
+        InputError: As `named_path`.
+    """
+    return text if "://" in text else named_path(text)
+
+
 def as_unicode(text: str) -> str:
     """The text for JSON: U+FFFD for each lone surrogate, which stands for an undecodable byte."""
     return re.sub("[\ud800-\udfff]", "\ufffd", text)

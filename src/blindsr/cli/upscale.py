@@ -6,12 +6,12 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,11 +21,15 @@ from blindsr.cli.options import (
     RESULT,
     SIZE,
     SPEED,
+    Cluster,
     Device,
     Json,
     MemoryBound,
     ModelName,
     Threads,
+    TimeLimit,
+    Tries,
+    Workers,
 )
 from blindsr.cli.screen import (
     EXIT_SOME_FAILED,
@@ -35,6 +39,7 @@ from blindsr.cli.screen import (
     file_entry,
     name,
     named_path,
+    named_place,
     print_error,
     print_object,
     print_warning,
@@ -53,23 +58,26 @@ if TYPE_CHECKING:
     from blindsr.engine.opening import Request
     from blindsr.picture.metadata.report import Report
 
+BY_CAMERA = Path("by-camera")
+"""What `--profile` says for one profile a camera."""
+
 
 def upscale(
     inputs: Annotated[
-        list[Path],
+        list[Any],
         typer.Argument(
             metavar="INPUT",
-            parser=named_path,
+            parser=named_place,
             help='Photos, folders of them, or quoted patterns: "scans/**/*.tif"; - is stdin.',
         ),
     ],
-    out: Annotated[
-        Path | None,
+    out: Annotated[  # noqa: ANN401  (a path, or a URL's text)
+        Any,
         typer.Option(
             "-o",
             "--out",
             metavar="PATH",
-            parser=named_path,
+            parser=named_place,
             help="A file (for one photo), a folder, or - for stdout; else beside the photo.",
             rich_help_panel=RESULT,
         ),
@@ -133,7 +141,7 @@ def upscale(
         typer.Option(
             metavar="FILE",
             readable=False,
-            help='A camera\'s profile, as "blindsr adapt" makes it.',
+            help='A camera\'s profile, as "blindsr adapt" makes it; or by-camera with --cluster.',
             rich_help_panel=MODEL,
         ),
     ] = None,
@@ -246,6 +254,10 @@ def upscale(
     ] = None,
     as_json: Json = False,
     threads: Threads = None,
+    cluster: Cluster = None,
+    workers: Workers = None,
+    time_limit: TimeLimit = 600.0,
+    tries: Tries = 2,
 ) -> None:
     """Restore and enlarge photos.
 
@@ -261,6 +273,8 @@ def upscale(
         from blindsr.batch.plan import Plan, find_photos, plan_batch
         from blindsr.batch.recognition import describe
         from blindsr.batch.run import run_batch
+        from blindsr.cli.cluster import upscale_on_cluster
+        from blindsr.cluster.order import MEMORY, Order
         from blindsr.engine.opening import load_model, read_request
         from blindsr.models.catalogue import ADAPTING_MODEL, DEFAULT_MODEL
         from blindsr.picture import MAX_PIXELS
@@ -268,17 +282,53 @@ def upscale(
         from blindsr.upscaling.upscaler import Upscaler
 
         size, dpi = read_size(scale, width, height, fit, print_size)
-        format_ = read_format(format_, quality, out)
+        format_ = read_format(format_, quality, out if isinstance(out, Path) else None)
         existing = _existing(skip_existing, overwrite)
         if support is not None and profile is not None:
             raise InputError("--support and --profile: give only one of them")
+        by_camera = profile == BY_CAMERA
+        if cluster is None:
+            _check_places(inputs, out, by_camera)
+        if by_camera:
+            profile, model = None, model or ADAPTING_MODEL
         if model is None:
             model = DEFAULT_MODEL if support is None and profile is None else ADAPTING_MODEL
         request = _asked(read_request(model), model_scale, texture, precision)
+        tile_side = int(tile) if re.fullmatch(r"[0-9]{1,9}", tile) else tile[:40]
+        if cluster is not None:
+            _check_cluster(inputs, out, compare)
+            order = Order(
+                model=_everywhere(request.model),
+                model_scale=request.scale,
+                device=device,
+                tile=tile_side,
+                threads=threads or 1,
+                memory=memory or MEMORY,
+                max_pixels=None if max_pixels is None else pixels_of(max_pixels),
+                texture=request.texture,
+                precision=request.precision,
+                damaged=damaged,
+                size=size,
+                dpi=dpi,
+                quality=quality,
+                format_=format_,
+                name=name,
+                keep_date=keep_date,
+                mark=mark,
+                by_camera=by_camera,
+                existing=existing,
+                seconds=time_limit,
+                tries=tries,
+            )
+            upscale_on_cluster(
+                [*map(str, inputs)], str(out), order, cluster, workers, recursive, as_json, signals,
+                mask=mask, profile=profile, support=support,
+            )  # fmt: skip
+            return
         upscaler = Upscaler(
             load_model(request.model, scale=request.scale),
             device=device,
-            tile=int(tile) if re.fullmatch(r"[0-9]{1,9}", tile) else tile[:40],
+            tile=tile_side,
             threads=threads,
             memory=memory,
             max_pixels=MAX_PIXELS if max_pixels is None else pixels_of(max_pixels),
@@ -533,6 +583,34 @@ def _existing(skip_existing: bool, overwrite: bool) -> Existing:
     if skip_existing and overwrite:
         raise InputError("--skip-existing and --overwrite: give only one of them")
     return "skip" if skip_existing else "overwrite" if overwrite else "resume"
+
+
+def _check_places(inputs: Sequence[Path | str], out: Path | str | None, by_camera: bool) -> None:
+    """Refuse what only a cluster knows."""
+    url = next((place for place in (*inputs, out) if isinstance(place, str)), None)
+    if url is not None:
+        raise InputError(f"{url}: a place on a store; give --cluster auto, which reads and writes them")
+    if by_camera:
+        raise InputError(
+            "--profile by-camera: sorts photos by their cameras with --cluster only; give that, or the"
+            ' profile that "blindsr adapt" makes (./by-camera for a file of this name)'
+        )
+
+
+def _check_cluster(inputs: Sequence[Path | str], out: Path | str | None, compare: Path | None) -> None:
+    """Refuse what a cluster does not do."""
+    if STREAM in inputs or out == STREAM:
+        raise InputError("-: stdin and stdout belong to this machine alone; leave --cluster out")
+    if out is None:
+        raise InputError("--cluster: name the place of the results by -o; none is put beside its photo")
+    if compare is not None:
+        raise InputError("--compare: shows the photos of one machine; leave it out, or --cluster")
+
+
+def _everywhere(model: str) -> str:
+    """A model as other machines find it: a path in full, a name as it is."""
+    path = Path(model).expanduser()
+    return str(path.absolute()) if path.exists() else model
 
 
 def _check_stream(inputs: list[Path], out: Path | None, as_json: bool, others: bool) -> None:

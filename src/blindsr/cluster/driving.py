@@ -18,6 +18,7 @@ from blindsr.cluster.items import Ended, Item
 from blindsr.cluster.lease import BEAT, Lease
 from blindsr.cluster.order import Order
 from blindsr.cluster.planning import Planner
+from blindsr.cluster.process import ProcessLostError
 from blindsr.cluster.runs import Record, Run, earlier_runs, forget, remove_all, shared, state_of
 from blindsr.cluster.stores import LocalStore, Store, shown
 from blindsr.errors import BlindSRError, InputError
@@ -293,36 +294,35 @@ class _Driver:
 
     def _through(self, jobs: Iterator[Job]) -> Iterator[Came]:
         """Hand out jobs, and again those whose worker was lost; gives what came of each."""
-        again: deque[Job] = deque()
+        waiting: deque[Job] = deque()
         under_way = 0
         more = True
-        while (more or again or under_way) and not self._stop.is_set():
+        while (more or waiting or under_way) and not self._stop.is_set():
             if self._lease.lost.is_set():
                 raise InputError(
                     f"{self._batch.out.full('')}: another batch has taken over, as this one gave no sign of"
                     " life; wait until it ends"
                 )
-            waiting = len(again) + under_way + more
-            self._pool.grow(waiting if self._workers is None else min(waiting, self._workers))
-            while self._pool.idle and (more or again):
-                job = again.popleft() if again else next(jobs, None)
-                if job is None:
-                    more = False
-                elif job.arguments[0] == -1:
-                    break
-                else:
-                    self._pool.give(job)
-                    under_way += 1
-            for came in self._pool.wait(0.5 if under_way or not self._pool.idle else 0.0):
+            if more and not waiting:  # one ahead: a worker is started only when there is something to do
+                job = next(jobs, None)
+                more = job is not None
+                waiting += [job] if job is not None and job.arguments[0] != -1 else []
+            wanted = under_way + len(waiting) + (more and bool(waiting))
+            self._pool.grow(wanted if self._workers is None else min(wanted, self._workers))
+            if waiting and self._pool.idle:
+                self._pool.give(waiting.popleft())
+                under_way += 1
+                continue
+            for came in self._pool.wait(0.5 if waiting or not more else 0.0):
                 under_way -= 1
                 if came.error is None:
                     yield came
                 else:
-                    again += self._after_error(came.job, came.error)
+                    waiting += self._after_error(came.job, came.error)
 
     def _after_error(self, job: Job, error: Exception) -> list[Job]:
         """What is to be done about a job that came to nothing."""
-        if not isinstance(error, LostError):
+        if not isinstance(error, (LostError, ProcessLostError)):
             job.errors += 1
             log.warning("%s", error)
             if job.errors >= ERRORS:

@@ -201,7 +201,8 @@ def _with_rivals(items: Iterator[Item]) -> Iterator[Item]:
         if own is None:
             own = []
             open_.append((stem, own))
-            open_.sort(key=lambda pair: len(pair[0]))
+            if len(open_) > 1:  # a longer one may be there already: "a.b" before the "a" of "a.jpg"
+                open_.sort(key=lambda pair: len(pair[0]))
         yield replace(item, rivals=tuple(own)) if own else item
         own.append((item.place, item.name))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeVar
 
 from blindsr.batch.plan import LONGEST_NAME
@@ -133,5 +133,11 @@ _SEPARATORS = "\0" if os.name != "nt" else '\0\\:*?"<>|'
 
 
 def _told(line: Item | Ended) -> dict[str, Any]:
-    usual = {one.name: one.default for one in fields(line)}
-    return {name: value for name, value in asdict(line).items() if value not in (usual[name], {}, ())}
+    usual = _USUAL[type(line)]
+    return {name: value for name, value in vars(line).items() if value not in (usual[name], {}, ())}
+
+
+_USUAL: dict[type, dict[str, Any]] = {
+    kind: {one.name: one.default for one in fields(kind)} for kind in (Item, Ended)
+}
+"""What values are where nobody has said anything."""

@@ -17,10 +17,14 @@ from typing import Any
 from blindsr.cluster.order import Order
 from blindsr.errors import InputError
 
-__all__ = ["Process"]
+__all__ = ["Process", "ProcessLostError"]
 
 STARTING = 300.0
 """Seconds in which a model must be ready."""
+
+
+class ProcessLostError(InputError):
+    """The process was ended from outside while it started: another attempt may succeed."""
 
 
 class Process:
@@ -32,6 +36,7 @@ class Process:
 
     Raises:
         InputError: It cannot work.
+        ProcessLostError: It ended while it started, or was not ready in time.
     """
 
     def __init__(self, order: Order, events: queue.SimpleQueue[Any]) -> None:
@@ -56,7 +61,9 @@ class Process:
         if "ready" not in first:
             self.kill()
             end = _end_of(self._process.returncode)
-            raise InputError(first.get("unfit") or f"the process that has the model did not start ({end})")
+            if "unfit" in first:
+                raise InputError(first["unfit"])
+            raise ProcessLostError(f"the process that has the model ended while it started ({end})")
         self.identity: dict[str, Any] = first["ready"]
         threading.Thread(target=self._listen, args=(events,), daemon=True).start()
 

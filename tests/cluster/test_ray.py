@@ -1,0 +1,130 @@
+"""On a Ray cluster of a head and another node, each with processes of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from blindsr.cluster import planning
+from blindsr.cluster.driving import Job, drive
+from blindsr.cluster.items import Ended
+from blindsr.cluster.order import Order
+from blindsr.cluster.stores import open_store
+from blindsr.errors import InputError
+
+from ..conftest import SOURCE, Run, save_photos, write_model
+from .test_driving import batch_of, contents, local
+
+ray = pytest.importorskip("ray")
+pytest.importorskip("s3fs")
+
+from blindsr.cluster.ray_pool import RayPool, connected  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def cluster(s3_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of two nodes with a core each."""
+    from ray.cluster_utils import Cluster
+
+    place = tmp_path_factory.mktemp("ray")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL": s3_server,
+            "BLINDSR_TRY_GRAPHS": "0",
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "XDG_CACHE_HOME": str(place),
+        }.items():
+            patch.setenv(name, value)
+        patch.setenv("PYTHONPATH", str(SOURCE), prepend=os.pathsep)
+        node = {"num_cpus": 1, "object_store_memory": 80 << 20, "memory": 1 << 30}
+        started = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
+        started.add_node(**node)
+        yield started.address
+        started.shutdown()
+
+
+@pytest.fixture(scope="module")
+def order(tmp_path_factory: pytest.TempPathFactory) -> Order:
+    model = write_model(tmp_path_factory.mktemp("models") / "tiny")
+    return Order(model=str(model), threads=1, memory="384M")
+
+
+def test_the_command(cluster: str, s3: str, order: Order, tmp_path: Path, run: Run, monkeypatch: Any) -> None:
+    """From a bucket to a bucket: names and bytes of one machine, by two; and nothing is done twice."""
+    monkeypatch.setattr(planning, "SHARD", 4)
+    folder = save_photos(tmp_path / "in", 12, 20, 24)
+    (folder / "broken.png").write_bytes(b"nothing")
+    for file in folder.iterdir():
+        open_store(f"{s3}/in").push(file, f"deep/{file.name}")
+    local(folder, tmp_path / "one", order)
+    command = ["upscale", f"{s3}/in", "-o", f"{s3}/out/", "--cluster", cluster, "--workers", "2"]
+    command += ["--model", order.model, "--memory", "384M", "--json"]
+    code, out, err = run(*command)
+    lines = [json.loads(line) for line in out.splitlines()]
+    summary = lines.pop()["summary"]
+    assert (code, summary["done"], summary["failed"], summary["left"]) == (3, 12, 1, 0), err
+    assert contents(f"{s3}/out/deep") == {
+        name: content
+        for name, content in contents(str(tmp_path / "one")).items()
+        if name != ".blindsr-journal"
+    }
+    assert len({line["node"] for line in lines}) == 2
+    assert {line["status"] for line in lines if line["source"].endswith("broken.png")} == {"failed"}
+    page = open_store(f"{s3}/out/.blindsr-cluster").read("report.html").decode()
+    assert summary["report"] == f"{s3}/out/.blindsr-cluster/report.html" and "<td>12</td>" in page
+    code, out, err = run(*command)
+    summary = json.loads(out.splitlines()[-1])["summary"]
+    assert (summary["done"], summary["skipped"], summary["failed"]) == (0, 12, 1)
+
+
+def test_lost_actors(cluster: str, order: Order, tmp_path: Path) -> None:
+    folder = save_photos(tmp_path / "in", 6, 20, 24)
+    ended: list[Ended] = []
+
+    class Losing(RayPool):
+        """Its first two jobs lose their workers."""
+
+        losses = 2
+
+        def give(self, job: Job) -> None:
+            super().give(job)
+            if self.losses:
+                self.losses -= 1
+                ray.kill(next(reversed(self._busy.values()))[0])
+
+    with connected(cluster):
+        batch = batch_of([str(folder)], str(tmp_path / "out"), order)
+        summary, _ = drive(batch, Losing, workers=1, on_end=ended.extend)
+    assert summary.counts == {"done": 6} and summary.lost == 2 and len(ended) == 6
+    assert len([*(tmp_path / "out").glob("*.png")]) == 6
+
+
+def test_no_machine_is_fit(cluster: str, order: Order, tmp_path: Path) -> None:
+    """Their results would have other bytes than those of the machine that planned the batch."""
+    batch = batch_of([str(save_photos(tmp_path / "in", 1, 20, 24))], str(tmp_path / "out"), order)
+    identity = {**batch.header["identity"], "blindsr": "0.0"}
+    batch = replace(batch, header={**batch.header, "identity": identity})
+    with (
+        connected(cluster),
+        pytest.raises(
+            InputError, match=r"no machine of the cluster can work: .*\(blindsr differ\)"
+        ) as caught,
+    ):
+        drive(batch, RayPool, workers=1)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "127.0.0.1:x", "ray://:99999999"])
+def test_no_cluster(address: str) -> None:
+    with pytest.raises(InputError, match="no Ray cluster answers there") as caught, connected(address):
+        pass
+    assert "\n" not in str(caught.value)
