@@ -14,7 +14,7 @@ PYTEST := -m pytest -n logical --maxprocesses 4 --dist worksteal
 export IMAGE OUT MODEL CONFIG PYTEST_ARGS SPHINX_ARGS
 
 .DEFAULT_GOAL := help
-.PHONY: help upscale test check lint types test-fast coverage docs docs-pages format train clean
+.PHONY: help upscale test check lint types test-fast coverage docs docs-pages prose format train clean
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1|/' \
@@ -45,8 +45,12 @@ coverage: $(VENV)/.ready-dev ## which lines no fast test runs: listed, and shown
 docs: $(VENV)/.ready-docs ## the site, build/docs/index.html: runs the examples with pictures, knows no network
 	MPLBACKEND=Agg $(VENV)/bin/python -m sphinx -W --keep-going -q -b html $$SPHINX_ARGS docs build/docs
 
-docs-pages: $(VENV)/.ready-docs
+docs-pages: $(VENV)/.ready-docs ## the same without running the examples
 	MPLBACKEND=Agg $(VENV)/bin/python -m sphinx -W --keep-going -q -b html -D plot_gallery=0 docs build/docs-pages
+
+prose: $(VENV)/.ready-docs ## plain English in README and docs
+	$(VENV)/bin/proselint check --config docs/site/proselint.json README.md CONTRIBUTING.md CHANGELOG.md docs/*.md docs/results/*.md
+	$(VENV)/bin/python -m pytest -n 0 tests/documentation/test_words.py
 
 format: $(VENV)/.ready-dev ## format, and mend what ruff can mend
 	$(VENV)/bin/ruff check --fix-only .

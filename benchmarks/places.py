@@ -1,7 +1,7 @@
 """Where the benchmarks look for pictures, metrics' files and peers unless told.
 
-`BLINDSR_BENCHMARKS` names the folder that holds data/, metrics/ and peers/; docs/results/reproduce.md lists where
-to get each of them. Without it they are looked for in a folder `shared` beside the repository.
+`BLINDSR_BENCHMARKS` names the folder that holds data/, metrics/ and peers/; docs/results/reproduce.md lists
+where to get each of them. Without it they are looked for in a folder `shared` beside the repository.
 """
 
 import os

@@ -32,7 +32,8 @@ source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 nitpicky = False
 suppress_warnings = ["config.cache"]
 
-# Markdown that reads well without the site, too: no syntax of MyST's own in the pages but for tables of contents.
+# Markdown that reads well without the site, too: no syntax of MyST's own in the pages but for tables of
+# contents.
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 4
 highlight_language = "none"  # indented blocks: files, output, plans

@@ -2,8 +2,9 @@
 Adapt to a camera
 =================
 
-Photos of one camera share its blur, its noise and its compression. What a single photo shows disturbs its condition; over
-several it averages out. So a profile, read once, restores each of them a little better than the photo alone.
+Photos of one camera share its blur, its noise and its compression. What a single photo shows disturbs its
+condition; over several it averages out. So a profile, read once, restores each of them a little better than
+the photo alone.
 """
 
 from pathlib import Path
@@ -30,7 +31,8 @@ camera = Degradation.parse("blur=1.6,noise=6,jpeg=75", scale=4)
 photos = [degrade_image(truth, camera, seed) for seed, truth in enumerate(truths)]
 
 # %%
-# Each photo is restored under its own condition, and under the profile of the seven others, which never saw it.
+# Each photo is restored under its own condition, and under the profile of the seven others, which never
+# saw it.
 
 upscaler = blindsr.Upscaler("cmdsr-x4", threads=1)
 own, others = [], []

@@ -2,8 +2,8 @@
 Criteria, and what they pull at
 ===============================
 
-An objective for real photos sums criteria as if one image could please them all. Their gradients show what each asks for:
-where on the picture it pulls, and whether two of them pull the same way.
+An objective for real photos sums criteria as if one image could please them all. Their gradients show what
+each asks for: where on the picture it pulls, and whether two of them pull the same way.
 """
 
 import matplotlib.pyplot as plt
@@ -30,19 +30,23 @@ def as_batch(pixels):
 
 
 # %%
-# The shipped network's two views of one photo. The perceptual criterion needs deep features; no weights of VGG are shipped,
-# so these are the ones by which the shipped ConditionNet tells degradations apart.
+# The shipped network's two views of one photo. The perceptual criterion needs deep features; no weights
+# of VGG are shipped, so these are the ones by which the shipped ConditionNet tells degradations apart.
 
 network = load_weights(load_model("cria-x4-compact")).eval()
 encoder = load_weights(load_model("cmdsr-x4")).condition_net.encoder.eval()
 with torch.no_grad():
     output = network(as_batch(lr))
 output.requires_grad_(True)
-batch = Restored({"output": output}, as_batch(truth), features=lambda images: [encoder[:4](images), encoder(images)])
+batch = Restored(
+    {"output": output}, as_batch(truth), features=lambda images: [encoder[:4](images), encoder(images)]
+)
 criteria = {"pixel": Pixel(), "structural": Structural(), "perceptual": Perceptual(), "lattice": Lattice()}
 
 # %%
-# The gradient of each with respect to the output: bright where it asks for a change.
+# The gradient of each with respect to the output: bright where it asks for a change. The pixel criterion
+# is a mean absolute difference: it pulls at every pixel with the same force, right or nearly right. The
+# others choose.
 
 gradients = {
     name: torch.autograd.grad(criterion(batch, "output", "attract"), output, retain_graph=True)[0]

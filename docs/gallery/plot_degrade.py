@@ -2,9 +2,9 @@
 What may have happened to a photo
 =================================
 
-Blind restoration is trained on photos that were degraded on purpose. Here is one photo under degradations as
-``blindsr degrade`` and ``blindsr evaluate`` take them: each is a line of text, and the same seed gives the same pixels on
-any machine.
+Blind restoration is trained on photos that were degraded on purpose. Here is one photo under degradations
+as ``blindsr degrade`` and ``blindsr evaluate`` take them: each is a line of text, and the same seed gives
+the same pixels on any machine.
 """
 
 import matplotlib.pyplot as plt
@@ -26,8 +26,8 @@ for axis, text in zip(axes.flat, written, strict=True):
     axis.axis("off")
 
 # %%
-# Real photos went through more than one such chain. A space of tasks draws one for each photo: ``camera`` those of
-# ordinary photos (above), ``real-esrgan`` harsh ones (below).
+# Real photos went through more than one such chain. A space of tasks draws one for each photo: ``camera``
+# those of ordinary photos (above), ``real-esrgan`` harsh ones (below).
 
 figure, axes = plt.subplots(2, 3, figsize=(7.2, 4.2), layout="constrained")
 for row, (name, space) in zip(axes, [("camera", CAMERA), ("real-esrgan", REAL_ESRGAN)], strict=True):

@@ -2,8 +2,8 @@
 Fold a profile into the weights
 ===============================
 
-The modulation scales the input channels of each convolution. So for one camera it can be multiplied into the weights once:
-what is left is a plain network with one input, which needs no condition any more.
+The modulation scales the input channels of each convolution. So for one camera it can be multiplied into
+the weights once: what is left is a plain network with one input, which needs no condition any more.
 """
 
 import matplotlib.pyplot as plt
@@ -16,7 +16,9 @@ from blindsr.engine.openvino import OpenVINOEngine
 
 camera = Degradation.parse("blur=1.6,noise=10", scale=4)
 sources = [data.chelsea()[:256, :256], data.coffee()[:256, :256], data.astronaut()[:256, :256]]
-photos = [degrade_image((source / 255).astype(np.float32), camera, seed) for seed, source in enumerate(sources)]
+photos = [
+    degrade_image((source / 255).astype(np.float32), camera, seed) for seed, source in enumerate(sources)
+]
 
 # %%
 # The profile of three photos, fed as a second input, and folded into the graph as a constant.
@@ -29,7 +31,8 @@ folded = OpenVINOEngine(upscaler.model, threads=1, fold=True).upscale(lr, profil
 print(f"largest difference: {255 * np.abs(fed - folded).max():.5f} levels of 255")
 
 # %%
-# What the profile does to the channels: each inner convolution hears some of its inputs louder, others hardly.
+# What the profile does to the channels: each inner convolution hears some of its inputs louder, others
+# hardly.
 
 figure, axes = plt.subplots(1, 2, figsize=(7.2, 2.8), layout="constrained", width_ratios=[1, 2])
 axes[0].imshow(folded[0].transpose(1, 2, 0).clip(0, 1))

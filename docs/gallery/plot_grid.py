@@ -2,8 +2,9 @@
 A lattice, and a metric that is blind to it
 ===========================================
 
-A network that ends in a pixel shuffle may leave a faint lattice of the scale's period. LPIPS on SqueezeNet rewards it, so
-models are chosen here by LPIPS of the picture without its lattice: ``without_grid`` finds what repeats and takes it away.
+A network that ends in a pixel shuffle may leave a faint lattice of the scale's period. LPIPS on SqueezeNet
+rewards it, so models are chosen here by LPIPS of the picture without its lattice: ``without_grid`` finds
+what repeats and takes it away.
 """
 
 import matplotlib.pyplot as plt
@@ -36,4 +37,5 @@ for axis, (title, pixels) in zip(axes, panels, strict=True):
 # %%
 # It is the lattice that goes, and next to nothing else.
 
-print(f"PSNR with the lattice {psnr(with_lattice, truth, border=4):.1f} dB, after it {psnr(cleaned, truth, border=4):.1f} dB")
+before, after = (psnr(pixels, truth, border=4) for pixels in (with_lattice, cleaned))
+print(f"PSNR with the lattice {before:.1f} dB, after it {after:.1f} dB")

@@ -2,8 +2,9 @@
 What a condition tells
 ======================
 
-The adapting model reads a photo's degradation as one vector, its condition. An inspector puts it in a photographer's
-terms: blur, noise, compression, each with its expected error. Here are the readings of photos whose noise we know.
+The adapting model reads a photo's degradation as one vector, its condition. An inspector puts it in a
+photographer's terms: blur, noise, compression, each with its expected error. Here are the readings of
+photos whose noise we know.
 """
 
 import matplotlib.pyplot as plt

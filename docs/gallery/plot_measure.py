@@ -2,7 +2,8 @@
 Degrade, restore, measure
 =========================
 
-How far is a restoration from what the photo was? PSNR and SSIM of three methods, the more noise the LR photo has.
+How far is a restoration from what the photo was? PSNR and SSIM of three methods, the more noise the LR
+photo has.
 """
 
 import matplotlib.pyplot as plt

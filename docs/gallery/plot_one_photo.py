@@ -2,7 +2,8 @@
 One photo
 =========
 
-A photo goes in, four times as large it comes out. The default model also says how much of the texture is certain.
+A photo goes in, four times as large it comes out. The default model also says how much of the texture is
+certain.
 """
 
 import matplotlib.pyplot as plt
@@ -15,7 +16,8 @@ import blindsr
 photo = data.chelsea()[60:140, 95:215]  # part of a cat's portrait, CC0; LR, (80, 120, 3) in levels of 255
 
 # %%
-# An array gives an array of the same kind; a path, bytes or a PIL image would give a picture that can be saved.
+# An array gives an array of the same kind; a path, bytes or a PIL image would give a picture that can be
+# saved.
 
 restored = blindsr.upscale(photo)
 print(photo.shape, "->", restored.shape, restored.dtype)

@@ -2,13 +2,15 @@
 Tiles without seams
 ===================
 
-A large photo is restored tile by tile. Each tile is given to the network with a halo of its real neighbours as wide as the
-network sees, so the cut cannot be found in the result. With a halo that is too narrow it can.
+A large photo is restored tile by tile. Each tile is given to the network with a halo of its real neighbours
+as wide as the network sees, so the cut cannot be found in the result. With a halo that is too narrow it
+can.
 """
+
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
-from dataclasses import replace
 from skimage import data
 
 import blindsr
@@ -16,7 +18,8 @@ import blindsr
 photo = data.coffee()[100:228, 150:342]  # a cup, CC0; LR, (128, 192, 3)
 
 # %%
-# In one piece, in tiles of 48 pixels, and in the same tiles by a model whose card claims that it sees only 2 pixels.
+# In one piece, in tiles of 48 pixels, and in the same tiles by a model whose card claims that it sees
+# only 2 pixels.
 
 model = blindsr.load_model("cmdsr-x4")
 print(f"{model.name} sees {model.halo} LR pixels each way")

@@ -2,8 +2,9 @@
 Train a small network, and watch conditions separate
 ====================================================
 
-A network much smaller than the shipped one, trained from random weights for less than a minute. It restores little yet; but its
-ConditionNet soon tells degradations apart, because the contrastive loss asks for nothing else.
+A network much smaller than the shipped one, trained from random weights for less than a minute. It restores
+little yet; but its ConditionNet soon tells degradations apart, because the contrastive loss asks for
+nothing else.
 """
 
 import tempfile
@@ -23,7 +24,8 @@ from blindsr.training.config import parse_config
 torch.set_num_threads(1)
 
 # %%
-# Three photos to learn from, and one that is set apart. The recipe is that of ``configs/cmdsr_x4.yaml``, smaller.
+# Three photos to learn from, and one that is set apart. The recipe is that of ``configs/cmdsr_x4.yaml``,
+# smaller.
 
 place = Path(tempfile.mkdtemp())
 photos = place / "photos"
@@ -35,7 +37,14 @@ recipe = {
     "recipe": "cmdsr",
     "steps": 120,
     "network": {
-        "basenet": {"name": "srresnet", "scale": 4, "channels": 8, "blocks": 1, "tail": "direct", "skip": True},
+        "basenet": {
+            "name": "srresnet",
+            "scale": 4,
+            "channels": 8,
+            "blocks": 1,
+            "tail": "direct",
+            "skip": True,
+        },
         "condition": {"name": "attentive", "size": 32, "width": 8},
         "pixel_range": 1.0,
     },
@@ -53,8 +62,9 @@ recipe = {
     "condition_optimiser": {"lr": 1e-3, "schedule": "cosine", "warmup": 20, "clip": 10},
     "loss": {"structural": 50, "condition_every": 1, "regression": 1.0},
     "validation": {"every": 120, "crop": 96},
-    "checkpoint_every": 30,
-    "keep": 10,
+    "checkpoint_every": 10,
+    "keep": 20,
+    "ema": 0.9,
     "log_every": 10,
     "accelerator": "cpu",
     "threads": 1,
@@ -69,13 +79,15 @@ figure, axes = plt.subplots(1, 2, figsize=(7.2, 2.4), layout="constrained")
 names = [name for name in told[0].losses if "/" not in name]
 for axis, group in zip(axes, [names[:1], names[1:]], strict=True):
     for name in group:
-        axis.plot([now.step for now in told], [now.losses.get(name, np.nan) for now in told], ".-", label=name)
+        axis.plot(
+            [now.step for now in told], [now.losses.get(name, np.nan) for now in told], ".-", label=name
+        )
     axis.set_xlabel("step")
     axis.legend()
 
 # %%
-# Crops of a photo that it never saw, under five degradations: their conditions in the plane in which they differ most, early
-# and at the end. One colour is one degradation.
+# Crops of a photo that it never saw, under five degradations: their conditions in the plane in which they
+# differ most, early and at the end. One colour is one degradation.
 
 truth = (data.chelsea() / 255).astype(np.float32)
 tasks = ["blur=0.2", "blur=3", "noise=15", "noise=40", "jpeg=30"]
@@ -96,7 +108,7 @@ def conditions(checkpoint):
 
 
 figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.3), layout="constrained")
-for axis, step in zip(axes, (30, 120), strict=True):
+for axis, step in zip(axes, (10, 120), strict=True):
     of = conditions(place / "run" / f"step-{step:08d}.ckpt")
     flat = of.reshape(-1, of.shape[2]) - of.mean((0, 1))
     plane = np.linalg.svd(flat, full_matrices=False)[2][:2]
@@ -105,6 +117,8 @@ for axis, step in zip(axes, (30, 120), strict=True):
     own = np.linalg.norm(of - of.mean(1, keepdims=True), axis=2).mean()
     centres = of.mean(1)
     apart = np.linalg.norm(centres[:, None] - centres[None], axis=2)[np.triu_indices(5, 1)].mean()
-    axis.set_title(f"step {step}: centres {apart / own:.1f} times as far apart\nas crops of one task lie from their own")
+    axis.set_title(
+        f"step {step}: centres {apart / own:.1f} times as far apart\nas crops of one task lie from their own"
+    )
 axes[1].legend()
 plt.show()

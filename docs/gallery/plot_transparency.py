@@ -2,8 +2,8 @@
 Transparency without fringes
 ============================
 
-Under what is transparent a file may hold any colour, often black or white. A program that enlarges colours and
-transparency apart pulls that colour into the edges. Here colours weigh as much as they can be seen.
+Under what is transparent a file may hold any colour, often black or white. A program that enlarges colours
+and transparency apart pulls that colour into the edges. Here colours weigh as much as they can be seen.
 """
 
 import matplotlib.pyplot as plt
@@ -16,7 +16,7 @@ import blindsr
 # An orange disc, with green hidden where it is transparent.
 
 rows, columns = np.mgrid[:48, :48]
-alpha = ((20 - np.hypot(rows - 23.5, columns - 23.5)) / 3 + 0.5).clip(0, 1)
+alpha = (np.hypot(rows - 23.5, columns - 23.5) < 20).astype(float)
 photo = np.empty((48, 48, 4), np.uint8)
 photo[..., :3] = np.where(alpha[..., None] > 0, (240, 140, 30), (0, 255, 0))
 photo[..., 3] = 255 * alpha
@@ -35,7 +35,11 @@ def on_gray(pixels):
 
 
 figure, axes = plt.subplots(1, 3, figsize=(7.2, 2.6), layout="constrained")
-panels = [("colours in the file", photo[..., :3]), ("each plane by itself", on_gray(apart)), ("blindsr", on_gray(restored))]
+panels = [
+    ("colours in the file", photo[..., :3]),
+    ("each plane by itself", on_gray(apart)),
+    ("blindsr", on_gray(restored)),
+]
 for axis, (title, pixels) in zip(axes, panels, strict=True):
     axis.imshow(pixels)
     axis.set_title(title)

@@ -1,8 +1,9 @@
 """Links to files of the repository that lie outside docs/, which are no pages of the site.
 
-Read as plain Markdown they lead to the file. On the site the changelog and the like are pages of their own. Other
-files lead to the repository's address where BLINDSR_DOCS_REPOSITORY tells it (".../blob/main", without a slash at
-the end); where it does not, a file can be downloaded, and of a folder or a page the name is shown.
+Read as plain Markdown they lead to the file. On the site the changelog and the like are pages of their own,
+and so is what is written from code, or run as an example: those links lead there. Other files lead to the
+repository's address where BLINDSR_DOCS_REPOSITORY tells it (".../blob/main", without a slash at the end);
+where it does not, a file can be downloaded, and of a folder or a page the name is shown.
 """
 
 from __future__ import annotations
@@ -18,8 +19,16 @@ if TYPE_CHECKING:
 
 LINK = re.compile(r"\[([^\]\n]*)\]\((?!https?:|mailto:|#)([^)#\s]+)(#[^)\s]*)?\)")
 DOCS = Path(__file__).resolve().parents[1]
-PAGES = {"../CHANGELOG.md": "generated/changelog.md", "../CONTRIBUTING.md": "generated/contributing.md"}
-"""Files at the top of the repository that `pages.py` puts on the site."""
+PAGES = {
+    "../CHANGELOG.md": "generated/changelog.md",
+    "../CONTRIBUTING.md": "generated/contributing.md",
+    "../src/blindsr/cli": "generated/cli.md",
+    "../src/blindsr/training/config.py": "generated/configuration.md",
+    "../src/blindsr/weights": "generated/model-cards.md",
+    "gallery": "examples/index",
+}
+"""What is a page of the site: files that `pages.py` puts there, and code that its other pages are made of."""
+EXAMPLE = re.compile(r"gallery/(plot_\w+)\.py")
 
 
 def rewrite(text: str, page: str, repository: str = "", folder: Path = DOCS) -> str:
@@ -36,8 +45,9 @@ def rewrite(text: str, page: str, repository: str = "", folder: Path = DOCS) -> 
         label, target = link[1], posixpath.normpath(posixpath.join(posixpath.dirname(page), link[2]))
         if not target.startswith("../"):
             return link[0]
-        if target in PAGES:
-            return f"[{label}]({posixpath.relpath(PAGES[target], posixpath.dirname(page))}{link[3] or ''})"
+        own = PAGES.get(target) or EXAMPLE.sub(r"examples/\1", target)
+        if own != target:
+            return f"[{label}]({posixpath.relpath(own, posixpath.dirname(page))}{link[3] or ''})"
         if repository:
             return f"[{label}]({repository}/{target.removeprefix('../')})"
         file = folder / target

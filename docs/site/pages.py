@@ -52,7 +52,7 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
-# --- commands -------------------------------------------------------------------------------------------------
+# --- commands -----------------------------------------------------------------------------------------------
 
 
 def cli_page() -> str:
@@ -90,7 +90,9 @@ def _command(name: str, command: click.Command) -> Iterator[str]:
         if one.param_type_name == "option" and not getattr(one, "hidden", False):
             panels.setdefault(getattr(one, "rich_help_panel", None) or "Options", []).append(one)
     for title, options in panels.items():
-        yield table([title, "means", "else"], ([_flags(one), one.help or "", _default(one)] for one in options))
+        yield table(
+            [title, "means", "else"], ([_flags(one), one.help or "", _default(one)] for one in options)
+        )
 
 
 def _metavar(parameter: Any) -> str:  # noqa: ANN401  (typer's parameters are click's with more)
@@ -120,7 +122,7 @@ def _default(option: Any) -> str:  # noqa: ANN401
     return f"`{'on' if value is True else value}`"
 
 
-# --- recipes --------------------------------------------------------------------------------------------------
+# --- recipes ------------------------------------------------------------------------------------------------
 
 
 def configuration_page() -> str:
@@ -130,9 +132,9 @@ def configuration_page() -> str:
     parts = [
         "# Keys of a training recipe",
         "A recipe is a YAML file ([configs/](../../configs) has those of the shipped models), and "
-        "`--set section.key=value` changes one key of it ([Training](../training.md)). The schema is strict: an "
-        "unknown key is an error that names the nearest right one. For editors that check YAML there are JSON "
-        "schemas: " + ", ".join(f"[{name}]({name}.schema.json)" for name in config.CONFIGS) + ".",
+        "`--set section.key=value` changes one key of it ([Training](../training.md)). The schema is strict: "
+        "an unknown key is an error that names the nearest right one. For editors that check YAML there are "
+        "JSON schemas: " + ", ".join(f"[{name}]({name}.schema.json)" for name in config.CONFIGS) + ".",
         "## Every recipe",
         *_section(config.TrainConfig),
     ]
@@ -141,7 +143,11 @@ def configuration_page() -> str:
     parts.append("## Sections")
     shown = {config.TrainConfig, *config.CONFIGS.values()}
     for kind in vars(config).values():
-        if inspect.isclass(kind) and issubclass(kind, config.Section) and kind not in shown | {config.Section}:
+        if (
+            inspect.isclass(kind)
+            and issubclass(kind, config.Section)
+            and kind not in shown | {config.Section}
+        ):
             parts += [f"### {kind.__name__}", *_section(kind)]
     return "\n\n".join(parts) + "\n"
 
@@ -151,11 +157,13 @@ def _section(kind: type[BaseModel]) -> Iterator[str]:
     base = kind.__mro__[1]
     yield " ".join((kind.__doc__ or "").split())
     if base.__name__ not in ("Section", "TrainConfig"):
-        yield f"Has the keys of [{base.__name__}](#{base.__name__.lower()}) too." if base.__name__.endswith(
-            "Section"
-        ) else f"Has the keys of the recipes below `{base.__name__}` too: " + ", ".join(
-            f"`{key}`" for key in base.model_fields if key not in base.__mro__[1].model_fields
-        ) + "."
+        yield (
+            f"Has the keys of [{base.__name__}](#{base.__name__.lower()}) too."
+            if base.__name__.endswith("Section")
+            else f"Has the keys of the recipes below `{base.__name__}` too: "
+            + ", ".join(f"`{key}`" for key in base.model_fields if key not in base.__mro__[1].model_fields)
+            + "."
+        )
     rows = [[f"`{key}`", *entry] for key, entry in _own_keys(kind).items()]
     if rows:
         yield table(["key", "kind", "if left out", "means"], rows)
@@ -205,7 +213,7 @@ def schemas() -> dict[str, str]:
     }
 
 
-# --- models ---------------------------------------------------------------------------------------------------
+# --- models -------------------------------------------------------------------------------------------------
 
 
 def model_cards_page() -> str:
@@ -215,8 +223,8 @@ def model_cards_page() -> str:
 
     parts = [
         "# Cards of the shipped models",
-        "Each model's `card.json`, which says all that a program needs to run it ([Models](../models.md#what-a-folder-holds)), "
-        "where it comes from, and what was measured of it. `blindsr models NAME --json` prints the same.",
+        "Each model's `card.json`, which says all that a program needs to run it "
+        "([Models](../models.md#what-a-folder-holds)), where it comes from, and what was measured of it. `blindsr models NAME --json` prints the same.",
     ]
     for folder in sorted(SHIPPED.iterdir()):
         if not (folder / CARD).is_file():
@@ -229,7 +237,10 @@ def model_cards_page() -> str:
             ["adapts to photos", "yes" if model.adaptive else "no"],
             ["texture", "none" if model.texture is None else f"{model.texture:g} unless told"],
             ["halo", f"{model.halo} LR pixels"],
-            ["memory of a tile", f"{model.tile_memory} bytes an LR pixel" if model.tile_memory else "not known"],
+            [
+                "memory of a tile",
+                f"{model.tile_memory} bytes an LR pixel" if model.tile_memory else "not known",
+            ],
             ["licence", model.licence],
             ["files", f"{len(card['files'])}, {megabytes:.1f} MB"],
             ["the default", "yes" if model.name == DEFAULT_MODEL else "no"],
@@ -243,7 +254,7 @@ def model_cards_page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-# --- files at the top of the repository -----------------------------------------------------------------------
+# --- files at the top of the repository ---------------------------------------------------------------------
 
 
 def moved(text: str) -> str:

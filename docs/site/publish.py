@@ -46,4 +46,4 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
     from blindsr.version import __version__
 
-    print(*publish(Path(sys.argv[1]), Path(sys.argv[2]), __version__))
+    sys.stdout.write(" ".join(publish(Path(sys.argv[1]), Path(sys.argv[2]), __version__)) + "\n")

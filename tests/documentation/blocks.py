@@ -1,6 +1,6 @@
 """The blocks of code that README and docs show, and what becomes of each command in them.
 
-    python -m tests.documentation.blocks     # how many there are, and how many the tests run
+python -m tests.documentation.blocks     # how many there are, and how many the tests run
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PAGES = sorted(
 
 NOT_RUN = {
     r"blindsr train": "takes hours; the recipe is read with its changes instead",
-    r"blindsr (export|quantise|fit-\w+)": "needs what a training made, or many photos; tests/cli runs the command",
+    r"blindsr (export|quantise|fit-\w+)": "needs what a training made, or many photos; tests/cli runs it",
     r"blindsr serve": "runs until it is stopped; tests/server/test_serve.py runs it",
     r"blindsr pull": "asks another machine; tests/pulling runs it against a server of its own",
     r"blindsr data": "looks at a data set; tests/cli/test_data.py runs it",
@@ -32,12 +32,12 @@ NOT_RUN = {
     r"make ": "builds an environment; .ci/run runs the targets",
     r"pip install": "builds an environment; benchmarks/wheel.py installs the built wheel in a fresh one",
     r"(\.venv/bin/|python3? )": "a benchmark or a tool: takes minutes, and data sets of others",
-    r"(docker|sha256sum|export|curl|job=|git) ?": "no program of ours; curl's block is run by tests/server/test_serve.py",
+    r"(docker|sha256sum|export|curl|job=|git) ?": "no program of ours; tests/server/test_serve.py runs the block of curl",
 }
 """Commands that are not run here, and why; their names, options and files are looked up instead."""
 
 SLOW = (r"blindsr evaluate", r"\.onnx", r"<")
-"""What takes seconds rather than milliseconds: a process of its own, or a foreign model that is looked into."""
+"""What takes seconds, not milliseconds: a process of its own, or a foreign model that is looked into."""
 
 _FENCE = re.compile(r"^```([\w-]+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
@@ -64,7 +64,7 @@ class Block:
         return f"{self.page.relative_to(ROOT)}:{self.line}"
 
     def commands(self) -> list[str]:
-        """The commands of a block of shell, a line each, without comments; of a console without what is printed."""
+        """The commands of a block of shell, without comments; of a console without what is printed."""
         text = self.text.replace("\\\n", " ")
         lines = text.splitlines()
         if self.language == "console":

@@ -1,6 +1,7 @@
 """What README and docs show is run as it stands, on small made files and models called as the shipped ones.
 
-What is not run is listed with the reason (`blocks.NOT_RUN`), and its commands, options and files are looked up.
+What is not run is listed with the reason (`blocks.NOT_RUN`), and its commands, options and files are looked
+up.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import ast
 import re
 import shutil
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -122,7 +124,7 @@ def test_yaml_is_of_known_keys(block: Block) -> None:
     assert set(yaml.safe_load(block.text)) <= set(CriteriaConfig.model_fields)
 
 
-# --- what is not run is looked up ----------------------------------------------------------------------------
+# --- what is not run is looked up ---------------------------------------------------------------------------
 
 NOT = [(b, one) for b in shell_blocks() for c in b.commands() if why_not(c) for one in c.split(" && ")]
 
@@ -148,7 +150,9 @@ def test_what_is_not_run_is_there(block: Block, command: str) -> None:
         source = (ROOT / arguments[0]).read_text(encoding="utf-8")
         for option in _options(arguments) - {"-o"}:
             parameter = option.lstrip("-").removeprefix("no-").replace("-", "_")
-            assert re.search(rf'"{option}\b|\b{parameter}:|"--[\w/-]*{option}\b', source), f"{where}: {option}"
+            assert re.search(rf'"{option}\b|\b{parameter}:|"--[\w/-]*{option}\b', source), (
+                f"{where}: {option}"
+            )
     elif program == "make":
         text = (ROOT / "Makefile").read_text(encoding="utf-8")
         assert re.search(rf"^{re.escape(arguments[0])}:", text, re.MULTILINE), where
@@ -164,7 +168,7 @@ def _read_recipe(arguments: list[str]) -> None:
     """Read the recipe with the changes that a command makes to it."""
     from blindsr.training.config import load_config
 
-    changes = [value for option, value in zip(arguments, arguments[1:], strict=False) if option == "--set"]
+    changes = [value for option, value in pairwise(arguments) if option == "--set"]
     config = load_config(ROOT / arguments[1], changes)
     if "--minutes" in arguments:
         load_config(ROOT / arguments[1], [*changes, f"minutes={arguments[arguments.index('--minutes') + 1]}"])
@@ -186,5 +190,3 @@ def test_commands_stand_in_fences_that_say_their_language(page: str) -> None:
     if page != "docs/cases.md":  # whose command is the benchmark's that writes it
         assert not re.findall(r"^    (?:\$ )?(?:blindsr|python|pip|make) .*", outside, re.MULTILINE)
     assert not re.search(r"^```\n(?=[^`])", re.sub(r"^```[\w{-].*?^```$", "", text, flags=re.M | re.S), re.M)
-
-

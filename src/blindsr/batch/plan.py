@@ -73,8 +73,8 @@ def plan_batch(
     A result beside its photo or in a folder is named after the photo and, by the label, its size.
 
     Args:
-        inputs: One or more photos, folders, or patterns such as ``scans/**/*.tif``, which are taken as patterns
-            where no file of that name is there. A photo that is given twice is done once.
+        inputs: One or more photos, folders, or patterns such as ``scans/**/*.tif``, which are taken as
+            patterns where no file of that name is there. A photo that is given twice is done once.
         out: A file (for one photo) or a folder, which gets the structure below the folders given and below
             the fixed part of the patterns. None puts each result beside its photo.
         label: What a result's name gets, such as "x4".

@@ -36,8 +36,8 @@ def reflected(start: int, stop: int, length: int) -> NDArray[np.intp]:
 
     The mirror is the photo's edge, so the pixel at the rim is seen twice. (In the middle of that pixel, as
     NumPy's "reflect" has it, the mirror would cut through what is restored of it: on photos that costs the
-    outermost rows 1.6 to 4.3 dB, see docs/results/robustness.md.) A side that is shorter than what it is extended by is
-    reflected again and again.
+    outermost rows 1.6 to 4.3 dB, see docs/results/robustness.md.) A side that is shorter than what it is
+    extended by is reflected again and again.
 
     Args:
         start: First place; the photo's first pixel is 0.
