@@ -57,7 +57,7 @@ TESTS = {
     "tiff_float": "picture/test_picture.py::test_float_tiff_as_it_stands",
     "tiff_layout": "picture/test_loaders.py::test_codecs_within_a_kind",
     "tiff_multi": "upscaling/test_series.py::test_pages_become_pages",
-    "uhdr": "picture/test_loaders.py::test_a_photo_with_a_gain_map_is_read_as_any_jpeg",
+    "uhdr": "picture/metadata/test_gain_map.py::test_a_result_has_it_as_it_was",
     "webp_alpha": "picture/test_picture.py::test_lossless_round_trip",
     "white_page": "picture/test_rim.py::test_a_white_page_is_white_to_its_rim",
 }

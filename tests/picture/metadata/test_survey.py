@@ -28,7 +28,9 @@ def test_what_follows_a_jpeg() -> None:
     assert found(plain, "jpeg") == found(plain + bytes(4096), "jpeg") == []
     assert found(plain + plain, "jpeg") == ["1 further picture"]
     assert found(plain + bytes(99) + plain + plain, "jpeg") == ["2 further pictures"]
-    assert found(ultra_hdr(), "jpeg") == ["gain map (high dynamic range)"]
+    laden = survey(io.BytesIO(ultra_hdr()), "jpeg")
+    assert laden.others == [] and laden.gain_map is not None
+    assert found(ultra_hdr()[:-2], "jpeg") == ["gain map (high dynamic range)"], "it is cut short"
     video = b"\0\0\0\x18ftypmp42" + b"\xff" * 5000
     assert found(plain + video, "jpeg") == ["video (motion photo)"]
     assert found(plain + b"anything else", "jpeg") == ["13 bytes behind the picture"]

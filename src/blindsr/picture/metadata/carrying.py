@@ -7,6 +7,7 @@ from typing import IO, TYPE_CHECKING
 
 from blindsr.picture import exif as exif_block
 from blindsr.picture.jpeg_xl.writing import has_place_for, keeps
+from blindsr.picture.metadata import gain_map as gain_maps
 from blindsr.picture.metadata import geotiff, heif, jpeg, photoshop, png, webp
 from blindsr.picture.metadata import signalling as signals
 from blindsr.picture.metadata import xmp as xmp_packet
@@ -47,6 +48,7 @@ class Load:
         aspect: What stands where a resolution would; None where there is one.
         code_points: Colours of an AVIF or JPEG XL file.
         peak: As in `Metadata`, for a JPEG XL file.
+        gain_map: The same, for a JPEG file.
     """
 
     format_: Format
@@ -59,6 +61,7 @@ class Load:
     aspect: tuple[int, int] | None = None
     code_points: tuple[int, int] | None = None
     peak: float | None = None
+    gain_map: bytes | None = None
 
     @property
     def by_libvips(self) -> dict[str, bytes | None]:
@@ -78,6 +81,8 @@ class Load:
         kind = self.format_.name
         if kind == "jpeg":
             jpeg.add_segments(file, self.pieces)
+            if self.gain_map is not None:
+                gain_maps.append(file, self.gain_map)
         elif kind == "png":
             png.add_chunks(file, self.pieces, self.aspect)
         elif kind == "tiff":
@@ -121,6 +126,7 @@ def load(like: Photo | Picture, format_: Format, height: int, width: int, lossle
     _load_alpha(like, made)
     _load_colours(like, made, lossless)
     _load_peak(metadata, made)
+    _load_gain_map(metadata, change, made)
     _load_exif(like, change, made)
     _load_xmp(like, change, made)
     _load_resolution(like, made)
@@ -144,6 +150,7 @@ def inventory(like: Photo | Picture) -> list[Item]:
     if like.icc is not None and (told is None or told.profile != like.icc):
         found.append(Item("icc", "colour profile", len(like.icc)))
     found += [Item("colour", told.text)] if told is not None else []
+    found += [Item("gain map", gain_maps.TEXT, len(metadata.gain_map))] if metadata.gain_map else []
     found += [_peak_item(metadata.peak)] if metadata.peak is not None else []
     for kind, block in (("EXIF", like.exif), ("XMP", like.xmp)):
         if block is not None:
@@ -221,6 +228,19 @@ def _peak_item(peak: float) -> Item:
     return Item("peak", f"brightness of its largest sample ({peak:.4g} candelas)")
 
 
+def _load_gain_map(metadata: Metadata, change: Change, made: Load) -> None:
+    """A JPEG file of the same shape has it as it was."""
+    if metadata.gain_map is None:
+        return
+    item = Item("gain map", gain_maps.TEXT)
+    if made.format_.name != "jpeg" or not change.same_shape:
+        made.report.dropped.append(item)
+        return
+    made.gain_map = metadata.gain_map
+    made.pieces += gain_maps.segments(metadata.gain_map)
+    made.report.kept.append(item)
+
+
 def _load_exif(like: Photo | Picture, change: Change, made: Load) -> None:
     format_, report = made.format_, made.report
     if like.exif is None:
@@ -286,6 +306,10 @@ def _load_xmp(like: Photo | Picture, change: Change, made: Load) -> None:
     if packet is not None and notes is not None:
         _report_block("XMP", notes if made.xmp is None else {**notes, "origin": None}, made.report)
     made.xmp = packet if made.xmp is None else made.xmp
+    told = None if made.gain_map is None else gain_maps.packet(made.gain_map)
+    if told is not None:
+        both = told if made.xmp is None else xmp_packet.merged(made.xmp, told)
+        made.xmp = both if _xmp_fits(both, made.format_) else made.xmp
     if made.xmp is not None and made.format_.name == "jpeg":
         made.pieces += jpeg.xmp_segments(made.xmp) or []
     elif made.xmp is not None and made.format_.name == "png":

@@ -22,6 +22,7 @@ class Metadata:
         texts: Name and content of chunks of text of a PNG file.
         signalling: How colours are told other than by a profile.
         peak: Candelas a square metre of the largest sample, where a file tells another than is usual.
+        gain_map: The picture behind a JPEG file that brightens it (high dynamic range), as a file.
         tags: Entries of a TIFF file that say where on the earth its pixels lie.
         aspect: Pixels across and down for the same length, where a file tells these and no resolution.
         others: What the file holds that no result can.
@@ -39,6 +40,7 @@ class Metadata:
     texts: tuple[tuple[bytes, bytes], ...] = ()
     signalling: Signalling | None = None
     peak: float | None = None
+    gain_map: bytes | None = None
     tags: Tree = field(default_factory=dict)
     aspect: tuple[int, int] | None = None
     others: tuple[Item, ...] = ()

@@ -44,6 +44,14 @@ class Change:
         height, width = self.before[::-1] if self.swapped else self.before
         return self.after[1] / max(1, width), self.after[0] / max(1, height)
 
+    @property
+    def same_shape(self) -> bool:
+        """Whether it is as wide for its height as it was, but for rounding, and lies as it did."""
+        across, down = self.scales
+        height, width = self.before
+        near = abs(self.after[1] - down * width) <= 1 or abs(self.after[0] - across * height) <= 1
+        return near and not self.turned
+
     def share(self, x: float, y: float) -> tuple[float, float]:
         """A place told in parts of the width and the height; resizing leaves it where it is."""
         reverse_rows, reverse_columns, swap = self._turn

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from blindsr.picture import exif as exif_block
+from blindsr.picture.metadata import gain_map as gain_maps
 from blindsr.picture.metadata import geotiff, photoshop
 from blindsr.picture.metadata import xmp as xmp_packet
 from blindsr.picture.metadata.contents import Metadata
@@ -91,6 +92,12 @@ def belongings(
     tags = geotiff.follow(found.tags, change)
     if tags is None and found.tags:
         others.append(Item("geotiff", "GeoTIFF tags (the photo was turned)"))
+    gain_map = found.gain_map
+    if gain_map is not None and change.orientation != 1:  # it would have to be turned, too
+        others.append(Item("gain map", gain_maps.TEXT))
+        gain_map = None
+    if gain_map is not None:
+        others = [one for one in others if one.text not in _OF_GAIN_MAP]
     icc = bounded(blocks["icc"], "colour profile", path)
     if icc is not None and not is_usable(icc, gray):
         icc, found.icc = None, True
@@ -105,6 +112,7 @@ def belongings(
         comments=tuple(found.comments),
         texts=tuple(found.texts),
         signalling=told,
+        gain_map=gain_map,
         tags=tags or {},
         aspect=aspect,
         others=tuple(dict.fromkeys(others)),
@@ -115,6 +123,9 @@ def belongings(
     )
     return Belongings(told.profile if icc is None and told is not None else icc, exif, xmp, metadata)
 
+
+_OF_GAIN_MAP = ("XMP: gain map", "XMP: list of what the file held behind the photo")
+"""What XMP says of a gain map, which a result with one says anew."""
 
 _ALONE = ("thumbnail",)
 """Losses that need no owner, and are none: they are made of the photo itself."""

@@ -10,6 +10,7 @@ from itertools import islice
 from typing import IO
 
 from blindsr.picture.jpeg_xl.reading import boxes
+from blindsr.picture.metadata import gain_map as gain_maps
 from blindsr.picture.metadata import geotiff, gif, heif, jpeg, photoshop, png, signalling, webp
 from blindsr.picture.metadata.frames import count_frames
 from blindsr.picture.metadata.pieces import LARGEST, read_at, size_of
@@ -107,6 +108,7 @@ class Survey:
         warnings: What is wrong with the file, though it can be read.
         profiles: Raw profiles that were met.
         profile: A colour profile that its decoder does not give.
+        gain_map: As in `Metadata`.
     """
 
     exif: bytes | None = None
@@ -126,6 +128,7 @@ class Survey:
     warnings: list[str] = field(default_factory=list)
     profiles: int = 0
     profile: bytes | None = None
+    gain_map: bytes | None = None
 
     def name(self, kind: str, text: str, size: int = 0, derived: bool = False) -> None:
         """Note something that no result can have."""
@@ -268,10 +271,13 @@ def _survey_trailer(file: IO[bytes], place: int, gain_map: bool, found: Survey) 
         last = segments[-1] if segments else None
         end = None if last is None or last.marker != 0xDA else jpeg.end_of_picture(file, last.place)
         pictures += 1
+        if found.gain_map is None and end is not None and end - place <= LARGEST:
+            picture = read_at(file, place, end - place)
+            found.gain_map = picture if gain_maps.is_one(picture) else None
         place = size if end is None else end
-    if gain_map:
-        found.name("gain map", "gain map (high dynamic range)")
-        pictures -= 1
+    if gain_map and found.gain_map is None:
+        found.name("gain map", gain_maps.TEXT)
+    pictures -= gain_map
     if pictures > 0:
         found.name("pictures", f"{pictures} further picture{'s' * (pictures > 1)}")
     if place < size:
