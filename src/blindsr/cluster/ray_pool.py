@@ -65,8 +65,8 @@ class RayPool:
 
         self._ray, order = ray, arguments["order"]
         assert isinstance(order, Order)
-        # What is large, such as a mask, travels once to each machine.
-        self._arguments = ray.put(dict(arguments))
+        # By value to each: an object of Ray's would be lost with the machine that holds it.
+        self._arguments = dict(arguments)
         self._actors = ray.remote(_Actor).options(
             num_cpus=order.threads or 1,
             memory=Memory.parse(order.memory).total,
