@@ -169,6 +169,7 @@ def disturb(
         while moments and moments[0][0] <= there and driver.process.poll() is None:
             kind = moments.pop(0)[1]
             time.sleep(rng.uniform(0, 1))
+            print(f"{there} results are there: a {kind} is killed", flush=True)
             if kind == "driver":
                 driver.kill()
                 killed[kind] += 1
@@ -221,7 +222,10 @@ def main(
             at = sorted(int(moment) for moment in rng.integers(0, max(1, int(count * 0.9)), len(kinds)))
             start = time.perf_counter()
             driver = Driver([*many, "--memory", "1G", "--tries", "10"])
-            killed = disturb(places, machines, driver, list(zip(at, kinds, strict=True)), rng)
+            try:
+                killed = disturb(places, machines, driver, list(zip(at, kinds, strict=True)), rng)
+            finally:
+                driver.process.kill()
             seconds = time.perf_counter() - start
             status = driver.process.wait()
             faults, writes = faults_of(places, whole), places.writes()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import queue
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,10 +20,11 @@ from blindsr.batch.run import run_batch
 from blindsr.cluster import planning
 from blindsr.cluster.driving import Batch, Job, Summary, drive
 from blindsr.cluster.inputs import Inputs
-from blindsr.cluster.items import Ended
+from blindsr.cluster.items import Ended, Item
 from blindsr.cluster.order import Order
 from blindsr.cluster.process import ProcessLostError
 from blindsr.cluster.runs import Run
+from blindsr.cluster.shard import Shard
 from blindsr.cluster.stores import open_store
 from blindsr.cluster.worker import Worker
 from blindsr.errors import InputError
@@ -240,6 +243,21 @@ def test_a_process_that_is_ended_while_it_starts(
     monkeypatch.setattr(Worker, "start", started)
     summary, _, _ = restored([str(folder)], str(tmp_path / "out"), order)
     assert summary.counts == {"done": 5} and summary.lost >= 1
+
+
+def test_what_comes_too_late_belongs_to_nobody(tmp_path: Path, order: Order) -> None:
+    """A store that answers when its photo was given up: not taken for the photo of the next shard."""
+    worker: Any = SimpleNamespace(order=order, events=queue.SimpleQueue(), process=None, folder=tmp_path)
+    late, shard = (Shard(worker, [], "restore", lambda ended: None) for _ in range(2))
+    faulty = Item("k", str(tmp_path), "a.png")
+    for one in (late, shard):
+        one._apart = lambda photo, stage, work: setattr(photo, "stage", stage)  # type: ignore[method-assign]
+        one._take(faulty)
+    (old,), (new,) = late._held.values(), shard._held.values()
+    shard._handle("pull", old, (tmp_path / "old", "v0"))
+    assert not shard._waiting and new.stage == "pull"
+    shard._handle("pull", new, (tmp_path / "new", "v1"))
+    assert [*shard._waiting] == [new] and new.source == tmp_path / "new"
 
 
 def test_only_the_rest_after_everything_was_lost(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from blindsr.cluster import planning
-from blindsr.cluster.driving import Job, drive
+from blindsr.cluster.driving import Came, Job, drive
 from blindsr.cluster.items import Ended
 from blindsr.cluster.order import Order
 from blindsr.cluster.stores import open_store
@@ -24,6 +25,7 @@ from .test_driving import batch_of, contents, local
 ray = pytest.importorskip("ray")
 pytest.importorskip("s3fs")
 
+from blindsr.cluster import ray_pool  # noqa: E402
 from blindsr.cluster.ray_pool import RayPool, connected  # noqa: E402
 
 
@@ -121,6 +123,28 @@ def test_no_machine_is_fit(cluster: str, order: Order, tmp_path: Path) -> None:
     ):
         drive(batch, RayPool, workers=1)
     assert "\n" not in str(caught.value)
+
+
+def test_no_room_for_a_worker(
+    cluster: str, order: Order, tmp_path: Path, monkeypatch: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is said what is waited for, and the batch can be stopped."""
+    monkeypatch.setattr(ray_pool, "PATIENCE", 0.2)
+    batch = batch_of(
+        [str(save_photos(tmp_path / "in", 1, 20, 24))], str(tmp_path / "out"), replace(order, threads=64)
+    )
+    stop = threading.Event()
+
+    class Stopped(RayPool):
+        def wait(self, seconds: float) -> list[Came]:
+            came = super().wait(seconds)
+            if "64 cores and 384 MiB of memory" in caplog.text:
+                stop.set()
+            return came
+
+    with connected(cluster):
+        summary, _ = drive(batch, Stopped, stop=stop)
+    assert summary.interrupted and summary.counts == {}
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "127.0.0.1:x", "ray://:99999999"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -14,7 +15,7 @@ from blindsr.cluster.order import Order
 from blindsr.cluster.process import ProcessLostError
 from blindsr.cluster.worker import Worker
 from blindsr.errors import BlindSRError, InputError, MissingExtraError
-from blindsr.system.memory import Memory
+from blindsr.system.memory import Memory, show_bytes
 from blindsr.system.untrusted import brief
 
 __all__ = ["RayPool", "connected"]
@@ -29,6 +30,9 @@ UNFIT = 3
 
 LOST = 10
 """Workers that were lost while they started, after which the same holds."""
+
+PATIENCE = 60.0
+"""Seconds without any worker after which it is said what is waited for."""
 
 _ANSWER = 10.0  # seconds that a cluster's address has to answer
 _FAREWELL = 5.0  # seconds that workers have to remove what they pulled
@@ -65,8 +69,8 @@ class RayPool:
 
         self._ray, order = ray, arguments["order"]
         assert isinstance(order, Order)
-        # What is large, such as a mask, travels once to each machine.
-        self._arguments = ray.put(dict(arguments))
+        # By value to each: an object of Ray's would be lost with the machine that holds it.
+        self._arguments = dict(arguments)
         self._actors = ray.remote(_Actor).options(
             num_cpus=order.threads or 1,
             memory=Memory.parse(order.memory).total,
@@ -81,7 +85,12 @@ class RayPool:
         """What a job will give -> who does it, and the job."""
         self._unfit = self._lost = 0
         """Workers that could not work, and that were lost while they started."""
-        self._was_fit = False
+        self._was_fit = self._said_waiting = False
+        self._since = time.monotonic()
+        """When there was last a worker, or a wish for one."""
+        self._needs = (
+            f"{order.threads or 1} cores and {show_bytes(Memory.parse(order.memory).total)} of memory"
+        )
 
     def grow(self, wanted: int) -> None:
         working = len(self._idle) + len(self._busy)
@@ -101,6 +110,7 @@ class RayPool:
         waiting = [*self._busy, *self._starting]
         if not waiting:
             return []
+        self._warn_of_waiting()
         ready, _ = self._ray.wait(waiting, num_returns=1, timeout=seconds or 0.05)
         if ready:
             ready, _ = self._ray.wait(waiting, num_returns=len(waiting), timeout=0)
@@ -123,6 +133,14 @@ class RayPool:
         for actor in (*actors, *self._starting.values()):
             with suppress(Exception):
                 self._ray.kill(actor)
+
+    def _warn_of_waiting(self) -> None:
+        """Say what is waited for, where no machine has room for a worker: Ray itself waits without a word."""
+        if self._idle or self._busy:
+            self._since = time.monotonic()
+        elif not self._said_waiting and time.monotonic() - self._since > PATIENCE:
+            log.warning("no worker yet: waiting for a machine of the cluster with %s free", self._needs)
+            self._said_waiting = True
 
     def _welcome(self, reference: Any, actor: Any) -> None:  # noqa: ANN401
         """An actor has loaded its model, or cannot."""

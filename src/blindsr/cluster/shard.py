@@ -187,9 +187,8 @@ class Shard:
         # Asked before it is read: what changes meanwhile is done again by the next run.
         entry = store.entry(name)
         free = max(0, shutil.disk_usage(photo.folder).free - _FREE)
-        return store.pull(
-            name, photo.folder / "in" / name.rpartition("/")[2], free
-        ), entry.version if entry else ""
+        path = store.pull(name, photo.folder / "in" / name.rpartition("/")[2], free)
+        return path, entry.version if entry else ""
 
     def _pull_rivals(self, photo: _Photo) -> list[Path | None]:
         """The photos before this one whose results might have its name; None for one that has gone."""
@@ -231,7 +230,7 @@ class Shard:
                 self._hear(came)
             else:
                 self._bury()
-        elif of.number in self._held and of.stage == kind:  # else it was given up meanwhile
+        elif of in self._held.values() and of.stage == kind:  # else it was given up, in an earlier shard even
             of.stage = ""
             if isinstance(came, Exception):
                 self._fail(of, str(came), "write" if kind == "push" else "read")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import queue
 import secrets
-import shutil
 import socket
 import tempfile
 from collections.abc import Sequence
@@ -131,26 +130,23 @@ class Worker:
 
     def read_camera(self, camera: str, photos: Sequence[tuple[str, str]]) -> int:
         """Make a camera's profile of some of its photos, unless there is one; gives how many told it."""
+        from blindsr.engine.opening import load_model
         from blindsr.upscaling.profile import read_profile, write_profile
         from blindsr.upscaling.upscaler import Adaptation
 
-        name = f"cameras/{profile_name(camera)}"
         items = [Item(f"{i:04}\0", place, photo) for i, (place, photo) in enumerate(photos)]
-        made = self.folder / "cameras-made"
-        made.mkdir(exist_ok=True)
         read: list[Path] = []
 
         def note(ends: Sequence[Ended]) -> None:
             read.extend(Path(str(end.report["profile"])) for end in ends if end.status == "done")
 
-        Shard(self, items, "adapt", note, made).run()
-        if not read:
-            return 0
-        model = self.order.upscaler().model
-        shared = Adaptation.mean([read_profile(path, model) for path in sorted(read)])
-        write_profile(shared, model, made / "shared")
-        self._shared.create(name, (made / "shared").read_bytes())
-        shutil.rmtree(made)
+        with temporary_folder(self.folder) as made:
+            Shard(self, items, "adapt", note, made).run()
+            if read:
+                model = load_model(self.order.model, scale=self.order.model_scale)
+                whole = Adaptation.mean([read_profile(path, model) for path in sorted(read)])
+                write_profile(whole, model, made / "whole")
+                self._shared.create(f"cameras/{profile_name(camera)}", (made / "whole").read_bytes())
         return len(read)
 
     def _fetch_profiles(self) -> None:
