@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Print what the changelog says of a version, for its release: `python3 .ci/release_notes.py 0.2.0`.
 
-Ends with an error where the package's version is another, or the changelog says nothing of it, as long as that
+Ends with an error where the package's version is another, or the changelog says nothing of it, as long as it
 still stands under "Unreleased".
 """
 

@@ -153,6 +153,15 @@ def test_sites_of_versions_lie_side_by_side(tmp_path: Path) -> None:
     assert (tmp_path / "public" / "0.9.0" / "index.html").read_text() == "again"
 
 
+def test_links_that_lead_nowhere_are_told(tmp_path: Path) -> None:
+    broken_links = load("check_links").broken_links
+    (tmp_path / "a.html").write_text('<h1 id="here">A</h1><a href="b.html#there">b</a><a href="#here">a</a>')
+    (tmp_path / "b.html").write_text(
+        '<img src="no.png"><a href="a.html#gone">a</a><a href="https://x/">x</a>'
+    )
+    assert broken_links(tmp_path) == (["a.html: b.html#there", "b.html: no.png", "b.html: a.html#gone"], 4, 1)
+
+
 # --- the gallery --------------------------------------------------------------------------------------------
 
 
