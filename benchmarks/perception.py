@@ -102,7 +102,7 @@ def find_pictures_of(name: str, data: Path, photos: int | None, largest: int = L
 
 
 def cut_kept_back(data: Path, folder: Path = KEPT_BACK, largest: int = LARGEST) -> Path:
-    """Write the middle of each photo that training sets apart, once; of each size into a folder of its own."""
+    """Write the middle of each photo that training sets apart, once; each size has a folder of its own."""
     folder = folder if largest == LARGEST else folder.with_name(f"{folder.name}-{largest}")
     folder.mkdir(parents=True, exist_ok=True)
     for file in split_holdout(training_photos(data / TRAINING_PHOTOS.name), HELD_OUT)[0]:

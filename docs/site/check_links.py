@@ -1,7 +1,7 @@
 """Follow every link of the built site that stays on it: `python docs/site/check_links.py build/docs`.
 
-A link that leads nowhere, or to a place that its page does not have, is printed, and the exit status is 1. Links
-to other sites are counted and not followed: the site is built and checked without a network.
+A link that leads nowhere, or to a place that its page does not have, is printed, and the exit status is 1.
+Links to other sites are counted and not followed: the site is built and checked without a network.
 """
 
 from __future__ import annotations
