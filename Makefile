@@ -44,9 +44,11 @@ coverage: $(VENV)/.ready-dev ## which lines no fast test runs: listed, and shown
 
 docs: $(VENV)/.ready-docs ## the site, build/docs/index.html: runs the examples with pictures, knows no network
 	MPLBACKEND=Agg $(VENV)/bin/python -m sphinx -W --keep-going -q -b html $$SPHINX_ARGS docs build/docs
+	$(VENV)/bin/python docs/site/check_links.py build/docs
 
 docs-pages: $(VENV)/.ready-docs ## the same without running the examples
 	MPLBACKEND=Agg $(VENV)/bin/python -m sphinx -W --keep-going -q -b html -D plot_gallery=0 docs build/docs-pages
+	$(VENV)/bin/python docs/site/check_links.py build/docs-pages
 
 prose: $(VENV)/.ready-docs ## plain English in README and docs
 	$(VENV)/bin/proselint check --config docs/site/proselint.json README.md CONTRIBUTING.md CHANGELOG.md docs/*.md docs/results/*.md

@@ -90,10 +90,10 @@ class Estimate:
         return f"{self.mean:{sign}.{digits}f} ± {self.error:.{digits}f}"
 
 
-def find_pictures_of(name: str, data: Path, photos: int | None) -> Benchmark:
+def find_pictures_of(name: str, data: Path, photos: int | None, largest: int = LARGEST) -> Benchmark:
     """A set at x4 under this page's convention: a name, "kept-back", or NAME=PATH of ground truth."""
     if name == "kept-back":
-        found = folder_benchmark(name, str(cut_kept_back(data)), SCALE, degraded=True)
+        found = folder_benchmark(name, str(cut_kept_back(data, largest=largest)), SCALE, degraded=True)
     elif "=" in name:
         found = folder_benchmark(*name.split("=", 1), SCALE, degraded=True)
     else:
@@ -101,15 +101,16 @@ def find_pictures_of(name: str, data: Path, photos: int | None) -> Benchmark:
     return replace(found, samples=found.samples[:photos], convention=Convention("rgb", border=SCALE))
 
 
-def cut_kept_back(data: Path, folder: Path = KEPT_BACK) -> Path:
-    """Write the middle of each photo that training sets apart, once."""
+def cut_kept_back(data: Path, folder: Path = KEPT_BACK, largest: int = LARGEST) -> Path:
+    """Write the middle of each photo that training sets apart, once; each size has a folder of its own."""
+    folder = folder if largest == LARGEST else folder.with_name(f"{folder.name}-{largest}")
     folder.mkdir(parents=True, exist_ok=True)
     for file in split_holdout(training_photos(data / TRAINING_PHOTOS.name), HELD_OUT)[0]:
         written = folder / f"{file.stem}.png"
         if not written.is_file():
             with Image.open(file) as image:
                 photo = image.convert("RGB")
-            width, height = (min(side, LARGEST) for side in photo.size)
+            width, height = (min(side, largest) for side in photo.size)
             left, top = (photo.width - width) // 2, (photo.height - height) // 2
             photo.crop((left, top, left + width, top + height)).save(written)
     return folder
@@ -200,6 +201,7 @@ def main(
     ),
     draws: Annotated[int, typer.Option(min=1, help="Draws of the degradations.")] = 6,
     photos: Annotated[int | None, typer.Option(min=1, help="Only the first of each set.")] = None,
+    largest: Annotated[int, typer.Option(min=64, help="Side of what is cut out of kept-back.")] = LARGEST,
     root: Annotated[Path, typer.Option(help="Folder that the sets lie below.")] = DATA,
     peers: Annotated[Path, typer.Option(help="Where the peers' files are.")] = PEER_FILES,
     metrics: Annotated[Path, typer.Option(help="Where LPIPS's and NIQE's files are.")] = METRICS,
@@ -224,7 +226,7 @@ def main(
         cache = ResultCache(QUALITY_RECORDS)
         everything: dict[str, dict[str, dict[str, dict[str, list[list[float]]]]]] = {}
         for name in data_set or ["Set14"]:
-            benchmark = find_pictures_of(name, root, photos)
+            benchmark = find_pictures_of(name, root, photos, largest)
             for case, cell in cells(benchmark, cases.split(","), draws).items():
                 pictures = len(benchmark.samples)
                 scores = scores_of(evaluate(methods, [cell], specs, cache), specs, pictures)

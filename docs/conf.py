@@ -45,6 +45,7 @@ autodoc_class_signature = "mixed"
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
+smartquotes = False  # what is quoted is mostly typed
 default_role = "py:obj"  # a name in single backticks is a link where it is a public name
 
 copybutton_prompt_text = r"\$ |>>> |\.\.\. "

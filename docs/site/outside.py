@@ -43,11 +43,11 @@ def rewrite(text: str, page: str, repository: str = "", folder: Path = DOCS) -> 
 
     def change(link: re.Match[str]) -> str:
         label, target = link[1], posixpath.normpath(posixpath.join(posixpath.dirname(page), link[2]))
-        if not target.startswith("../"):
-            return link[0]
         own = PAGES.get(target) or EXAMPLE.sub(r"examples/\1", target)
         if own != target:
             return f"[{label}]({posixpath.relpath(own, posixpath.dirname(page))}{link[3] or ''})"
+        if not target.startswith("../"):
+            return link[0]
         if repository:
             return f"[{label}]({repository}/{target.removeprefix('../')})"
         file = folder / target

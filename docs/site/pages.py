@@ -224,7 +224,8 @@ def model_cards_page() -> str:
     parts = [
         "# Cards of the shipped models",
         "Each model's `card.json`, which says all that a program needs to run it "
-        "([Models](../models.md#what-a-folder-holds)), where it comes from, and what was measured of it. `blindsr models NAME --json` prints the same.",
+        "([Models](../models.md#what-a-folder-holds)), where it comes from, and what was measured of it. "
+        "`blindsr models NAME --json` prints the same.",
     ]
     for folder in sorted(SHIPPED.iterdir()):
         if not (folder / CARD).is_file():

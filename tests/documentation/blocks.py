@@ -30,9 +30,9 @@ NOT_RUN = {
     r"blindsr data": "looks at a data set; tests/cli/test_data.py runs it",
     r"blindsr .*\.(heic|param|pth)": "needs an extra that not every test environment has",
     r"make ": "builds an environment; .ci/run runs the targets",
-    r"pip install": "builds an environment; benchmarks/wheel.py installs the built wheel in a fresh one",
+    r"pip install": "builds an environment; .ci/check_wheel.py installs the built wheel in a fresh one",
     r"(\.venv/bin/|python3? )": "a benchmark or a tool: takes minutes, and data sets of others",
-    r"(docker|sha256sum|export|curl|job=|git) ?": "no program of ours; tests/server/test_serve.py runs the block of curl",
+    r"(docker|sha256sum|export|curl|job=|git) ?": "not ours; tests/server/test_serve.py runs curl's block",
 }
 """Commands that are not run here, and why; their names, options and files are looked up instead."""
 

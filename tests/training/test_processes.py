@@ -73,7 +73,7 @@ def test_what_cannot_be_shared_out_is_told(config_file: Path, monkeypatch: pytes
 
 
 def torchrun(*arguments: Any) -> Any:
-    """A run of two processes; each start has a store of its own, or it may find addresses of those that died."""
+    """A run of two processes; each start has a store of its own, without the addresses of those that died."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     return finished(
         *command, *arguments, seconds=300, env={**os.environ, "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
