@@ -29,6 +29,9 @@ NOT_RUN = {
     r"blindsr pull": "asks another machine; tests/pulling runs it against a server of its own",
     r"blindsr data": "looks at a data set; tests/cli/test_data.py runs it",
     r"blindsr .*\.(heic|param|pth)": "needs an extra that not every test environment has",
+    r"blindsr .*--cluster": "needs machines and buckets; tests/cluster and tests/cli/test_cluster.py run it",
+    r"(torchrun|srun) ": "many processes; tests/training/test_processes.py runs it",
+    r"head=": "of the program that hands out machines",
     r"make ": "builds an environment; .ci/run runs the targets",
     r"pip install": "builds an environment; .ci/check_wheel.py installs the built wheel in a fresh one",
     r"(\.venv/bin/|python3? )": "a benchmark or a tool: takes minutes, and data sets of others",
@@ -36,8 +39,8 @@ NOT_RUN = {
 }
 """Commands that are not run here, and why; their names, options and files are looked up instead."""
 
-SLOW = (r"blindsr evaluate", r"\.onnx", r"<")
-"""What takes seconds, not milliseconds: a process of its own, or a foreign model that is looked into."""
+SLOW = (r"blindsr evaluate", r"\.onnx", r"<", r"--print", r"--fit")
+"""What takes seconds: a process of its own, a foreign model that is looked into, a result of 10 megapixels."""
 
 _FENCE = re.compile(r"^```([\w-]+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
