@@ -25,9 +25,7 @@ from speed import photos
 
 def rate(command: list[str], out: Path) -> float:
     """Megapixels of results a second, between the first result and the last."""
-    subprocess.run(
-        [*command, "-o", str(out)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    subprocess.run([*command, "-o", str(out)], check=True, stdout=subprocess.DEVNULL)
     made = sorted(out.glob("*.png"), key=lambda file: file.stat().st_mtime_ns)
     seconds = (made[-1].stat().st_mtime_ns - made[0].stat().st_mtime_ns) / 1e9
     pixels = 0
@@ -51,7 +49,7 @@ def main(
         (Path(folder) / "in").mkdir()
         photos(Path(folder) / "in", size, count)
         command = [sys.executable, "-m", "blindsr", "upscale", str(Path(folder) / "in"), "--model", model]
-        command += ["--format", "png", "--memory", "1G"]
+        command += ["--format", "png", "--memory", "1G", "--json"]
         for repeat in range(repeats):
             plain = rate([*command, "--threads", str(threads)], Path(folder) / f"plain-{repeat}")
             print(f"plain batch, {threads} threads: {plain:.2f} megapixels a second", flush=True)

@@ -88,6 +88,7 @@ def test_the_command(cluster: str, s3: str, order: Order, tmp_path: Path, run: R
     assert (summary["done"], summary["skipped"], summary["failed"]) == (0, 12, 1)
 
 
+@pytest.mark.slow
 def test_lost_actors(cluster: str, order: Order, tmp_path: Path) -> None:
     folder = save_photos(tmp_path / "in", 6, 20, 24)
     ended: list[Ended] = []
@@ -110,6 +111,7 @@ def test_lost_actors(cluster: str, order: Order, tmp_path: Path) -> None:
     assert len([*(tmp_path / "out").glob("*.png")]) == 6
 
 
+@pytest.mark.slow
 def test_no_machine_is_fit(cluster: str, order: Order, tmp_path: Path) -> None:
     """Their results would have other bytes than those of the machine that planned the batch."""
     batch = batch_of([str(save_photos(tmp_path / "in", 1, 20, 24))], str(tmp_path / "out"), order)

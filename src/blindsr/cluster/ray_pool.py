@@ -204,7 +204,13 @@ def connected(address: str) -> Iterator[None]:
         if address != "auto" or not isinstance(error, ConnectionError):
             raise _no_answer(address, error) from error
         log.warning("no Ray cluster here; this machine works alone")
-        ray.init(include_dashboard=False, **quiet)
+        try:
+            ray.init(include_dashboard=False, **quiet)
+        except Exception as failed:
+            raise InputError(
+                f"--cluster auto: Ray could not be started on this machine ({brief(failed)}); try again, or"
+                ' see "ray start --head"'
+            ) from failed
     try:
         yield
     finally:
