@@ -199,6 +199,9 @@ def main(
     cases: Annotated[str, typer.Option(help=f"Of {', '.join(CASES)}, joined by commas.")] = ",".join(
         case for case in CASES if case != GIVEN
     ),
+    scores: Annotated[
+        str | None, typer.Option(help=f"Of {', '.join(SCORES)}; default: all that files are there for.")
+    ] = None,
     draws: Annotated[int, typer.Option(min=1, help="Draws of the degradations.")] = 6,
     photos: Annotated[int | None, typer.Option(min=1, help="Only the first of each set.")] = None,
     largest: Annotated[int, typer.Option(min=64, help="Side of what is cut out of kept-back.")] = LARGEST,
@@ -222,20 +225,21 @@ def main(
         if reference not in titles:
             raise InputError(f"--reference {reference}: there are {', '.join(titles)}")
         known = metric_specs_from(*metric_files(metrics))
-        specs = find_metric_specs([name for name in SCORES if name in known], known)
+        wanted = scores.split(",") if scores else [name for name in SCORES if name in known]
+        specs = find_metric_specs(wanted, known)
         cache = ResultCache(QUALITY_RECORDS)
         everything: dict[str, dict[str, dict[str, dict[str, list[list[float]]]]]] = {}
         for name in data_set or ["Set14"]:
             benchmark = find_pictures_of(name, root, photos, largest)
             for case, cell in cells(benchmark, cases.split(","), draws).items():
                 pictures = len(benchmark.samples)
-                scores = scores_of(evaluate(methods, [cell], specs, cache), specs, pictures)
+                found = scores_of(evaluate(methods, [cell], specs, cache), specs, pictures)
                 times = len(cell.benchmark.samples) // pictures
                 print(f"\n{benchmark.name}, {case}: {pictures} pictures, {times} draws\n")
-                print(table(scores, specs, reference), flush=True)
+                print(table(found, specs, reference), flush=True)
                 everything.setdefault(benchmark.name, {})[case] = {
                     title: {score: values.tolist() for score, values in own.items()}
-                    for title, own in scores.items()
+                    for title, own in found.items()
                 }
         if json_file is not None:
             write_text(json_file, json.dumps(everything, indent=1) + "\n")

@@ -128,6 +128,11 @@ def test_the_photos_kept_back_are_cut_to_their_middle(perception: ModuleType, tm
         assert np.array_equal(np.asarray(image), made_photo(40, 600, 0)[:, 44:556])
     with Image.open(folder / "1.png") as image:
         assert np.array_equal(np.asarray(image), made_photo(40, 56, 1))
+    smaller = perception.cut_kept_back(tmp_path, tmp_path / "cut", largest=32)
+    with Image.open(smaller / "1.png") as image:
+        assert smaller.name == "cut-32" and np.array_equal(
+            np.asarray(image), made_photo(40, 56, 1)[4:36, 12:44]
+        )
 
 
 def test_the_command(

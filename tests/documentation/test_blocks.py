@@ -34,13 +34,13 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with all that the blocks name: photos, folders of them, a mask, models."""
     place = tmp_path_factory.mktemp("reader")
     for seed, name in enumerate(("photo.jpg", "new.jpg", "a.jpg", "b.jpg", "c.jpg", "d.jpg")):
-        Image.fromarray(made_photo(20, 28, seed)).save(place / name)
+        Image.fromarray(made_photo(12, 56, seed)).save(place / name)  # few rows: prints are 3543 pixels wide
     for name in ("scan.tif", "huge.tif", "panorama.tif"):
         Image.fromarray(made_photo(24, 30)).save(place / name)
     Image.fromarray(made_photo(64, 72)).save(place / "broken.jpg")
     whole = (place / "broken.jpg").read_bytes()
     (place / "broken.jpg").write_bytes(whole[: len(whole) * 9 // 10])
-    Image.fromarray(made_photo(20, 28)[..., 0]).save(place / "faces.png")
+    Image.fromarray(made_photo(12, 56)[..., 0]).save(place / "faces.png")
     for name, count in (("scans", 2), ("photos-of-this-camera", 3), ("new", 2)):
         save_photos(place / name, count, 20, 28)
     (place / "scans" / "below").mkdir()
