@@ -40,7 +40,7 @@ NOT_RUN = {
 """Commands that are not run here, and why; their names, options and files are looked up instead."""
 
 SLOW = (r"blindsr evaluate", r"\.onnx", r"<", r"--print", r"--fit")
-"""What takes seconds: a process of its own, a foreign model that is looked into, a result of 10 megapixels."""
+"""What takes seconds: a process of its own, a foreign model that is looked into, a large result."""
 
 _FENCE = re.compile(r"^```([\w-]+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
