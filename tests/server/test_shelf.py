@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -12,10 +13,10 @@ import pytest
 from blindsr.errors import InputError, ModelError
 from blindsr.server.metrics import Metrics
 from blindsr.server.settings import Settings
-from blindsr.server.shelf import Shelf
+from blindsr.server.shelf import Shelf, _forget_code
 from blindsr.system.memory import Memory
 
-from ..conftest import write_model
+from ..conftest import made_photo, write_model
 
 
 @pytest.fixture
@@ -24,6 +25,25 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
         write_model(tmp_path / "models" / name, adaptive=name == "b", texture=0.5 if name == "a" else None)
     monkeypatch.setenv("BLINDSR_MODELS", str(tmp_path / "models"))
     return Settings(folder=tmp_path, models=("a", "b", "c"), threads=1, memory=Memory.parse("1G"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere memory is told of in another way")
+def test_code_that_is_let_go_of_is_read_again(settings: Settings) -> None:
+    def resident() -> int:
+        (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if "RssFile" in line)
+        return int(line.split()[1])
+
+    photo = made_photo(20, 24)
+    shelf = Shelf(settings)
+    with shelf.upscaler("a") as upscaler:
+        before = upscaler.upscale(photo)
+        held = resident()
+        _forget_code("libopenvino")
+        assert resident() < held - 10_000  # KiB
+        np.testing.assert_array_equal(upscaler.upscale(photo), before)
+    shelf.tidy(0)
+    with shelf.upscaler("a") as upscaler:
+        np.testing.assert_array_equal(upscaler.upscale(photo), before)
 
 
 def test_models_come_and_leave(settings: Settings) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import re
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blindsr.errors import BlindSRError, InputError
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from blindsr.upscaling.upscaler import Upscaler
 
 _ARENA_MAX = -8  # M_ARENA_MAX of malloc.h
+_MADV_DONTNEED = 4  # of mman.h
 
 MOST_LOADED = 2
 """Models that stay loaded at once."""
@@ -163,3 +166,19 @@ def _return_memory() -> None:
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):
             ctypes.CDLL(None).malloc_trim(0)
+            _forget_code("libopenvino")
+
+
+def _forget_code(library: str) -> None:
+    """Let go of a library's machine code: who runs it again reads it again. Of Linux only.
+
+    Nothing else of it: what programs may have written to, such as addresses filled in, would be lost.
+    """
+    advise = ctypes.CDLL(None).madvise
+    advise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    code = re.compile(r"([0-9a-f]+)-([0-9a-f]+) r-xp (?:\S+ ){3} *(\S.*)")
+    for line in Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines():
+        found = code.fullmatch(line)
+        if found is not None and Path(found[3]).name.startswith(library):
+            start, end = int(found[1], 16), int(found[2], 16)
+            advise(start, end - start, _MADV_DONTNEED)
