@@ -183,7 +183,7 @@ def draw(known: Known, plot: Path) -> None:
             axis.plot(
                 known[title]["seconds"] / reference,
                 known[title]["scores"][case]["lpips-no-grid"],
-                "*" if title in OURS else "o",
+                "*" if title in OURS else "os"[number // 10],
                 color=f"C{number % 10}",
                 markersize=14 if title in OURS else 7,
                 label=title,
@@ -193,7 +193,7 @@ def draw(known: Known, plot: Path) -> None:
         axis.set_xlabel(f"time, times {REFERENCE}'s")
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(alpha=0.3)
-    axes[0].set_ylabel("LPIPS (SqueezeNet, without the grid); lower is better")
+    axes[0].set_ylabel("LPIPS without the grid; lower is better")
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8, markerscale=0.7)
     figure.savefig(plot, dpi=100, metadata={"Software": None})

@@ -83,7 +83,7 @@ def _command(name: str, command: click.Command) -> Iterator[str]:
     yield f"```text\nblindsr {name} [OPTIONS] {usage}".rstrip() + "\n```"
     yield inspect.cleandoc(command.help or "").replace("\b", "")
     if arguments:
-        rows = [[f"`{_metavar(one)}`", getattr(one, "help", "") or ""] for one in arguments]
+        rows = [[f"`{_metavar(one)}`", _plain(getattr(one, "help", "") or "")] for one in arguments]
         yield table(["argument", "means"], rows)
     panels: dict[str, list[Any]] = {}
     for one in command.params:
@@ -91,7 +91,8 @@ def _command(name: str, command: click.Command) -> Iterator[str]:
             panels.setdefault(getattr(one, "rich_help_panel", None) or "Options", []).append(one)
     for title, options in panels.items():
         yield table(
-            [title, "means", "else"], ([_flags(one), one.help or "", _default(one)] for one in options)
+            [title, "means", "else"],
+            ([_flags(one), _plain(one.help or ""), _default(one)] for one in options),
         )
 
 
@@ -105,6 +106,11 @@ def _flags(option: Any) -> str:  # noqa: ANN401
     return ", ".join(f"`{flag}{value if flag.startswith('--') else ''}`" for flag in option.opts) + "".join(
         f", `{flag}`" for flag in option.secondary_opts
     )
+
+
+def _plain(text: str) -> str:
+    """A text that is no Markdown, as Markdown: `{stem}_{model}_{width}` has nothing in italics."""
+    return re.sub(r"([*_<>\[\]`\\])", r"\\\1", text)
 
 
 def _kind_of_value(option: Any) -> str:  # noqa: ANN401

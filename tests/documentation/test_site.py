@@ -80,7 +80,15 @@ def test_every_option_is_on_the_page_of_commands() -> None:
         for parameter in command.params:
             flags = [flag for flag in parameter.opts if flag.startswith("-")]
             assert all(f"`{flag}" in section for flag in flags), (name, flags)
-            assert (getattr(parameter, "help", "") or "").split("\n")[0][:30].replace("|", "\\|") in section
+            told = " ".join((getattr(parameter, "help", "") or "").split())
+            assert told in re.sub(r"\\([^a-z0-9\s])", r"\1", section), (name, flags)
+
+
+def test_what_help_says_is_no_markdown() -> None:
+    pages = load("pages")
+    assert pages._plain('"{stem}_{model}_{width}"; a*b <c> [d]') == (
+        r'"{stem}\_{model}\_{width}"; a\*b \<c\> \[d\]'
+    )
 
 
 def test_every_key_is_on_the_page_of_recipes() -> None:
