@@ -240,7 +240,7 @@ def _try(config: TrainConfig, phase: str, place: float, device: torch.device, un
             taken, started = 0, time.perf_counter()
         at = Position(step=number + 1, place=place)
         stage = recipe.stage(at.step, at.place)
-        take_step(at, stage, recipe.prepare(batches[number]))
+        take_step(at, stage, [recipe.prepare(batches[number])])
         patches, taken = recipe.patches(stage), taken + 1
         if time.monotonic() > until:
             break
