@@ -10,6 +10,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import hashlib
 import json
+import shutil
 import signal
 import sys
 import time
@@ -127,6 +128,14 @@ def photo_folder(tmp_path: Path) -> Path:
 def config_file(tmp_path: Path, photo_folder: Path) -> Path:
     """A tiny run: 6 steps, 2 tasks, x2."""
     return tiny_run(tmp_path / "tiny.yaml", photo_folder)
+
+
+def stand_in_copy(place: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Copy a folder, make the copy the current one, and let models be looked for below it; returns it."""
+    shutil.copytree(place, here)
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("BLINDSR_MODELS", str(here / "models"))
+    return here
 
 
 def textured_photos(folder: Path) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import doctest
 import inspect
-import shutil
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -16,7 +15,7 @@ import blindsr
 from blindsr.picture import open_photo
 
 from .children import finished
-from .conftest import add_inspector, made_photo, save_photos, write_model
+from .conftest import add_inspector, made_photo, save_photos, stand_in_copy, write_model
 
 NAMES = [name for name in blindsr.__all__ if name != "__version__"]
 CLASSES = [name for name in NAMES if inspect.isclass(getattr(blindsr, name))]
@@ -40,11 +39,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def there(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of that folder, as the current one."""
-    here = tmp_path / "here"
-    shutil.copytree(place, here)
-    monkeypatch.chdir(here)
-    monkeypatch.setenv("BLINDSR_MODELS", str(here / "models"))
-    return here
+    return stand_in_copy(place, tmp_path / "here", monkeypatch)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -22,7 +22,7 @@ from typer.main import get_command
 from blindsr.cli import app
 
 from ..children import finished
-from ..conftest import Run, add_inspector, made_photo, save_photos, write_model
+from ..conftest import Run, add_inspector, made_photo, save_photos, stand_in_copy, write_model
 from .blocks import NOT_RUN, PAGES, ROOT, Block, blocks, is_slow, shell_blocks, why_not, words
 
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
@@ -59,11 +59,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def place(everything: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A reader's own copy of it, as the current folder."""
-    here = tmp_path / "here"
-    shutil.copytree(everything, here)
-    monkeypatch.chdir(here)
-    monkeypatch.setenv("BLINDSR_MODELS", str(here / "models"))
-    return here
+    return stand_in_copy(everything, tmp_path / "here", monkeypatch)
 
 
 def _commands(page: str, *, slow: bool) -> list[tuple[Block, str]]:

@@ -177,6 +177,8 @@ def test_a_run_goes_on_where_it_ended(config_file: Path, tmp_path: Path) -> None
     resume = tmp_path / "whole" / "step-00000004.ckpt"
     train(load_config(config_file, settings), tmp_path / "rest", resume=resume, report=rest.append)
     assert [p.losses for p in rest] == [p.losses for p in whole[4:]]
+    with pytest.raises(ConfigError, match="another value of equalised"):
+        train(load_config(config_file, [*settings, "equalised=false"]), tmp_path / "other", resume=resume)
 
 
 def test_what_does_not_go_together_is_told(config_file: Path) -> None:

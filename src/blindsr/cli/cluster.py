@@ -16,11 +16,13 @@ from blindsr.cli.screen import (
     Signals,
     as_unicode,
     escape,
+    file_entry,
     one_line,
     print_error,
     print_object,
     print_warning,
     progress_bars,
+    report_entry,
     say,
 )
 from blindsr.errors import InputError
@@ -150,13 +152,13 @@ def _entry(ended: Ended, out: Store) -> dict[str, Any]:
     """A photo's JSON object: as of a batch on one machine, and where it was restored."""
     report = {key: value for key, value in ended.report.items() if key != "warning"}
     return {
-        "source": as_unicode(ended.source),
-        "target": as_unicode(out.full(ended.target)) if ended.target else None,
+        **file_entry("source", ended.source),
+        **(file_entry("target", out.full(ended.target)) if ended.target else {"target": None}),
         "status": ended.status,
         "error": as_unicode(ended.error) or None,
         "input_size": ended.input_size,
         "output_size": ended.output_size,
-        **report,
+        **report_entry(report),
         "seconds": dict(ended.seconds),
         "kind": ended.kind or None,
         "node": ended.node,

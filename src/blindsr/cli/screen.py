@@ -358,7 +358,15 @@ def as_unicode(text: str) -> str:
     return re.sub("[\ud800-\udfff]", "\ufffd", text)
 
 
-def file_entry(role: str, path: Path) -> dict[str, str]:
+def report_entry(told: Mapping[str, Any]) -> dict[str, Any]:
+    """What `Report.as_dict` gives, for a JSON object."""
+    return {
+        key: [as_unicode(text) for text in value] if isinstance(value, list) else value
+        for key, value in told.items()
+    }
+
+
+def file_entry(role: str, path: Path | str) -> dict[str, str]:
     """A file's name in a JSON object; of one that is no Unicode the bytes are told besides."""
     entry = {role: as_unicode(str(path))}
     if entry[role] != str(path):

@@ -44,6 +44,7 @@ from blindsr.cli.screen import (
     print_object,
     print_warning,
     progress_bars,
+    report_entry,
     say,
 )
 from blindsr.cli.streams import STREAM, restore_stream
@@ -56,7 +57,6 @@ if TYPE_CHECKING:
     from blindsr.batch.stages import Existing, Outcome, Task
     from blindsr.comparison import ComparisonPage
     from blindsr.engine.opening import Request
-    from blindsr.picture.metadata.report import Report
 
 BY_CAMERA = Path("by-camera")
 """What `--profile` says for one profile a camera."""
@@ -527,15 +527,9 @@ def _entry(outcome: Outcome) -> dict[str, object]:
         "error": None if outcome.error is None else as_unicode(str(outcome.error)),
         "input_size": outcome.input_size,
         "output_size": outcome.output_size,
-        **({} if outcome.report is None else _as_json(outcome.report)),
+        **({} if outcome.report is None else report_entry(outcome.report.as_dict())),
         "seconds": {stage: round(seconds, 4) for stage, seconds in outcome.seconds.items()},
     }
-
-
-def _as_json(report: Report) -> dict[str, object]:
-    """How many pictures the result has, and what became of what a photo carried."""
-    texts = {key: [as_unicode(text) for text in texts] for key, texts in report.texts().items()}
-    return {"pages": report.pages, "frames": report.frames, **texts}
 
 
 def _resumption(plan: Plan | None, overwrite: bool, what: str) -> str:

@@ -146,14 +146,7 @@ class _Restorer:
             "input_size": outcome.input_size,
             "output_size": outcome.output_size,
             "seconds": {stage: round(seconds, 4) for stage, seconds in outcome.seconds.items()},
-            "report": {}
-            if report is None
-            else {
-                "pages": report.pages,
-                "frames": report.frames,
-                **report.texts(),
-                "warning": report.warning,
-            },
+            "report": {} if report is None else {**report.as_dict(), "warning": report.warning},
         }
         if outcome.error is not None:
             stage = next(reversed(outcome.seconds), "decode")

@@ -254,7 +254,7 @@ def _decode_wide_jpeg(path: Path, file: IO[bytes], found: Survey, limits: Limits
     turned = orientation_of(blocks["exif"], blocks["xmp"])
     turn = turned_by(size[1], size[0], turned, turned=False)
     own = belongings(found, blocks, turn, path, gray=levels.ndim == 2)
-    dpi = None if own.exif is None else exif_block.resolution(own.exif)
+    dpi = exif_block.resolution(own.exif)
     samples = stored(levels, limits, turned)
     return photo_of(samples, wide_jpeg.WHITE, bit_depth=12, **vars(own), dpi=found.dpi or dpi)
 
@@ -274,7 +274,7 @@ def _decode_cut_webp(path: Path, file: IO[bytes], found: Survey, limits: Limits,
     blocks = webp.blocks(file)
     turned = orientation_of(blocks["exif"], blocks["xmp"])
     own = belongings(found, blocks, turned_by(size[1], size[0], turned, turned=False), path)
-    dpi = None if own.exif is None else exif_block.resolution(own.exif)
+    dpi = exif_block.resolution(own.exif)
     return photo_of(stored(levels, limits, turned), 255.0, bit_depth=8, **vars(own), dpi=dpi)
 
 
@@ -384,7 +384,7 @@ def _decode_heic(path: Path, file: IO[bytes], limits: Limits) -> Photo:
         icc=own.icc,
         exif=own.exif,
         xmp=own.xmp,
-        dpi=None if own.exif is None else exif_block.resolution(own.exif),
+        dpi=exif_block.resolution(own.exif),
         metadata=own.metadata,
     )
 
@@ -555,7 +555,7 @@ def describe(
     if conversion:
         blocks["icc"], found.icc, found.signalling = None, False, None
     own = belongings(found, blocks, turn, path, gray=image.bands < 3, moved=kind == "tiff")
-    dpi = None if own.exif is None else exif_block.resolution(own.exif)
+    dpi = exif_block.resolution(own.exif)
     if found.dpi is not None:
         told = found.dpi[::-1] if orientation >= 5 else found.dpi
         # JFIF tells whole numbers, EXIF the same with fractions.

@@ -154,8 +154,10 @@ def _with_entries(exif: bytes, first: _Directory, dpi: tuple[float, float]) -> b
     return head.ljust(start, b"\0") + block
 
 
-def resolution(exif: bytes) -> tuple[float, float] | None:
-    """Horizontal and vertical pixels per inch; None if the block does not tell."""
+def resolution(exif: bytes | None) -> tuple[float, float] | None:
+    """Horizontal and vertical pixels per inch; None if the block does not tell, or there is none."""
+    if exif is None:
+        return None
     directory = _first_directory(exif)
     if directory is None or not all(tag in directory.entries for tag in _RESOLUTIONS):
         return None

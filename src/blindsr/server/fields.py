@@ -133,12 +133,9 @@ def result_pixels(options: Mapping[str, Any], card: Model, width: int, height: i
 
 def output_size(options: Mapping[str, Any]) -> OutputSize | None:
     """The size that a job's options ask for; None for the model's own."""
-    from blindsr.picture.sizing import OutputSize
+    from blindsr.batch.asked import read_size
 
-    if options.get("fit") is not None:
-        return OutputSize.parse_fit(options["fit"])
-    given = {name: options[name] for name in ("scale", "width", "height") if options.get(name) is not None}
-    return OutputSize(**given) if given else None
+    return read_size(**{name: options.get(name) for name in SIZES})[0]
 
 
 def _known(name: str, shelf: Shelf) -> str:

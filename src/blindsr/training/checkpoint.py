@@ -196,7 +196,12 @@ def _restore(
             raise ConfigError(f"{path}: its {name} is not the one that the configuration says") from None
     average.load_state_dict(content["ema"], content["ema_updates"])
     for name, optimiser in optimisers.items():
-        _load_moments(optimiser, content["optimisers"][name])
+        saved = content["optimisers"][name]
+        if len(saved["param_groups"]) != len(optimiser.param_groups):
+            raise ConfigError(
+                f"{path}: it was trained with another value of equalised than the configuration has"
+            )
+        _load_moments(optimiser, saved)
     torch.set_rng_state(content["rng"])
     if content["rng_cuda"] and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(content["rng_cuda"])

@@ -38,7 +38,7 @@ from blindsr.training.initial import teachers_of
 from blindsr.training.journal import Progress, RunJournal
 from blindsr.training.meter import LossMeter
 from blindsr.training.precision import computes_in_bfloat16
-from blindsr.training.processes import Sharded, agreed, apart, averaged, launch, own_shards
+from blindsr.training.processes import Sharded, agreed, all_shards, apart, averaged, launch, own_shards
 from blindsr.training.recipe import Recipe
 from blindsr.training.schedule import Clock
 from blindsr.training.state import StateKeeper, read_state, write_state, written_with
@@ -151,7 +151,7 @@ def train(
 
             rates = take_step.rates(stage, at.place)
             at.step += 1
-            at.patches += recipe.patches(stage) * (config.shards or fabric.world_size)
+            at.patches += recipe.patches(stage) * all_shards(config, fabric)
             decided = clock.place(at.step - first), stop(), files.due(at)
             at.place, stopping, file = agreed(decided, fabric)
             over = clock.over(at.place)

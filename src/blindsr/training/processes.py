@@ -39,12 +39,10 @@ def launch(config: TrainConfig) -> Fabric:
     Raises:
         ConfigError: They cannot share out the batches of a step evenly.
     """
-    if of_launcher():
-        here = int(os.environ["LOCAL_WORLD_SIZE"])
-        devices: int | str = here
-        machines, alone = of_launcher() // here, of_launcher() == 1
-    else:
-        devices, machines, alone = config.devices, 1, config.devices in (1, "1")
+    devices, machines, alone = config.devices, 1, config.devices in (1, "1")
+    if started := of_launcher():
+        devices = int(os.environ["LOCAL_WORLD_SIZE"])
+        machines, alone = started // devices, started == 1
     fabric = Fabric(
         accelerator=config.accelerator,
         devices=devices,
@@ -53,17 +51,21 @@ def launch(config: TrainConfig) -> Fabric:
         strategy="auto" if alone else DDPStrategy(find_unused_parameters=True),
     )
     fabric.launch()
-    shards = config.shards or fabric.world_size
-    if shards % fabric.world_size:
+    if all_shards(config, fabric) % fabric.world_size:
         raise ConfigError(
-            f"shards: {shards} batches cannot be shared out evenly among {fabric.world_size} processes"
+            f"shards: {config.shards} batches cannot be shared out evenly among {fabric.world_size} processes"
         )
     return fabric
 
 
+def all_shards(config: TrainConfig, fabric: Fabric) -> int:
+    """How many batches a step has, those of all processes together."""
+    return config.shards or fabric.world_size
+
+
 def own_shards(config: TrainConfig, fabric: Fabric) -> range:
     """Numbers of the batches of a step that are this process's."""
-    each = (config.shards or fabric.world_size) // fabric.world_size
+    each = all_shards(config, fabric) // fabric.world_size
     return range(fabric.global_rank * each, (fabric.global_rank + 1) * each)
 
 

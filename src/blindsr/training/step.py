@@ -10,7 +10,7 @@ step are written into tensors beforehand.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -85,8 +85,7 @@ class TrainingStep:
         if self._recording and len(shards) == 1:
             self.meter.count(self._replay(place, stage, shards[0]))
             return
-        on_device = ({name: t.to(self.device) for name, t in inputs.items()} for inputs in shards)
-        for names in self._run(place, stage, on_device, len(shards)):
+        for names in self._run(place, stage, shards):
             self.meter.count(names)
 
     def autocast(self) -> AbstractContextManager[Any]:
@@ -126,15 +125,14 @@ class TrainingStep:
                 else:
                     group["lr"] = rate * group["share"]
 
-    def _run(
-        self, place: float, stage: Stage, shards: Iterable[Mapping[str, Tensor]], count: int = 1
-    ) -> list[list[str]]:
+    def _run(self, place: float, stage: Stage, shards: Sequence[Inputs]) -> list[list[str]]:
         """The step itself; returns the names of what each of its batches logged."""
         names = []
-        for number, inputs in enumerate(shards):
+        for number, inputs in enumerate(shards, 1):
+            on_device = {name: tensor.to(self.device) for name, tensor in inputs.items()}
             # Processes exchange their gradients once, with those of the last batch.
-            with nullcontext() if number == count - 1 else self._apart():
-                names.append(self._differentiate(stage, inputs, count))
+            with nullcontext() if number == len(shards) else self._apart():
+                names.append(self._differentiate(stage, on_device, len(shards)))
         for name in stage.groups:
             section, _, _ = self.recipe.section(name, place)
             if section.clip:

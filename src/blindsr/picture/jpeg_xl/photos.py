@@ -158,7 +158,7 @@ def describe(reader: Reader, path: Path, found: Survey) -> JpegXlDescription:
     dtype = np.dtype(np.uint16) if inks and header.dtype.kind == "f" else header.dtype
     white = 1.0 if dtype.kind == "f" else white_of(dtype, 8 * dtype.itemsize)
     depth = 16 if dtype.kind == "f" else next(bits for bits in DEPTHS if bits >= min(header.bits, 16))
-    dpi = None if own.exif is None else exif_block.resolution(own.exif)
+    dpi = exif_block.resolution(own.exif)
     return JpegXlDescription(
         path, dtype, white, depth, own.icc, own.exif, own.xmp, dpi, metadata,
         (reader.icc or b"") if inks else None,

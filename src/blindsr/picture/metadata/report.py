@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 _SHOWN = 12
 """Things that are named on a line; a file may have thousands."""
@@ -57,6 +58,10 @@ class Report:
         more = [f"{len(texts) - _SHOWN} more"] if len(texts) > _SHOWN else []
         lost = ", ".join([*texts[:_SHOWN], *more])
         return "; ".join([*self.warnings, *([f"left out of the result: {lost}"] if lost else [])])
+
+    def as_dict(self) -> dict[str, Any]:
+        """How many pictures the result has, and the lists, for a program."""
+        return {"pages": self.pages, "frames": self.frames, **self.texts()}
 
     def texts(self) -> dict[str, list[str]]:
         """The lists, for a program."""
