@@ -16,6 +16,7 @@ from typing import IO, Any
 
 from blindsr.picture.metadata.jpeg import segments
 from blindsr.picture.tiff import Blocks, claimed_bytes
+from blindsr.system.untrusted import one_line
 
 LOADERS = {
     "png": "pngload_source",
@@ -243,4 +244,4 @@ def reason(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines()]
     # Without what names only a function of the library, and numbers of errors.
     telling = [line for line in lines if re.search("[a-z]{2}", line) and not line.startswith("unable to ")]
-    return (telling[-1] if telling else "no reason given")[:200]
+    return one_line((telling[-1] if telling else "no reason given")[:200])
