@@ -226,38 +226,23 @@ class Store:
             QueueFullError: The client has too much waiting.
         """
         job = secrets.token_hex(16)
-        with self._mutex:
-            if key is not None and (earlier := self.of_key(kind, client, key)) is not None:
-                return earlier
-            self._check_room(client, photos)
-            upload.replace(self.folder_of(job))
-            try:
-                _sync_folder(self.files)
+        folder = self.folder_of(job)
+        upload.replace(folder)
+        taken = False
+        try:
+            _sync_folder(self.files)  # many may wait for the disk here at once
+            with self._mutex:
+                if key is not None and (earlier := self.of_key(kind, client, key)) is not None:
+                    return earlier
+                self._check_room(client, photos)
                 with self._transaction() as database:
-                    database.execute(
-                        "INSERT INTO job (id, kind, client, status, options, created, key, digest, first)"
-                        " VALUES (?, ?, ?, 'queued', ?, ?, ?, ?, ?)",
-                        (
-                            job,
-                            kind,
-                            client,
-                            json.dumps(options),
-                            time.time(),
-                            key,
-                            digest,
-                            bool(options.get("first")),
-                        ),
-                    )
-                    database.executemany(
-                        "INSERT INTO photo (job, n, name, pixels, result_pixels, result, status)"
-                        " VALUES (?, ?, ?, ?, ?, ?, 'queued')",
-                        [(job, p.n, p.name, p.pixels, p.result_pixels, p.result) for p in photos],
-                    )
+                    self._insert(database, job, kind, client, options, photos, digest, key)
+                taken = True
                 self._ordered = None
-            except BaseException:
-                shutil.rmtree(self.folder_of(job), ignore_errors=True)
-                raise
-            return self._job(job)
+                return self._job(job)
+        finally:
+            if not taken:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def job(self, job: str, client: str, kind: Kind = "upscale") -> JobRecord | None:
         """A client's job; None where it has none of that id."""
@@ -445,6 +430,30 @@ class Store:
             self._reader.close()
             self._database.close()
             os.close(self._lock)
+
+    def _insert(
+        self,
+        database: sqlite3.Connection,
+        job: str,
+        kind: Kind,
+        client: str,
+        options: Mapping[str, Any],
+        photos: Sequence[PhotoRecord],
+        digest: str,
+        key: str | None,
+    ) -> None:
+        """A new job, and its photos."""
+        values = job, kind, client, json.dumps(options), time.time(), key, digest, bool(options.get("first"))
+        database.execute(
+            "INSERT INTO job (id, kind, client, status, options, created, key, digest, first)"
+            " VALUES (?, ?, ?, 'queued', ?, ?, ?, ?, ?)",
+            values,
+        )
+        database.executemany(
+            "INSERT INTO photo (job, n, name, pixels, result_pixels, result, status)"
+            " VALUES (?, ?, ?, ?, ?, ?, 'queued')",
+            [(job, p.n, p.name, p.pixels, p.result_pixels, p.result) for p in photos],
+        )
 
     def _check_room(self, client: str, photos: Sequence[PhotoRecord]) -> None:
         row = self._database.execute(
