@@ -308,6 +308,21 @@ def test_what_a_decoder_says_need_be_no_text(tmp_path: Path, name: bytes) -> Non
         read(tmp_path / "b.png")
 
 
+def test_what_is_said_of_every_row_is_said_a_few_times(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """To log it takes longer than to read a row: a file of three kilobytes may claim a million of them."""
+    Image.new("RGB", (2, 2000)).save(tmp_path / "a.png")
+    content = bytearray((tmp_path / "a.png").read_bytes())
+    content[content.index(b"IDAT") + 4] ^= 0xFF  # the rows cannot be unpacked
+    (tmp_path / "a.png").write_bytes(content)
+    for _ in range(2):
+        caplog.clear()
+        with caplog.at_level("WARNING", logger="pyvips"):
+            picture = read(tmp_path / "a.png", limits=Limits(damaged=True))
+        assert picture.height == 2000 and 1 < len(caplog.records) < 60
+
+
 def test_a_place_that_no_file_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What goes wrong between libvips and the file must not be lost on the way, nor printed."""
     lost: list[object] = []
