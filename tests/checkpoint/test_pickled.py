@@ -245,6 +245,7 @@ def test_foreign_objects_are_named(tmp_path: Path) -> None:
             read_tensors(tmp_path / "a.ckpt")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="bounds on memory hold there")
 def test_none_takes_memory(tmp_path: Path) -> None:
     """Those that ask for most, under a bound of what PyTorch itself takes and little more."""

@@ -186,6 +186,7 @@ def poisoned(folder: Path, *names: str) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_poison_takes_nobody_along(tmp_path: Path, order: Order, poison: Path) -> None:
     """It is named with what it did; photos that were with it are restored, and so is one that recovers."""
     folder = poisoned(tmp_path / "in", "1crash", "2once")

@@ -63,9 +63,9 @@ def check_at(network: Any, folder: Path, texture: float | None) -> None:
     np.testing.assert_allclose(upscaler.upscale(pixels), expected, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "condition",
-    [pytest.param(PATCHES, id="patches"), pytest.param(ATTENTIVE, id="attentive", marks=pytest.mark.slow)],
+    "condition", [pytest.param(PATCHES, id="patches"), pytest.param(ATTENTIVE, id="attentive")]
 )
 def test_an_adaptive_network_becomes_a_model(tmp_path: Path, condition: dict[str, Any]) -> None:
     network = save(tmp_path / "a.ckpt", DIRECT, condition)

@@ -138,6 +138,7 @@ RESTORED: dict[str, Callable[[], bytes]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="limits and counts as Linux has them")
 def test_small_files_take_little_memory(tmp_path: Path) -> None:
     for name, content in {**REFUSED, **RESTORED}.items():

@@ -65,6 +65,7 @@ def test_after_kill_9_nothing_is_lost(models: Path, tmp_path: Path) -> None:
         assert {ended(client, job)["status"] for job in jobs} == {"done"}
 
 
+@pytest.mark.slow
 def test_a_job_s_mask_survives_kill_9(models: Path, tmp_path: Path) -> None:
     photo, mask = photo_bytes(60, 80), photo_bytes(6, 8, seed=3)
     with command(models, tmp_path / "jobs", "--token", TOKEN) as (server, process), server.client() as client:
