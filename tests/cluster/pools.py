@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from blindsr.cluster.driving import Came, Job, LostError
+from blindsr.cluster.handing_out import Came, Job, LostError
 from blindsr.cluster.worker import Worker
 
 

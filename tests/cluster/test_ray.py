@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from blindsr.cluster import planning
-from blindsr.cluster.driving import Came, Job, drive
+from blindsr.cluster.driving import drive
+from blindsr.cluster.handing_out import Came, Job
 from blindsr.cluster.items import Ended
-from blindsr.cluster.order import Order
+from blindsr.cluster.restoring import Restoring
 from blindsr.cluster.stores import open_store
 from blindsr.errors import InputError
 
@@ -55,12 +56,14 @@ def cluster(s3_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.fixture(scope="module")
-def order(tmp_path_factory: pytest.TempPathFactory) -> Order:
+def order(tmp_path_factory: pytest.TempPathFactory) -> Restoring:
     model = write_model(tmp_path_factory.mktemp("models") / "tiny")
-    return Order(model=str(model), threads=1, memory="384M")
+    return Restoring(model=str(model), threads=1, memory="384M")
 
 
-def test_the_command(cluster: str, s3: str, order: Order, tmp_path: Path, run: Run, monkeypatch: Any) -> None:
+def test_the_command(
+    cluster: str, s3: str, order: Restoring, tmp_path: Path, run: Run, monkeypatch: Any
+) -> None:
     """From a bucket to a bucket: names and bytes of one machine, by two; and nothing is done twice."""
     monkeypatch.setattr(planning, "SHARD", 4)
     folder = save_photos(tmp_path / "in", 12, 20, 24)
@@ -89,7 +92,7 @@ def test_the_command(cluster: str, s3: str, order: Order, tmp_path: Path, run: R
 
 
 @pytest.mark.slow
-def test_lost_actors(cluster: str, order: Order, tmp_path: Path) -> None:
+def test_lost_actors(cluster: str, order: Restoring, tmp_path: Path) -> None:
     folder = save_photos(tmp_path / "in", 6, 20, 24)
     ended: list[Ended] = []
 
@@ -112,7 +115,7 @@ def test_lost_actors(cluster: str, order: Order, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_no_machine_is_fit(cluster: str, order: Order, tmp_path: Path) -> None:
+def test_no_machine_is_fit(cluster: str, order: Restoring, tmp_path: Path) -> None:
     """Their results would have other bytes than those of the machine that planned the batch."""
     batch = batch_of([str(save_photos(tmp_path / "in", 1, 20, 24))], str(tmp_path / "out"), order)
     identity = {**batch.header["identity"], "blindsr": "0.0"}
@@ -128,7 +131,7 @@ def test_no_machine_is_fit(cluster: str, order: Order, tmp_path: Path) -> None:
 
 
 def test_no_room_for_a_worker(
-    cluster: str, order: Order, tmp_path: Path, monkeypatch: Any, caplog: pytest.LogCaptureFixture
+    cluster: str, order: Restoring, tmp_path: Path, monkeypatch: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is said what is waited for, and the batch can be stopped."""
     monkeypatch.setattr(ray_pool, "PATIENCE", 0.2)
