@@ -15,23 +15,31 @@ class LocalPool:
     """Workers in threads.
 
     Args:
-        arguments: Of `Worker`.
+        arguments: Of the workers.
+        kind: Their class.
+        listening: As of `RayPool`; these can always be asked.
         most: Workers at most.
         lose: Tells of each job whether its worker is lost with it, instead of doing it.
     """
 
     def __init__(
-        self, arguments: Mapping[str, Any], most: int = 1, lose: Callable[[Job], bool] = lambda job: False
+        self,
+        arguments: Mapping[str, Any],
+        kind: Callable[..., Any] = Worker,
+        listening: bool = False,
+        *,
+        most: int = 1,
+        lose: Callable[[Job], bool] = lambda job: False,
     ) -> None:
-        self._arguments, self._most, self._lose = arguments, most, lose
-        self._idle: list[Worker] = []
-        self._busy: list[Worker] = []
-        self._came: queue.SimpleQueue[tuple[Worker, Came]] = queue.SimpleQueue()
+        self._arguments, self._kind, self._most, self._lose = arguments, kind, most, lose
+        self._idle: list[Any] = []
+        self._busy: list[Any] = []
+        self._came: queue.SimpleQueue[tuple[Any, Came]] = queue.SimpleQueue()
         self.jobs: list[tuple[str, tuple[Any, ...]]] = []
 
     def grow(self, wanted: int) -> None:
         while len(self._idle) + len(self._busy) < min(wanted, self._most):
-            worker = Worker(**self._arguments, node=f"node-{len(self._idle) + len(self._busy)}")
+            worker = self._kind(**self._arguments, node=f"node-{len(self._idle) + len(self._busy)}")
             worker.start()
             self._idle.append(worker)
 

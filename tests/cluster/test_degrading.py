@@ -100,6 +100,7 @@ def test_what_is_refused(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPat
     for arguments, text in (
         (["s3://bucket/in", "-o", "out"], "s3://bucket/in: a place on a store; give --cluster auto"),
         (["in", "-o", "s3://bucket/out"], "s3://bucket/out: a place on a store"),
+        (["in", "-o", "out", "--memory", "1G"], "--memory: bounds the workers of a cluster here"),
         (["list.csv", "-o", "out", "--cluster", "auto"], "a list of photos; name the folder"),
         (["in", "-o", "in", "--cluster", "auto"], "lies in the folder of results, or is that"),
         (["in", "-o", "out", "--cluster", "auto", "--tries", "0"], "tries"),

@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -33,10 +35,15 @@ if TYPE_CHECKING:
 
     from blindsr.cluster.degrading import Degrading
     from blindsr.cluster.driving import Summary
+    from blindsr.cluster.handing_out import Pool
     from blindsr.cluster.items import Ended
+    from blindsr.cluster.measuring import Measuring
     from blindsr.cluster.restoring import Restoring
     from blindsr.cluster.stores import Store
     from blindsr.degradation.pipeline import Task
+    from blindsr.evaluation.crops import CropFolder
+    from blindsr.evaluation.result_cache import ResultCache
+    from blindsr.evaluation.runner import Failed
     from blindsr.upscaling.upscaler import Upscaler
 
 
@@ -166,6 +173,59 @@ def degrade_on_cluster(
             if summary.interrupted:
                 break
     return not failed
+
+
+def measure_on_cluster(
+    order: Measuring,
+    cache: ResultCache,
+    crop_folder: CropFolder | None,
+    address: str,
+    workers: int | None,
+    progress: Progress,
+    stop: Event,
+) -> Failed:
+    """Let workers measure what is not in a cache yet.
+
+    Args:
+        order: What is measured.
+        cache: Where it is kept.
+        crop_folder: Where crops are kept; None for none.
+        address: Of the Ray cluster, which is joined only where something is to be measured.
+        workers: How many there may be; None for as many as there is room for.
+        progress: Shows how many pictures are measured.
+        stop: Ends it.
+
+    Returns:
+        Why pictures have no result, as of `evaluate`.
+
+    Raises:
+        InputError: As of `measure_by_workers`.
+    """
+    from blindsr.cluster.measuring import Measurer, measure_by_workers
+    from blindsr.cluster.ray_pool import RayPool, connected
+
+    bar = progress.add_task("pictures on the cluster", total=None)
+
+    def show(done: int, known: int) -> None:
+        progress.update(bar, completed=done)
+
+    with ExitStack() as stack:
+
+        def start(arguments: Mapping[str, Any]) -> Pool:
+            stack.enter_context(connected(address))
+            return RayPool(arguments, Measurer)
+
+        failed = measure_by_workers(
+            order, cache, crop_folder, start, workers=workers, on_picture=show, stop=stop
+        )
+    progress.remove_task(bar)
+    return failed
+
+
+def everywhere(model: str) -> str:
+    """A model as other machines find it: a path in full, a name as it is."""
+    path = Path(model).expanduser()
+    return str(path.absolute()) if path.exists() else model
 
 
 def refuse_urls(*places: object) -> None:

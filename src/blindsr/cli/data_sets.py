@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from blindsr.cli.cluster import degrade_on_cluster, refuse_urls
-from blindsr.cli.options import MACHINES, RESULT, Cluster, Json, Seed, TimeLimit, Tries, Workers
+from blindsr.cli.options import RESULT, Cluster, Json, MemoryBound, Seed, TimeLimit, Tries, Workers
 from blindsr.cli.screen import (
     EXIT_SOME_FAILED,
     as_unicode,
@@ -83,12 +83,7 @@ def degrade(
     as_json: Json = False,
     cluster: Cluster = None,
     workers: Workers = None,
-    memory: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SIZE", help="Most memory of a worker on a cluster; else 2G.", rich_help_panel=MACHINES
-        ),
-    ] = None,
+    memory: MemoryBound = None,
     time_limit: TimeLimit = 600.0,
     tries: Tries = 2,
 ) -> None:
@@ -117,6 +112,8 @@ def degrade(
             raise typer.Exit(EXIT_SOME_FAILED)
         return
     refuse_urls(source, out)
+    if memory is not None:
+        raise InputError("--memory: bounds the workers of a cluster here; give --cluster, or leave it out")
     # A photo that cannot be degraded is logged as it is met.
     if protocol is not None:
         records = degrade_protocol(source, out, protocol, scale, seed)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from blindsr.cli.cluster import refuse_urls, upscale_on_cluster
+from blindsr.cli.cluster import everywhere, refuse_urls, upscale_on_cluster
 from blindsr.cli.options import (
     MANY,
     MODEL,
@@ -299,7 +299,7 @@ def upscale(
         if cluster is not None:
             _check_cluster(inputs, out, compare)
             order = Restoring(
-                model=_everywhere(request.model),
+                model=everywhere(request.model),
                 model_scale=request.scale,
                 device=device,
                 tile=tile_side,
@@ -598,12 +598,6 @@ def _check_cluster(inputs: Sequence[Path | str], out: Path | str | None, compare
         raise InputError("--cluster: name the place of the results by -o; none is put beside its photo")
     if compare is not None:
         raise InputError("--compare: shows the photos of one machine; leave it out, or --cluster")
-
-
-def _everywhere(model: str) -> str:
-    """A model as other machines find it: a path in full, a name as it is."""
-    path = Path(model).expanduser()
-    return str(path.absolute()) if path.exists() else model
 
 
 def _check_stream(inputs: list[Path], out: Path | None, as_json: bool, others: bool) -> None:
