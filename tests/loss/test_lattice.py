@@ -7,7 +7,7 @@ import torch
 
 from blindsr.errors import ConfigError
 from blindsr.loss.criterion import Restored
-from blindsr.loss.lattice import Lattice, phase_error
+from blindsr.loss.lattice import Lattice, amplitude_error, phase_error
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
@@ -46,8 +46,34 @@ def test_a_step_against_the_gradient_takes_a_lattice_out() -> None:
     assert (inside[..., 1::4, 2::4] > 0).all() and inside.sum().abs() < 1e-6
 
 
+def test_dots_that_have_no_mean_are_seen_by_their_amplitude() -> None:
+    torch.manual_seed(0)
+    truth = 0.5 + 0.02 * torch.randn(1, 3, 96, 96)
+    dots = torch.zeros(1, 3, 96, 96)
+    dots[..., 1::4, 2::4] = 0.1 * torch.randn(24, 24)
+    texture = 0.025 * torch.randn(1, 3, 96, 96)  # as much energy, anywhere
+    seen = [float(amplitude_error(truth + more, truth)) for more in (dots, texture, torch.zeros(1))]
+    assert seen[0] > 8 * seen[1] > seen[2] == 0
+    moved = amplitude_error(truth.roll(2, 3), truth)  # other grain of the same kind
+    assert float(moved) < 0.1 * seen[0]
+    view = (truth + dots).requires_grad_()
+    (gradient,) = torch.autograd.grad(amplitude_error(view, truth).sum(), view)
+    better = view.detach() - 0.02 * gradient / gradient.abs().max()
+    assert float(amplitude_error(better, truth)) < seen[0]
+
+
+def test_amplitudes_count_as_much_as_is_said() -> None:
+    torch.manual_seed(0)
+    made = Restored({"output": torch.rand(2, 3, 32, 32)}, torch.rand(2, 3, 32, 32))
+    alone, both = (Lattice(amplitude=weight)(made, "output", "attract") for weight in (0.0, 3.0))
+    expected = 3 * amplitude_error(made.image("output"), made.image("truth")).mean()
+    torch.testing.assert_close(both - alone, expected)
+
+
 def test_wrong_shapes_and_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="multiples of 4"):
         phase_error(torch.zeros(1, 3, 16, 18), torch.zeros(1, 3, 16, 18))
     with pytest.raises(ConfigError, match="scale must be 2 or more"):
         Lattice(scale=1)
+    with pytest.raises(ConfigError, match="amplitude must be 0 or more"):
+        Lattice(amplitude=float("nan"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -48,6 +49,36 @@ def again(store: Store) -> Store:
     os.close(store._lock)
     store._lock = os.open(os.devnull, os.O_RDONLY)
     return Store(store.folder, queue=5, pixels=1000)
+
+
+def test_places_are_those_of_now(store: Store) -> None:
+    """The order of turns is kept from one question to the next, but never too long."""
+    jobs = [add(store, client) for client in ("one", "two", "one")]
+    assert list(store.places()) == [jobs[0].id, jobs[1].id, jobs[2].id]
+    work = store.next_work()
+    assert work is not None and store.places() == {jobs[1].id: 0, jobs[2].id: 1}
+    store.give_back(work)
+    assert set(store.places()) == {one.id for one in jobs}
+    store.cancel(jobs[1].id)
+    jobs.append(add(store, "three"))
+    assert sorted(store.places().values()) == [0, 1, 2] and jobs[1].id not in store.places()
+
+
+def test_who_asks_does_not_wait_for_what_is_being_written(store: Store) -> None:
+    job = add(store)
+    answers = []
+
+    def ask() -> None:
+        answers.append((store.jobs("one"), store.is_wanted(job.id), store.in_hand(), store.counts()))
+
+    with store._transaction() as database:
+        database.execute("UPDATE photo SET status = 'running'")
+        asking = threading.Thread(target=ask, daemon=True)
+        with store._mutex:
+            asking.start()
+            asking.join(10)
+    assert answers == [([job], True, (10, 160), {"job": {"queued": 1}, "photo": {"queued": 1}})]
+    assert store.counts()["photo"] == {"running": 1}
 
 
 def test_a_job_goes_its_way(store: Store) -> None:

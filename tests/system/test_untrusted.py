@@ -41,3 +41,4 @@ def test_values_in_messages() -> None:
     assert shorten("a") == "'a'" and shorten(12) == "12"
     assert brief(ValueError("one\n  two")) == "one two" and brief(OSError(2, "gone", "file")) == "gone"
     assert brief(EOFError()) == "EOFError"
+    assert brief(ValueError("no \x1b[2Jbox \x04")) == "no \\x1b[2Jbox \\x04"

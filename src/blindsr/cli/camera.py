@@ -26,7 +26,6 @@ from blindsr.cli.screen import (
     file_entry,
     name,
     named_path,
-    one_line,
     print_error,
     print_object,
     print_warning,
@@ -34,6 +33,7 @@ from blindsr.cli.screen import (
     say,
 )
 from blindsr.errors import BlindSRError, InputError
+from blindsr.system.untrusted import one_line
 
 if TYPE_CHECKING:
     import numpy as np

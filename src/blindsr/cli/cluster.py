@@ -20,7 +20,6 @@ from blindsr.cli.screen import (
     as_unicode,
     escape,
     file_entry,
-    one_line,
     print_error,
     print_object,
     print_warning,
@@ -29,6 +28,7 @@ from blindsr.cli.screen import (
     say,
 )
 from blindsr.errors import InputError
+from blindsr.system.untrusted import one_line
 
 if TYPE_CHECKING:
     from rich.progress import Progress

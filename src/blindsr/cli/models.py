@@ -16,13 +16,13 @@ from blindsr.cli.screen import (
     file_entry,
     name,
     named_path,
-    one_line,
     print_error,
     print_object,
     progress_bars,
     say,
 )
 from blindsr.errors import BlindSRError
+from blindsr.system.untrusted import one_line
 
 if TYPE_CHECKING:
     from blindsr.models.card import Model

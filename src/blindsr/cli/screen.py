@@ -21,6 +21,7 @@ from rich.console import Console
 from blindsr.errors import BlindSRError, InputError, MissingExtraError
 from blindsr.system.files import abandon_writes
 from blindsr.system.lines import finite
+from blindsr.system.untrusted import one_line
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -309,22 +310,6 @@ def escape(text: str) -> str:
     from rich.markup import escape
 
     return escape(text.encode(errors="replace").decode())
-
-
-def one_line(text: str) -> str:
-    """The text on one line: what would break it, or command the terminal, is shown as Python writes it.
-
-    An undecodable byte of a file's name is shown as such: "\\xff".
-    """
-    if text.isprintable():
-        return text
-    shown = []
-    for sign in text:
-        if "\udc80" <= sign <= "\udcff":
-            shown.append(f"\\x{ord(sign) - 0xDC00:02x}")
-        else:
-            shown.append(sign if sign.isprintable() else repr(sign)[1:-1])
-    return "".join(shown)
 
 
 def name(path: Path) -> str:

@@ -53,6 +53,7 @@ from blindsr.picture.metadata.survey import Survey, survey
 from blindsr.picture.photo import Photo
 from blindsr.picture.samples import Samples
 from blindsr.picture.tiff import read_exif, size_told, told_blocks
+from blindsr.system.untrusted import one_line
 
 UNKNOWN_RESOLUTION = 2.834
 """Pixels per mm that stand for an unknown resolution: 72 per inch, as EXIF 2.32 designates for that case, cut
@@ -120,7 +121,7 @@ def source_file(source: Encoded, limits: Limits) -> Iterator[tuple[Path, IO[byte
 def _unsupported(path: Path, why: str) -> InputError:
     """The error of a sound file that nobody here decodes."""
     return InputError(
-        f"{path}: a kind of file that this program does not read ({why}); "
+        f"{path}: a kind of file that this program does not read ({one_line(why)}); "
         "save it as PNG, JPEG or TIFF with the program that made it"
     )
 

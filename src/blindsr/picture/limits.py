@@ -7,6 +7,7 @@ from pathlib import Path
 
 from blindsr.errors import InputError
 from blindsr.system.memory import show_bytes
+from blindsr.system.untrusted import one_line
 
 MAX_PIXELS = 1 << 27
 """Largest picture that is decoded unless the caller says otherwise, in pixels: a small file can claim a size
@@ -137,6 +138,6 @@ class Limits:
 def damaged_file(path: Path, why: str) -> InputError:
     """The error of a file that no decoder could read to its end."""
     return InputError(
-        f"{path}: not a readable picture ({why}); it is damaged or incomplete, "
+        f"{path}: not a readable picture ({one_line(why)}); it is damaged or incomplete, "
         "so copy it again from where it came from, or restore what can be read of it with --damaged"
     )

@@ -11,11 +11,13 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from typing import IO, Any
 
 from blindsr.picture.metadata.jpeg import segments
 from blindsr.picture.tiff import Blocks, claimed_bytes
+from blindsr.system.untrusted import one_line
 
 LOADERS = {
     "png": "pngload_source",
@@ -139,6 +141,7 @@ def opened(
         except (OSError, OverflowError, ValueError):  # a place that no file has, out of a damaged one
             return -1
 
+    _patience.left = MOST_WARNINGS
     file.seek(0)
     source = pyvips.SourceCustom()  # the image does not keep it, this frame does
     source.on_read(read)
@@ -154,6 +157,20 @@ def opened(
         raise UndecodableError("what it says of itself is no text") from error
 
 
+MOST_WARNINGS = 20
+"""Warnings of libvips that are passed on, from one file to the next: to log them takes longer than a row."""
+
+
+@dataclass
+class _Patience:
+    """How many warnings are still passed on."""
+
+    left: int = MOST_WARNINGS
+
+
+_patience = _Patience()
+
+
 @cache
 def _libvips() -> Any:  # noqa: ANN401
     """Pyvips, whose log now takes what is no text.
@@ -167,9 +184,14 @@ def _libvips() -> Any:  # noqa: ANN401
 
         @pyvips.ffi.def_extern(name="_log_handler_callback")  # type: ignore[untyped-decorator]
         def log(domain: Any, level: int, message: Any, _: Any) -> None:  # noqa: ANN401
-            said = [pyvips.ffi.string(word).decode("utf-8", "replace") for word in (domain, message)]
-            if said[1].startswith("error in tile"):  # of a damaged file, once for some rows each
+            # Of a damaged file there may be something to say of each of a million rows.
+            if not _patience.left:
                 return
+            _patience.left -= 1
+            text = pyvips.ffi.string(message)
+            if text.startswith(b"error in tile"):  # of a damaged file, once for some rows each
+                return
+            said = [word.decode("utf-8", "replace") for word in (pyvips.ffi.string(domain), text)]
             known = pyvips.GLogLevelFlags.LEVEL_TO_LOGGER
             pyvips.logger.log(known.get(level, logging.WARNING), ": ".join(said))
 
@@ -243,4 +265,4 @@ def reason(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines()]
     # Without what names only a function of the library, and numbers of errors.
     telling = [line for line in lines if re.search("[a-z]{2}", line) and not line.startswith("unable to ")]
-    return (telling[-1] if telling else "no reason given")[:200]
+    return one_line((telling[-1] if telling else "no reason given")[:200])

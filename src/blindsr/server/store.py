@@ -19,6 +19,7 @@ import shutil
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -158,11 +159,13 @@ class Store:
     ) -> None:
         self.folder, self._queue, self._pixels = folder, queue, pixels
         self._turns = turns or Turns()
-        self._mutex = threading.RLock()
+        self._ordered: deque[Waiting] | None = None
+        self._mutex, self._reading = threading.RLock(), threading.Lock()
         try:
             make_folder(self.files)
             self._lock = _lock(folder)
             self._database = _open_database(folder / "jobs.sqlite")
+            self._reader = _open_reader(folder / "jobs.sqlite")
         except (OSError, sqlite3.Error) as error:
             why = error.strerror if isinstance(error, OSError) else str(error)
             raise InputError(f"{folder}: jobs cannot be kept here ({why}); name another --folder") from error
@@ -223,78 +226,65 @@ class Store:
             QueueFullError: The client has too much waiting.
         """
         job = secrets.token_hex(16)
-        with self._mutex:
-            if key is not None and (earlier := self.of_key(kind, client, key)) is not None:
-                return earlier
-            self._check_room(client, photos)
-            upload.replace(self.folder_of(job))
-            try:
-                _sync_folder(self.files)
+        folder = self.folder_of(job)
+        upload.replace(folder)
+        taken = False
+        try:
+            _sync_folder(self.files)  # many may wait for the disk here at once
+            with self._mutex:
+                if key is not None and (earlier := self.of_key(kind, client, key)) is not None:
+                    return earlier
+                self._check_room(client, photos)
                 with self._transaction() as database:
-                    database.execute(
-                        "INSERT INTO job (id, kind, client, status, options, created, key, digest, first)"
-                        " VALUES (?, ?, ?, 'queued', ?, ?, ?, ?, ?)",
-                        (
-                            job,
-                            kind,
-                            client,
-                            json.dumps(options),
-                            time.time(),
-                            key,
-                            digest,
-                            bool(options.get("first")),
-                        ),
-                    )
-                    database.executemany(
-                        "INSERT INTO photo (job, n, name, pixels, result_pixels, result, status)"
-                        " VALUES (?, ?, ?, ?, ?, ?, 'queued')",
-                        [(job, p.n, p.name, p.pixels, p.result_pixels, p.result) for p in photos],
-                    )
-            except BaseException:
-                shutil.rmtree(self.folder_of(job), ignore_errors=True)
-                raise
-            return self._job(job)
+                    self._insert(database, job, kind, client, options, photos, digest, key)
+                taken = True
+                self._ordered = None
+                return self._job(job)
+        finally:
+            if not taken:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def job(self, job: str, client: str, kind: Kind = "upscale") -> JobRecord | None:
         """A client's job; None where it has none of that id."""
         if not _ID.fullmatch(job):
             return None
-        with self._mutex:
-            row = self._database.execute("SELECT * FROM job WHERE id = ?", (job,)).fetchone()
+        with self._looking() as database:
+            row = database.execute("SELECT * FROM job WHERE id = ?", (job,)).fetchone()
             if row is None or row["client"] != client or row["kind"] != kind:
                 return None
-            return self._record(row)
+            return _record(database, row)
 
     def jobs(self, client: str, kind: Kind = "upscale", most: int = 100) -> list[JobRecord]:
         """A client's last jobs, the newest first."""
-        with self._mutex:
-            rows = self._database.execute(
+        with self._looking() as database:
+            rows = database.execute(
                 "SELECT * FROM job WHERE client = ? AND kind = ? ORDER BY number DESC LIMIT ?",
                 (client, kind, most),
             ).fetchall()
-            return [self._record(row) for row in rows]
+            return [_record(database, row) for row in rows]
 
     def of_key(self, kind: Kind, client: str, key: str) -> JobRecord | None:
         """The job that a client has given a name."""
-        with self._mutex:
-            row = self._database.execute(
+        with self._looking() as database:
+            row = database.execute(
                 "SELECT * FROM job WHERE client = ? AND kind = ? AND key = ?", (client, kind, key)
             ).fetchone()
-            return None if row is None else self._record(row)
+            return None if row is None else _record(database, row)
 
     def next_work(self) -> Work | None:
         """The photo whose turn it is, which is running from now on; None where nothing waits."""
         with self._mutex:
-            one = next(self._turns.order(self._waiting()), None)
-            if one is None:
+            order = self._order()
+            if not order:
                 return None
-            self._turns.take(one)
+            one = order[0]
             with self._transaction() as database:
                 database.execute(
                     "UPDATE photo SET status = 'running' WHERE job = ? AND n = ?",
                     (one.job, one.n),
                 )
                 database.execute("UPDATE job SET status = 'running' WHERE id = ?", (one.job,))
+            self._turns.take(order.popleft())
             job = self._job(one.job)
             return Work(job, next(photo for photo in job.photos if photo.n == one.n))
 
@@ -310,7 +300,7 @@ class Store:
         """Of each job that waits for its first turn, how many photos come before it."""
         with self._mutex:
             places: dict[str, int] = {}
-            for place, one in enumerate(self._turns.order(self._waiting())):
+            for place, one in enumerate(self._order()):
                 places.setdefault(one.job, place)
             return places
 
@@ -367,6 +357,7 @@ class Store:
                 (work.job.id, work.photo.n),
             )
             self._settle(database, work.job.id)
+            self._ordered = None
 
     def cancel(self, job: str) -> JobRecord | None:
         """Nothing more is begun of a job; what runs of it is for its worker to leave."""
@@ -380,12 +371,13 @@ class Store:
                     " WHERE id = ? AND status IN ('queued', 'running')",
                     (time.time(), job),
                 )
+            self._ordered = None
             return self._found(job)
 
     def is_wanted(self, job: str) -> bool:
         """Whether a job is neither cancelled nor forgotten."""
-        with self._mutex:
-            row = self._database.execute("SELECT status FROM job WHERE id = ?", (job,)).fetchone()
+        with self._looking() as database:
+            row = database.execute("SELECT status FROM job WHERE id = ?", (job,)).fetchone()
             return row is not None and row["status"] != "cancelled"
 
     def remove(self, job: str) -> None:
@@ -393,6 +385,7 @@ class Store:
         with self._mutex:
             with self._transaction() as database:
                 database.execute("DELETE FROM job WHERE id = ?", (job,))
+            self._ordered = None
             shutil.rmtree(self.folder_of(job), ignore_errors=True)
 
     def expire(self, before: float) -> int:
@@ -416,28 +409,51 @@ class Store:
 
     def counts(self) -> dict[str, dict[str, int]]:
         """How many jobs and photos have each status."""
-        with self._mutex:
+        with self._looking() as database:
             found = {}
             for table in ("job", "photo"):
-                rows = self._database.execute(
-                    f"SELECT status, COUNT(*) FROM {table} GROUP BY status"
-                ).fetchall()
+                rows = database.execute(f"SELECT status, COUNT(*) FROM {table} GROUP BY status").fetchall()
                 found[table] = {row[0]: int(row[1]) for row in rows}
             return found
 
     def in_hand(self) -> tuple[int, int]:
         """Pixels of the photos that wait or run, and of the results that they will have."""
-        with self._mutex:
-            row = self._database.execute(
+        with self._looking() as database:
+            row = database.execute(
                 "SELECT TOTAL(pixels), TOTAL(result_pixels) FROM photo WHERE status IN ('queued', 'running')"
             ).fetchone()
             return int(row[0]), int(row[1])
 
     def close(self) -> None:
         """Let go of the folder."""
-        with self._mutex:
+        with self._mutex, self._reading:
+            self._reader.close()
             self._database.close()
             os.close(self._lock)
+
+    def _insert(
+        self,
+        database: sqlite3.Connection,
+        job: str,
+        kind: Kind,
+        client: str,
+        options: Mapping[str, Any],
+        photos: Sequence[PhotoRecord],
+        digest: str,
+        key: str | None,
+    ) -> None:
+        """A new job, and its photos."""
+        values = job, kind, client, json.dumps(options), time.time(), key, digest, bool(options.get("first"))
+        database.execute(
+            "INSERT INTO job (id, kind, client, status, options, created, key, digest, first)"
+            " VALUES (?, ?, ?, 'queued', ?, ?, ?, ?, ?)",
+            values,
+        )
+        database.executemany(
+            "INSERT INTO photo (job, n, name, pixels, result_pixels, result, status)"
+            " VALUES (?, ?, ?, ?, ?, ?, 'queued')",
+            [(job, p.n, p.name, p.pixels, p.result_pixels, p.result) for p in photos],
+        )
 
     def _check_room(self, client: str, photos: Sequence[PhotoRecord]) -> None:
         row = self._database.execute(
@@ -454,6 +470,12 @@ class Store:
                 f"your waiting photos have {row[1] / 1e6:.4g} million pixels, {self._pixels / 1e6:.4g} may;"
                 " send more later"
             )
+
+    def _order(self) -> deque[Waiting]:
+        """What waits, in the order of its turns; worked out anew when that has changed."""
+        if self._ordered is None:
+            self._ordered = deque(self._turns.order(self._waiting()))
+        return self._ordered
 
     def _waiting(self) -> list[Waiting]:
         """What waits, in the order in which each client wants its own; often left ones come last.
@@ -523,21 +545,23 @@ class Store:
         self._settle(database, job)
 
     def _job(self, job: str) -> JobRecord:
-        return self._record(self._database.execute("SELECT * FROM job WHERE id = ?", (job,)).fetchone())
+        found = self._found(job)
+        assert found is not None
+        return found
 
     def _found(self, job: str) -> JobRecord | None:
         row = self._database.execute("SELECT * FROM job WHERE id = ?", (job,)).fetchone()
-        return None if row is None else self._record(row)
+        return None if row is None else _record(self._database, row)
 
-    def _record(self, row: sqlite3.Row) -> JobRecord:
-        photos = self._database.execute(
-            "SELECT * FROM photo WHERE job = ? ORDER BY n", (row["id"],)
-        ).fetchall()
-        return JobRecord(
-            row["id"], row["kind"], row["client"], row["status"], json.loads(row["options"]),
-            row["created"], row["ended"], row["digest"], json.loads(row["told"] or "{}"),
-            tuple(_photo(one) for one in photos),
-        )  # fmt: skip
+    @contextmanager
+    def _looking(self) -> Iterator[sqlite3.Connection]:
+        """What was last written, without waiting for what is being written."""
+        with self._reading:
+            self._reader.execute("BEGIN")  # all of it at one moment
+            try:
+                yield self._reader
+            finally:
+                self._reader.execute("COMMIT")
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -548,6 +572,15 @@ class Store:
             self._database.execute("ROLLBACK")
             raise
         self._database.execute("COMMIT")
+
+
+def _record(database: sqlite3.Connection, row: sqlite3.Row) -> JobRecord:
+    photos = database.execute("SELECT * FROM photo WHERE job = ? ORDER BY n", (row["id"],)).fetchall()
+    return JobRecord(
+        row["id"], row["kind"], row["client"], row["status"], json.loads(row["options"]),
+        row["created"], row["ended"], row["digest"], json.loads(row["told"] or "{}"),
+        tuple(_photo(one) for one in photos),
+    )  # fmt: skip
 
 
 def _photo(row: sqlite3.Row) -> PhotoRecord:
@@ -574,6 +607,14 @@ def _open_database(path: Path) -> sqlite3.Connection:
     elif version != _VERSION:
         raise sqlite3.DatabaseError(f"written by another version of this program, {version}")
     return database
+
+
+def _open_reader(path: Path) -> sqlite3.Connection:
+    """A second connection, which writes nothing: in WAL mode it never waits for the first."""
+    reader = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
+    reader.row_factory = sqlite3.Row
+    reader.execute("PRAGMA query_only = ON")
+    return reader
 
 
 def _lock(folder: Path) -> int:

@@ -43,7 +43,14 @@ async def take_in(
     await to_thread.run_sync(check_disk, service.store.folder, length_of(request))
     with service.key(kind, client, key), temporary_folder(service.store.folder) as folder:
         form = await receive_form(request, folder, file_fields, settings.queue)
-        job = await to_thread.run_sync(_add, service, kind, client, key, form, folder)
+        return await to_thread.run_sync(_answer, service, kind, client, key, form, folder)
+
+
+def _answer(
+    service: Service, kind: Kind, client: str, key: str | None, form: Form, folder: Path
+) -> JSONResponse:
+    """Take in what was sent, and show it."""
+    job = _add(service, kind, client, key, form, folder)
     service.workers.wake()
     shown = (
         show_job(service, job, service.store.places()) if kind == "upscale" else show_profile(service, job)

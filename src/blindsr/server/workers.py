@@ -8,10 +8,12 @@ that one at a time passes, and opens the next door before it closes the one behi
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +36,9 @@ log = logging.getLogger(__name__)
 _TIDY_EVERY = 15.0
 """Seconds between two looks at what has expired."""
 
+
+_STEP_BACK = 10
+"""Nice value of the threads that restore."""
 
 _AGAIN = 1.0
 """Seconds until something is tried again that should not have failed."""
@@ -94,6 +99,7 @@ class Workers:
                 thread.join(max(0.0, end - time.monotonic()))
 
     def _work(self) -> None:
+        step_back()
         while not self._ended:
             try:
                 with _Way() as way:
@@ -243,6 +249,16 @@ class Workers:
                 self._store.expire(time.time() - self._keep)
             except Exception as error:  # it is tried again
                 log.error("tidying failed: %s", brief(error))
+
+
+def step_back() -> None:
+    """Leave the cores to other threads, from this one and those that it starts: answers come first.
+
+    Only Linux knows of threads with a nice value of their own; elsewhere nothing happens.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _STEP_BACK)
 
 
 class _Way:

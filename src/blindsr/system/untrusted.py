@@ -6,7 +6,7 @@ import json
 import math
 from typing import Any
 
-__all__ = ["brief", "parse_json", "shorten"]
+__all__ = ["brief", "one_line", "parse_json", "shorten"]
 
 _DEPTH = 64
 
@@ -48,7 +48,23 @@ def shorten(value: object, most: int = 60) -> str:
 def brief(error: BaseException) -> str:
     """What an error of a library says, on one line."""
     said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return " ".join(said.split())[:200] or type(error).__name__
+    return one_line(" ".join(said.split())[:200]) or type(error).__name__
+
+
+def one_line(text: str) -> str:
+    """The text on one line: what would break it, or command the terminal, is shown as Python writes it.
+
+    An undecodable byte of a file's name is shown as such: "\\xff".
+    """
+    if text.isprintable():
+        return text
+    shown = []
+    for sign in text:
+        if "\udc80" <= sign <= "\udcff":
+            shown.append(f"\\x{ord(sign) - 0xDC00:02x}")
+        else:
+            shown.append(sign if sign.isprintable() else repr(sign)[1:-1])
+    return "".join(shown)
 
 
 def _refuse_constant(name: str) -> float:
