@@ -34,6 +34,7 @@ class LocalPool:
         self._arguments, self._kind, self._most, self._lose = arguments, kind, most, lose
         self._idle: list[Any] = []
         self._busy: list[Any] = []
+        self._at: dict[Job, Any] = {}
         self._came: queue.SimpleQueue[tuple[Any, Came]] = queue.SimpleQueue()
         self.jobs: list[tuple[str, tuple[Any, ...]]] = []
 
@@ -50,6 +51,7 @@ class LocalPool:
     def give(self, job: Job) -> None:
         worker = self._idle.pop()
         self._busy.append(worker)
+        self._at[job] = worker
         self.jobs.append((job.method, job.arguments))
 
         def run() -> None:
@@ -62,12 +64,18 @@ class LocalPool:
 
         threading.Thread(target=run, daemon=True).start()
 
+    def ask(self, job: Job, method: str, *arguments: Any) -> Any:
+        """See `ListeningPool`."""
+        worker = self._at.get(job)
+        return None if worker is None else getattr(worker, method)(*arguments)
+
     def wait(self, seconds: float) -> list[Came]:
         try:
             worker, came = self._came.get(timeout=max(seconds, 0.01))
         except queue.Empty:
             return []
         self._busy.remove(worker)
+        self._at.pop(came.job)
         if came.error is None or type(came.error) is LostError:  # a new one would take seconds to start
             self._idle.append(worker)
         else:

@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from blindsr.cluster.items import Ended
 from blindsr.cluster.restoring import Restoring
 from blindsr.cluster.stores import open_store
 from blindsr.errors import InputError
+from blindsr.system.memory import Memory
 
 from ..conftest import SOURCE, Run, save_photos, write_model
 from .test_driving import batch_of, contents, local
@@ -128,6 +130,48 @@ def test_no_machine_is_fit(cluster: str, order: Restoring, tmp_path: Path) -> No
     ):
         drive(batch, RayPool, workers=1)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_a_server(cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Actors restore its photos, and one is killed at a photo; the results are those of one machine."""
+    pytest.importorskip("fastapi")
+    from ..server.conftest import photo_bytes, run_server
+    from ..server.test_afar import over, sent, until
+
+    models = tmp_path / "models"
+    write_model(models / "cmdsr-x4")
+    write_model(models / "cria-x4-compact", adaptive=False, texture=0.85)
+    given: list[Any] = []
+
+    class Losing(RayPool):
+        """Its first photo loses its worker."""
+
+        def give(self, job: Job) -> None:
+            super().give(job)
+            if not given:
+                ray.kill(next(reversed(self._busy.values()))[0])
+            given.append(job)
+
+    def results(**told: Any) -> list[bytes]:
+        memory = Memory.parse("600M")
+        with (
+            run_server(models, tmp_path / "jobs", memory=memory, **told) as server,
+            server.client() as client,
+        ):
+            if told:
+                until(lambda: client.get("/health").status_code == 200, 120)
+            job = sent(client, *[photo_bytes(seed=n) for n in range(3)])
+            assert over(client, job, 120)["status"] == "done"
+            return [client.get(f"/v1/jobs/{job}/files/{n}").content for n in range(3)]
+
+    monkeypatch.setattr(ray_pool, "RayPool", Losing)
+    monkeypatch.setenv("BLINDSR_MODELS", str(models))
+    # Actors have the environment of their nodes, which were started without these models.
+    runtime = {"env_vars": {"BLINDSR_MODELS": str(models)}}
+    monkeypatch.setattr(ray, "init", partial(ray.init, runtime_env=runtime))
+    assert results(cluster=cluster, workers=2) == results()
+    assert len(given) == 4
 
 
 def test_no_room_for_a_worker(

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from blindsr.cluster.process import ProcessLostError
 from blindsr.errors import BlindSRError, InputError
 
-__all__ = ["Came", "Job", "LostError", "Pool", "Start", "hand_out"]
+__all__ = ["Came", "Job", "ListeningPool", "LostError", "Pool", "Start", "hand_out"]
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +77,13 @@ class Pool(Protocol):
 
     def close(self) -> None:
         """End all workers."""
+
+
+class ListeningPool(Pool, Protocol):
+    """Workers that can be asked something while they are at a job."""
+
+    def ask(self, job: Job, method: str, *arguments: Any) -> Any:  # noqa: ANN401
+        """Ask the worker that is at a job; gives what it answered the last time, None for nothing."""
 
 
 Start = Callable[[Mapping[str, Any]], Pool]

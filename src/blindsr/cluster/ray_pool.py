@@ -90,6 +90,8 @@ class RayPool:
         self._idle: list[Any] = []
         self._busy: dict[Any, tuple[Any, Job]] = {}
         """What a job will give -> who does it, and the job."""
+        self._asked: dict[Job, dict[str, Any]] = {}
+        """What workers that are at a job will answer, by what they were asked."""
         self._unfit = self._lost = 0
         """Workers that could not work, and that were lost while they started."""
         self._was_fit = self._said_waiting = False
@@ -112,6 +114,19 @@ class RayPool:
     def give(self, job: Job) -> None:
         actor = self._idle.pop()
         self._busy[actor.run.remote(job.method, *job.arguments)] = actor, job
+
+    def ask(self, job: Job, method: str, *arguments: Any) -> Any:  # noqa: ANN401
+        """See `ListeningPool`; a worker has one question of a kind at a time."""
+        actor = next((actor for actor, one in self._busy.values() if one is job), None)
+        if actor is None:
+            return None
+        answer, asked = None, self._asked.setdefault(job, {})
+        if method in asked:
+            if not self._ray.wait([asked[method]], timeout=0)[0]:
+                return None
+            answer = self._got(asked[method])[0]
+        asked[method] = actor.run.remote(method, *arguments)
+        return answer
 
     def wait(self, seconds: float) -> list[Came]:
         waiting = [*self._busy, *self._starting]
@@ -167,6 +182,7 @@ class RayPool:
             raise InputError(f"no machine of the cluster can work: {error or lost}")
 
     def _collect(self, reference: Any, actor: Any, job: Job) -> Came:  # noqa: ANN401
+        self._asked.pop(job, None)
         result, error, lost = self._got(reference)
         if not error and not lost:
             self._idle.append(actor)
