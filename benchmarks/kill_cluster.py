@@ -122,7 +122,7 @@ class Machines:
             self._cluster.remove_node(self._nodes[number], allow_graceful=False)
             self._nodes[number] = self._cluster.add_node(**NODE)
             return True
-        found = own_processes("blindsr.cluster.restorer" if kind == "model" else "ray::_Actor")
+        found = own_processes("blindsr.cluster.workshop" if kind == "model" else "ray::_Actor")
         if not found:
             return False
         with suppress(ProcessLookupError):

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from blindsr.cluster.driving import Came, Job, LostError
+from blindsr.cluster.handing_out import Came, Job, LostError
 from blindsr.cluster.worker import Worker
 
 
@@ -15,23 +15,32 @@ class LocalPool:
     """Workers in threads.
 
     Args:
-        arguments: Of `Worker`.
+        arguments: Of the workers.
+        kind: Their class.
+        listening: As of `RayPool`; these can always be asked.
         most: Workers at most.
         lose: Tells of each job whether its worker is lost with it, instead of doing it.
     """
 
     def __init__(
-        self, arguments: Mapping[str, Any], most: int = 1, lose: Callable[[Job], bool] = lambda job: False
+        self,
+        arguments: Mapping[str, Any],
+        kind: Callable[..., Any] = Worker,
+        listening: bool = False,
+        *,
+        most: int = 1,
+        lose: Callable[[Job], bool] = lambda job: False,
     ) -> None:
-        self._arguments, self._most, self._lose = arguments, most, lose
-        self._idle: list[Worker] = []
-        self._busy: list[Worker] = []
-        self._came: queue.SimpleQueue[tuple[Worker, Came]] = queue.SimpleQueue()
+        self._arguments, self._kind, self._most, self._lose = arguments, kind, most, lose
+        self._idle: list[Any] = []
+        self._busy: list[Any] = []
+        self._at: dict[Job, Any] = {}
+        self._came: queue.SimpleQueue[tuple[Any, Came]] = queue.SimpleQueue()
         self.jobs: list[tuple[str, tuple[Any, ...]]] = []
 
     def grow(self, wanted: int) -> None:
         while len(self._idle) + len(self._busy) < min(wanted, self._most):
-            worker = Worker(**self._arguments, node=f"node-{len(self._idle) + len(self._busy)}")
+            worker = self._kind(**self._arguments, node=f"node-{len(self._idle) + len(self._busy)}")
             worker.start()
             self._idle.append(worker)
 
@@ -42,6 +51,7 @@ class LocalPool:
     def give(self, job: Job) -> None:
         worker = self._idle.pop()
         self._busy.append(worker)
+        self._at[job] = worker
         self.jobs.append((job.method, job.arguments))
 
         def run() -> None:
@@ -54,12 +64,18 @@ class LocalPool:
 
         threading.Thread(target=run, daemon=True).start()
 
+    def ask(self, job: Job, method: str, *arguments: Any) -> Any:
+        """See `ListeningPool`."""
+        worker = self._at.get(job)
+        return None if worker is None else getattr(worker, method)(*arguments)
+
     def wait(self, seconds: float) -> list[Came]:
         try:
             worker, came = self._came.get(timeout=max(seconds, 0.01))
         except queue.Empty:
             return []
         self._busy.remove(worker)
+        self._at.pop(came.job)
         if came.error is None or type(came.error) is LostError:  # a new one would take seconds to start
             self._idle.append(worker)
         else:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from blindsr.cluster.cameras import SAMPLE, Sample, camera_of, profile_name
-from blindsr.cluster.order import Order
+from blindsr.cluster.restoring import Restoring
 from blindsr.upscaling.profile import read_camera
 
 from ..conftest import MakeModel, made_photo
@@ -71,7 +71,7 @@ def test_the_same_few_photos_in_any_order() -> None:
 
 def test_bytes_are_those_of_the_cameras_profile(tmp_path: Path, make_model: MakeModel) -> None:
     """As on one machine with the profile that `read_camera` makes of the same photos."""
-    order = Order(model=str(make_model()), threads=1, memory="384M", format_="png")
+    order = Restoring(model=str(make_model()), threads=1, memory="384M", format_="png")
     photos = [taken(tmp_path / "in" / f"{model}{i}.jpg", model, seed=i) for model in "XY" for i in range(3)]
     alone = taken(tmp_path / "in" / "alone.jpg", seed=7)
     (tmp_path / "in" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no")

@@ -18,11 +18,12 @@ from PIL import Image
 from blindsr.batch.plan import plan_batch
 from blindsr.batch.run import run_batch
 from blindsr.cluster import planning
-from blindsr.cluster.driving import Batch, Job, Summary, drive
+from blindsr.cluster.driving import Batch, Summary, drive
+from blindsr.cluster.handing_out import Job
 from blindsr.cluster.inputs import Inputs
 from blindsr.cluster.items import Ended, Item
-from blindsr.cluster.order import Order
 from blindsr.cluster.process import ProcessLostError
+from blindsr.cluster.restoring import Restoring
 from blindsr.cluster.runs import Run
 from blindsr.cluster.shard import Shard
 from blindsr.cluster.stores import open_store
@@ -71,16 +72,16 @@ def poison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "marks"
 
 
-def batch_of(texts: Sequence[str], out: str, order: Order) -> Batch:
+def batch_of(texts: Sequence[str], out: str, order: Restoring) -> Batch:
     store = open_store(out)
     inputs = Inputs(texts, store)
-    return Batch(inputs, store, order, order.header(order.upscaler(), inputs.given))
+    return Batch(inputs, store, order, order.header(order.maker().identity, inputs.given))
 
 
 def restored(
     texts: Sequence[str],
     out: str,
-    order: Order,
+    order: Restoring,
     *,
     most: int = 1,
     lose: Callable[[Job], bool] = lambda job: False,
@@ -114,7 +115,7 @@ def tree(folder: Path) -> Path:
     return folder
 
 
-def local(folder: Path, out: Path, order: Order, **options: Any) -> dict[str, str]:
+def local(folder: Path, out: Path, order: Restoring, **options: Any) -> dict[str, str]:
     """The same batch on one machine; gives the errors by photo."""
     upscaler = order.upscaler()
     label = f"x{upscaler.model.scale}" if order.size is None else order.size.label
@@ -127,8 +128,8 @@ def local(folder: Path, out: Path, order: Order, **options: Any) -> dict[str, st
 
 
 @pytest.fixture
-def order(make_model: MakeModel) -> Order:
-    return Order(model=str(make_model()), threads=1, memory="384M")
+def order(make_model: MakeModel) -> Restoring:
+    return Restoring(model=str(make_model()), threads=1, memory="384M")
 
 
 @pytest.mark.parametrize(
@@ -139,7 +140,9 @@ def order(make_model: MakeModel) -> Order:
         {"format_": "jpeg", "quality": 70, "name": "{stem}_{suffix}_{width}_{parent}", "dpi": 300.0},
     ],
 )
-def test_names_bytes_and_errors_of_one_machine(tmp_path: Path, order: Order, options: dict[str, Any]) -> None:
+def test_names_bytes_and_errors_of_one_machine(
+    tmp_path: Path, order: Restoring, options: dict[str, Any]
+) -> None:
     order = replace(order, **options)
     folder = tree(tmp_path / "in")
     errors = local(folder, tmp_path / "one", order)
@@ -156,7 +159,7 @@ def test_names_bytes_and_errors_of_one_machine(tmp_path: Path, order: Order, opt
     assert not list((tmp_path / "many").rglob(".blindsr-*.part*"))
 
 
-def test_from_any_store_to_any(make_store: MakeStore, tmp_path: Path, order: Order) -> None:
+def test_from_any_store_to_any(make_store: MakeStore, tmp_path: Path, order: Restoring) -> None:
     folder = tree(tmp_path / "photos")
     store = make_store("in")
     for file in folder.rglob("*"):
@@ -187,12 +190,12 @@ def poisoned(folder: Path, *names: str) -> Path:
 
 
 @pytest.mark.slow
-def test_poison_takes_nobody_along(tmp_path: Path, order: Order, poison: Path) -> None:
+def test_poison_takes_nobody_along(tmp_path: Path, order: Restoring, poison: Path) -> None:
     """It is named with what it did; photos that were with it are restored, and so is one that recovers."""
     folder = poisoned(tmp_path / "in", "1crash", "2once")
     summary, run, ended = restored([str(folder)], str(tmp_path / "out"), order)
     assert summary.counts == {"done": 5, "failed": 1}, ended
-    said = f"{folder}/1crash.png: ended the process that restored it (SIGABRT), 2 times alone; it is left out"
+    said = f"{folder}/1crash.png: ended the process that had it (SIGABRT), 2 times alone; it is left out"
     assert (ended["1crash.png"].kind, ended["1crash.png"].error) == ("crash", said)
     local(folder.rename(tmp_path / "moved"), tmp_path / "one", order)
     one, many = contents(str(tmp_path / "one")), contents(str(tmp_path / "out"))
@@ -201,7 +204,7 @@ def test_poison_takes_nobody_along(tmp_path: Path, order: Order, poison: Path) -
 
 
 @pytest.mark.slow
-def test_what_takes_too_long_or_too_much(tmp_path: Path, order: Order, poison: Path) -> None:
+def test_what_takes_too_long_or_too_much(tmp_path: Path, order: Restoring, poison: Path) -> None:
     order = replace(order, seconds=5.0, tries=1)
     folder = poisoned(tmp_path / "in", "1hang", "2greedy")
     summary, _, ended = restored([str(folder)], str(tmp_path / "out"), order)
@@ -210,7 +213,7 @@ def test_what_takes_too_long_or_too_much(tmp_path: Path, order: Order, poison: P
     assert ended["2greedy.png"].kind == "memory" and "took more than 576 MiB" in ended["2greedy.png"].error
 
 
-def test_lost_workers(tmp_path: Path, order: Order, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lost_workers(tmp_path: Path, order: Restoring, monkeypatch: pytest.MonkeyPatch) -> None:
     """A shard whose workers are lost again and again is tried photo by photo; that which does it is named."""
     monkeypatch.setattr(planning, "SHARD", 3)
     folder = save_photos(tmp_path / "in", 7, 16, 20)
@@ -228,7 +231,7 @@ def test_lost_workers(tmp_path: Path, order: Order, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_process_that_is_ended_while_it_starts(
-    tmp_path: Path, order: Order, poison: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, order: Restoring, poison: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As where memory is short: that is a lost worker, and no fault of the shard."""
     folder = poisoned(tmp_path / "in", "1once")
@@ -238,7 +241,7 @@ def test_a_process_that_is_ended_while_it_starts(
     def started(worker: Worker) -> None:
         starts.append(1)
         if len(starts) == 2:
-            raise ProcessLostError("the process that has the model ended while it started (SIGKILL)")
+            raise ProcessLostError("the process that makes results ended while it started (SIGKILL)")
         start(worker)
 
     monkeypatch.setattr(Worker, "start", started)
@@ -246,7 +249,7 @@ def test_a_process_that_is_ended_while_it_starts(
     assert summary.counts == {"done": 5} and summary.lost >= 1
 
 
-def test_what_comes_too_late_belongs_to_nobody(tmp_path: Path, order: Order) -> None:
+def test_what_comes_too_late_belongs_to_nobody(tmp_path: Path, order: Restoring) -> None:
     """A store that answers when its photo was given up: not taken for the photo of the next shard."""
     worker: Any = SimpleNamespace(order=order, events=queue.SimpleQueue(), process=None, folder=tmp_path)
     late, shard = (Shard(worker, [], "restore", lambda ended: None) for _ in range(2))
@@ -262,7 +265,7 @@ def test_what_comes_too_late_belongs_to_nobody(tmp_path: Path, order: Order) -> 
 
 
 def test_only_the_rest_after_everything_was_lost(
-    tmp_path: Path, order: Order, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, order: Restoring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(planning, "SHARD", 3)
     folder, out = save_photos(tmp_path / "in", 7, 16, 20), tmp_path / "out"
@@ -285,7 +288,7 @@ def test_only_the_rest_after_everything_was_lost(
     assert len([*out.glob("*.png")]) == 7
 
 
-def test_a_list_with_options_of_its_own(tmp_path: Path, order: Order) -> None:
+def test_a_list_with_options_of_its_own(tmp_path: Path, order: Restoring) -> None:
     folder = save_photos(tmp_path / "in", 4, 16, 20)
     (folder / "sub").mkdir()
     (folder / "3.png").rename(folder / "sub" / "3.png")
@@ -299,7 +302,7 @@ def test_a_list_with_options_of_its_own(tmp_path: Path, order: Order) -> None:
     assert "give one of png" in ended["2.png"].error and summary.counts["failed"] == 1
 
 
-def test_two_results_of_one_name_in_a_list(tmp_path: Path, order: Order) -> None:
+def test_two_results_of_one_name_in_a_list(tmp_path: Path, order: Restoring) -> None:
     """Whoever comes first has the name, in later runs as well."""
     folder = save_photos(tmp_path / "in", 1, 16, 20)
     Image.fromarray(made_photo(16, 20, 1)).save(folder / "0.bmp")
@@ -315,7 +318,7 @@ def test_two_results_of_one_name_in_a_list(tmp_path: Path, order: Order) -> None
 
 
 @pytest.mark.parametrize("existing", ["skip", "overwrite"])
-def test_results_that_are_there(tmp_path: Path, order: Order, existing: Any) -> None:
+def test_results_that_are_there(tmp_path: Path, order: Restoring, existing: Any) -> None:
     folder, out = save_photos(tmp_path / "in", 2, 16, 20), tmp_path / "out"
     restored([str(folder)], str(out), order)
     (out / "0_x4.png").write_bytes(b"mine")
@@ -323,7 +326,7 @@ def test_results_that_are_there(tmp_path: Path, order: Order, existing: Any) -> 
     assert (out / "0_x4.png").read_bytes() == b"mine" if existing == "skip" else summary.counts == {"done": 2}
 
 
-def test_dates_are_kept_by_folders_alone(make_store: MakeStore, tmp_path: Path, order: Order) -> None:
+def test_dates_are_kept_by_folders_alone(make_store: MakeStore, tmp_path: Path, order: Restoring) -> None:
     folder = save_photos(tmp_path / "in", 1, 16, 20)
     os.utime(folder / "0.png", (1e9, 1e9))
     order, out = replace(order, keep_date=True), make_store("out")

@@ -7,17 +7,20 @@ import os
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from blindsr.cluster import planning
-from blindsr.cluster.driving import Came, Job, drive
+from blindsr.cluster.driving import drive
+from blindsr.cluster.handing_out import Came, Job
 from blindsr.cluster.items import Ended
-from blindsr.cluster.order import Order
+from blindsr.cluster.restoring import Restoring
 from blindsr.cluster.stores import open_store
 from blindsr.errors import InputError
+from blindsr.system.memory import Memory
 
 from ..conftest import SOURCE, Run, save_photos, write_model
 from .test_driving import batch_of, contents, local
@@ -55,12 +58,14 @@ def cluster(s3_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.fixture(scope="module")
-def order(tmp_path_factory: pytest.TempPathFactory) -> Order:
+def order(tmp_path_factory: pytest.TempPathFactory) -> Restoring:
     model = write_model(tmp_path_factory.mktemp("models") / "tiny")
-    return Order(model=str(model), threads=1, memory="384M")
+    return Restoring(model=str(model), threads=1, memory="384M")
 
 
-def test_the_command(cluster: str, s3: str, order: Order, tmp_path: Path, run: Run, monkeypatch: Any) -> None:
+def test_the_command(
+    cluster: str, s3: str, order: Restoring, tmp_path: Path, run: Run, monkeypatch: Any
+) -> None:
     """From a bucket to a bucket: names and bytes of one machine, by two; and nothing is done twice."""
     monkeypatch.setattr(planning, "SHARD", 4)
     folder = save_photos(tmp_path / "in", 12, 20, 24)
@@ -89,7 +94,7 @@ def test_the_command(cluster: str, s3: str, order: Order, tmp_path: Path, run: R
 
 
 @pytest.mark.slow
-def test_lost_actors(cluster: str, order: Order, tmp_path: Path) -> None:
+def test_lost_actors(cluster: str, order: Restoring, tmp_path: Path) -> None:
     folder = save_photos(tmp_path / "in", 6, 20, 24)
     ended: list[Ended] = []
 
@@ -112,7 +117,7 @@ def test_lost_actors(cluster: str, order: Order, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_no_machine_is_fit(cluster: str, order: Order, tmp_path: Path) -> None:
+def test_no_machine_is_fit(cluster: str, order: Restoring, tmp_path: Path) -> None:
     """Their results would have other bytes than those of the machine that planned the batch."""
     batch = batch_of([str(save_photos(tmp_path / "in", 1, 20, 24))], str(tmp_path / "out"), order)
     identity = {**batch.header["identity"], "blindsr": "0.0"}
@@ -127,8 +132,50 @@ def test_no_machine_is_fit(cluster: str, order: Order, tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
+def test_a_server(cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Actors restore its photos, and one is killed at a photo; the results are those of one machine."""
+    pytest.importorskip("fastapi")
+    from ..server.conftest import photo_bytes, run_server
+    from ..server.test_afar import over, sent, until
+
+    models = tmp_path / "models"
+    write_model(models / "cmdsr-x4")
+    write_model(models / "cria-x4-compact", adaptive=False, texture=0.85)
+    given: list[Any] = []
+
+    class Losing(RayPool):
+        """Its first photo loses its worker."""
+
+        def give(self, job: Job) -> None:
+            super().give(job)
+            if not given:
+                ray.kill(next(reversed(self._busy.values()))[0])
+            given.append(job)
+
+    def results(**told: Any) -> list[bytes]:
+        memory = Memory.parse("600M")
+        with (
+            run_server(models, tmp_path / "jobs", memory=memory, **told) as server,
+            server.client() as client,
+        ):
+            if told:
+                until(lambda: client.get("/health").status_code == 200, 120)
+            job = sent(client, *[photo_bytes(seed=n) for n in range(3)])
+            assert over(client, job, 120)["status"] == "done"
+            return [client.get(f"/v1/jobs/{job}/files/{n}").content for n in range(3)]
+
+    monkeypatch.setattr(ray_pool, "RayPool", Losing)
+    monkeypatch.setenv("BLINDSR_MODELS", str(models))
+    # Actors have the environment of their nodes, which were started without these models.
+    runtime = {"env_vars": {"BLINDSR_MODELS": str(models)}}
+    monkeypatch.setattr(ray, "init", partial(ray.init, runtime_env=runtime))
+    assert results(cluster=cluster, workers=2) == results()
+    assert len(given) == 4
+
+
 def test_no_room_for_a_worker(
-    cluster: str, order: Order, tmp_path: Path, monkeypatch: Any, caplog: pytest.LogCaptureFixture
+    cluster: str, order: Restoring, tmp_path: Path, monkeypatch: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is said what is waited for, and the batch can be stopped."""
     monkeypatch.setattr(ray_pool, "PATIENCE", 0.2)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from blindsr.cluster.items import Ended
-from blindsr.cluster.order import Order
 from blindsr.cluster.report import Totals, page_of, write_report
+from blindsr.cluster.restoring import Restoring
 from blindsr.cluster.runs import Record, Run, state_of
 from blindsr.cluster.stores import open_store
 
@@ -40,7 +40,7 @@ def test_sums_and_rows(tmp_path: Path) -> None:
     run = Run(state_of(out), 1)
     run.write_kept(0, ends()[:2])
     Record(run, 0, "a").add(ends()[2:])
-    page = write_report(run, out, Order(model="<tiny>"))
+    page = write_report(run, out, Restoring(model="<tiny>"))
     assert page == str(tmp_path / ".blindsr-cluster" / "report.html")
     rows = parquet.read_table(Path(page).with_suffix(".parquet")).to_pylist()
     assert len(rows) == 35 and rows[0]["source"] == "s3://in/0.jpg" and rows[0]["output_width"] == 2000
@@ -60,4 +60,4 @@ def test_sums_and_rows(tmp_path: Path) -> None:
 
 
 def test_nothing_was_done() -> None:
-    assert "<h2>Errors" not in page_of(Totals(), Order(model="tiny"), "s3://out")
+    assert "<h2>Errors" not in page_of(Totals(), Restoring(model="tiny"), "s3://out")

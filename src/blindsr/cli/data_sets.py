@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from blindsr.cli.options import RESULT, Json, Seed
+from blindsr.cli.cluster import degrade_on_cluster, refuse_urls
+from blindsr.cli.options import RESULT, Cluster, Json, MemoryBound, Seed, TimeLimit, Tries, Workers
 from blindsr.cli.screen import (
     EXIT_SOME_FAILED,
     as_unicode,
+    ended_by_closed_pipe,
+    ended_by_signals,
     escape,
+    named_place,
     print_object,
     say,
 )
 from blindsr.errors import InputError
-
-if TYPE_CHECKING:
-    pass
 
 
 def data(
@@ -52,9 +53,19 @@ def data(
 
 
 def degrade(
-    source: Annotated[Path, typer.Argument(help="A photo, or a folder of them.")],
-    out: Annotated[
-        Path, typer.Option("-o", "--out", help="Folder for the LR photos.", rich_help_panel=RESULT)
+    source: Annotated[  # noqa: ANN401  (a path, or a URL's text)
+        Any, typer.Argument(metavar="SOURCE", parser=named_place, help="A photo, or a folder of them.")
+    ],
+    out: Annotated[  # noqa: ANN401
+        Any,
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="PATH",
+            parser=named_place,
+            help="Folder for the LR photos.",
+            rich_help_panel=RESULT,
+        ),
     ],
     degradation: Annotated[
         str, typer.Option("--degrade", metavar="TEXT", help='Such as "blur=2.6,noise=15,jpeg=60".')
@@ -70,12 +81,39 @@ def degrade(
     scale: Annotated[int, typer.Option(min=1, help="How many times smaller the photos become.")] = 4,
     seed: Seed = 0,
     as_json: Json = False,
+    cluster: Cluster = None,
+    workers: Workers = None,
+    memory: MemoryBound = None,
+    time_limit: TimeLimit = 600.0,
+    tries: Tries = 2,
 ) -> None:
     """Make a test set: LR photos of a known degradation, and a manifest with parameters, seeds, checksums."""
-    from blindsr.degradation import Degradation, degrade_folder, degrade_protocol
+    from blindsr.degradation import Degradation, Task, degrade_folder, degrade_protocol
+    from blindsr.degradation.protocols import about_protocol, folders_of
 
     if protocol is not None and degradation:
         raise InputError("give either --degrade or --protocol: a protocol has its own degradations")
+    if cluster is not None:
+        from blindsr.cluster.order import MEMORY
+
+        about = None if protocol is None else about_protocol(protocol)
+        tasks: dict[str, Task] = {"": Degradation.parse(degradation, scale=scale)}
+        if protocol is not None:
+            tasks = folders_of(protocol, scale)
+        order = {"seed": seed, "memory": memory or MEMORY, "seconds": time_limit, "tries": tries}
+        with (
+            ended_by_signals(lambda: "interrupted: the same command does the rest") as signals,
+            ended_by_closed_pipe(),
+        ):
+            whole = degrade_on_cluster(
+                str(source), str(out), tasks, about, order, cluster, workers, as_json, signals
+            )
+        if not whole:
+            raise typer.Exit(EXIT_SOME_FAILED)
+        return
+    refuse_urls(source, out)
+    if memory is not None:
+        raise InputError("--memory: bounds the workers of a cluster here; give --cluster, or leave it out")
     # A photo that cannot be degraded is logged as it is met.
     if protocol is not None:
         records = degrade_protocol(source, out, protocol, scale, seed)

@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from blindsr.cli.options import MEASURES, MODEL, RESULT, TEST_SETS, Device, Json, Threads
+from blindsr.cli.cluster import everywhere, measure_on_cluster
+from blindsr.cli.options import (
+    MEASURES,
+    MODEL,
+    RESULT,
+    TEST_SETS,
+    Device,
+    Json,
+    Machines,
+    Threads,
+    Tries,
+    Workers,
+)
 from blindsr.cli.screen import (
     EXIT_SOME_FAILED,
     ended_by_closed_pipe,
@@ -23,9 +35,11 @@ from blindsr.cli.screen import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from blindsr.cluster.measuring import Measuring
     from blindsr.evaluation.benchmarks import Benchmark
+    from blindsr.evaluation.methods import Method
     from blindsr.evaluation.metric_specs import MetricSpec
-    from blindsr.evaluation.runner import Result
+    from blindsr.evaluation.runner import Cell, Result
     from blindsr.evaluation.summary import Table
 
 
@@ -144,11 +158,16 @@ def evaluate(
         ),
     ] = 2,
     as_json: Json = False,
+    cluster: Machines = None,
+    workers: Workers = None,
+    tries: Tries = 2,
 ) -> None:
     """Measure models on test sets: a table, and table.md, pictures.csv, results.json, index.html in --out.
 
     An interrupted run goes on where it ended; what is known is not measured again.
     """
+    if cluster is not None:  # a worker takes a core, unless told otherwise
+        threads = threads or 1
     if threads is not None:
         # NumPy reads them when it is loaded, which is below; bicubic interpolation is its matrix products.
         for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -205,7 +224,11 @@ def evaluate(
                     errors.append(result)
 
             stop = end.graceful_stop()
-            results = evaluate(methods, cells, specs, cache, crop_folder, show, stop)
+            failed = None
+            if cluster is not None:
+                order = _order(methods, model, cells, specs, niqe, files, device, threads, crops, tries)
+                failed = measure_on_cluster(order, cache, crop_folder, cluster, workers, progress, stop)
+            results = evaluate(methods, cells, specs, cache, crop_folder, show, stop, failed)
             taken: dict[str, int] = {}
             able = {result.method for result in results if not result.error}
             for text, method in zip(model, methods, strict=True):
@@ -234,6 +257,56 @@ def evaluate(
         raise InputError("no model has the scale of any test set")
     if errors:
         raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _order(
+    methods: Sequence[Method],
+    texts: Sequence[str],
+    cells: Sequence[Cell],
+    specs: Sequence[MetricSpec],
+    niqe: Path | None,
+    lpips: tuple[Path, Path] | None,
+    device: str,
+    threads: int | None,
+    crops: int,
+    tries: int,
+) -> Measuring:
+    """What workers are to measure, with the files' whole names."""
+    from blindsr.cluster.measuring import Measuring
+    from blindsr.engine.opening import read_request
+    from blindsr.evaluation.methods import split_title
+
+    named = []
+    for method, text in zip(methods, texts, strict=True):
+        written = split_title(text)[1]
+        model = read_request(written).model
+        named.append((method.title, everywhere(model) + written.removeprefix(model)))
+    return Measuring(
+        cells=tuple(map(_everywhere, cells)),
+        methods=tuple(named),
+        metrics=tuple(spec.name for spec in specs),
+        niqe=None if niqe is None else niqe.absolute(),
+        lpips=None if lpips is None else (lpips[0].absolute(), lpips[1].absolute()),
+        device=device,
+        threads=threads or 1,
+        crops=crops,
+        tries=tries,
+    )
+
+
+def _everywhere(cell: Cell) -> Cell:
+    """A cell whose files have their whole names."""
+    from dataclasses import replace
+
+    samples = [
+        replace(
+            one,
+            hr=None if one.hr is None else one.hr.absolute(),
+            lr=None if one.lr is None else one.lr.absolute(),
+        )
+        for one in cell.benchmark.samples
+    ]
+    return replace(cell, benchmark=replace(cell.benchmark, samples=samples))
 
 
 def _benchmark(text: str, root: Path, scale: int | None, degraded: bool) -> Benchmark:

@@ -60,6 +60,15 @@ Cluster = Annotated[
         rich_help_panel=MACHINES,
     ),
 ]
+Machines = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        metavar="auto|ADDRESS",
+        help="A Ray cluster, whose workers do it: this machine's, or ray://HOST:10001.",
+        rich_help_panel=MACHINES,
+    ),
+]
 Workers = Annotated[
     int | None,
     typer.Option(

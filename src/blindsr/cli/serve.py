@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from blindsr.cli.options import MODEL, Json, MemoryBound, Threads
+from blindsr.cli.options import MODEL, Json, Machines, MemoryBound, Threads, Workers
 from blindsr.cli.screen import extra, print_line, print_object, print_warning
 from blindsr.errors import InputError
 
@@ -110,6 +110,8 @@ def serve(
     memory: MemoryBound = None,
     threads: Threads = None,
     as_json: Json = False,
+    cluster: Machines = None,
+    workers: Workers = None,
 ) -> None:
     """Serve a page and an HTTP API that restore photos, for this machine or others.
 
@@ -117,7 +119,7 @@ def serve(
     """
     from blindsr.cli.upscale import pixels_of
     from blindsr.server.settings import Settings, is_loopback, read_duration, read_root_path
-    from blindsr.system.memory import Memory, read_bytes
+    from blindsr.system.memory import read_bytes
 
     tokens = _tokens(token, token_file)
     if not tokens and not is_loopback(host):
@@ -134,10 +136,12 @@ def serve(
         page=not no_page,
         max_upload=read_bytes(max_upload, "--max-upload"),
         queue=queue,
-        memory=_share() if memory is None else Memory.parse(memory),
+        memory=_bound(memory, cluster is not None),
         threads=threads,
         keep=read_duration(keep, "--keep"),
         idle=read_duration(idle, "--idle"),
+        cluster=cluster,
+        workers=workers,
     )
     if max_pixels is not None:
         settings = replace(settings, max_pixels=pixels_of(max_pixels))
@@ -157,11 +161,17 @@ def _serve(settings: Settings, as_json: bool) -> None:
     run(settings, (lambda address: print_object({"address": address})) if as_json else print_line)
 
 
-def _share() -> Memory | None:
-    """A safe share of what is free, once and for all; None where that is less than a server needs."""
+def _bound(asked: str | None, on_cluster: bool) -> Memory | None:
+    """What is asked for; else what a worker of any cluster has, or a safe share of what is free here.
+
+    That share is taken once and for all; None where it is less than a server needs.
+    """
+    from blindsr.cluster.order import MEMORY
     from blindsr.server.settings import SERVER_MEMORY
     from blindsr.system.memory import SMALLEST, Memory
 
+    if asked is not None or on_cluster:
+        return Memory.parse(asked or MEMORY)
     share = Memory.safe_share()
     return share if share.total >= SMALLEST + SERVER_MEMORY else None
 

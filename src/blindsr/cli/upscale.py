@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from blindsr.cli.cluster import everywhere, refuse_urls, upscale_on_cluster
 from blindsr.cli.options import (
     MANY,
     MODEL,
@@ -273,8 +274,8 @@ def upscale(
         from blindsr.batch.plan import Plan, find_photos, plan_batch
         from blindsr.batch.recognition import describe
         from blindsr.batch.run import run_batch
-        from blindsr.cli.cluster import upscale_on_cluster
-        from blindsr.cluster.order import MEMORY, Order
+        from blindsr.cluster.order import MEMORY
+        from blindsr.cluster.restoring import Restoring
         from blindsr.engine.opening import load_model, read_request
         from blindsr.models.catalogue import ADAPTING_MODEL, DEFAULT_MODEL
         from blindsr.picture import MAX_PIXELS
@@ -297,8 +298,8 @@ def upscale(
         tile_side = int(tile) if re.fullmatch(r"[0-9]{1,9}", tile) else tile[:40]
         if cluster is not None:
             _check_cluster(inputs, out, compare)
-            order = Order(
-                model=_everywhere(request.model),
+            order = Restoring(
+                model=everywhere(request.model),
                 model_scale=request.scale,
                 device=device,
                 tile=tile_side,
@@ -581,9 +582,7 @@ def _existing(skip_existing: bool, overwrite: bool) -> Existing:
 
 def _check_places(inputs: Sequence[Path | str], out: Path | str | None, by_camera: bool) -> None:
     """Refuse what only a cluster knows."""
-    url = next((place for place in (*inputs, out) if isinstance(place, str)), None)
-    if url is not None:
-        raise InputError(f"{url}: a place on a store; give --cluster auto, which reads and writes them")
+    refuse_urls(*inputs, out)
     if by_camera:
         raise InputError(
             "--profile by-camera: sorts photos by their cameras with --cluster only; give that, or the"
@@ -599,12 +598,6 @@ def _check_cluster(inputs: Sequence[Path | str], out: Path | str | None, compare
         raise InputError("--cluster: name the place of the results by -o; none is put beside its photo")
     if compare is not None:
         raise InputError("--compare: shows the photos of one machine; leave it out, or --cluster")
-
-
-def _everywhere(model: str) -> str:
-    """A model as other machines find it: a path in full, a name as it is."""
-    path = Path(model).expanduser()
-    return str(path.absolute()) if path.exists() else model
 
 
 def _check_stream(inputs: list[Path], out: Path | None, as_json: bool, others: bool) -> None:

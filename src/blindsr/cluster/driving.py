@@ -2,97 +2,31 @@
 
 from __future__ import annotations
 
-import logging
 import queue
 import secrets
 import threading
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from blindsr.cluster.cameras import Sample
+from blindsr.cluster.handing_out import Came, Job, Pool, Start, hand_out
 from blindsr.cluster.inputs import Inputs
 from blindsr.cluster.items import Ended, Item
 from blindsr.cluster.lease import BEAT, Lease
 from blindsr.cluster.order import Order
 from blindsr.cluster.planning import Planner
-from blindsr.cluster.process import ProcessLostError
 from blindsr.cluster.runs import Record, Run, earlier_runs, forget, remove_all, shared, state_of
 from blindsr.cluster.stores import LocalStore, Store, shown
-from blindsr.errors import BlindSRError, InputError
+from blindsr.errors import InputError
 
-__all__ = ["Batch", "Came", "Job", "LostError", "Pool", "Summary", "drive"]
-
-log = logging.getLogger(__name__)
+__all__ = ["Batch", "Summary", "drive"]
 
 LOSSES = 3
 """Workers that a job may lose, one after the other, without a photo being finished; then its photos are
 tried one by one."""
-
-ERRORS = 3
-"""Times that a job may fail for another reason than a lost worker before the batch gives up."""
-
-
-class LostError(Exception):
-    """A worker was lost: its process, or its machine."""
-
-
-@dataclass
-class Job:
-    """Something for a worker to do.
-
-    Args:
-        method: Of `Worker`.
-        arguments: Of the method.
-        losses: Workers that it has lost since a photo of it was last finished.
-        errors: Times that it failed otherwise.
-        finished: Photos of it that are finished, as far as anybody has looked.
-    """
-
-    method: str
-    arguments: tuple[Any, ...]
-    losses: int = 0
-    errors: int = 0
-    finished: int = 0
-
-
-@dataclass(frozen=True)
-class Came:
-    """What came of a job: a result or an error."""
-
-    job: Job
-    result: Any = None
-    error: Exception | None = None
-
-
-class Pool(Protocol):
-    """Workers on any number of machines."""
-
-    def grow(self, wanted: int) -> None:
-        """Have so many workers, as far as there is room for them; called again and again.
-
-        Raises:
-            InputError: No machine can work.
-        """
-
-    @property
-    def idle(self) -> int:
-        """How many workers have nothing to do."""
-
-    def give(self, job: Job) -> None:
-        """Let an idle worker do a job."""
-
-    def wait(self, seconds: float) -> list[Came]:
-        """What came of jobs, as soon as there is something, or nothing after so long.
-
-        An error is `LostError` where the worker was lost; else what it raised. Either way that worker is
-        gone, and another may take its place.
-        """
-
-    def close(self) -> None:
-        """End all workers."""
 
 
 @dataclass
@@ -148,10 +82,6 @@ class Batch:
         return shown(f"{photo.place.rstrip('/')}/{photo.name}")
 
 
-Start = Callable[[Mapping[str, Any]], Pool]
-"""Starts a pool of workers, from the arguments of `Worker`."""
-
-
 def drive(
     batch: Batch,
     start: Start,
@@ -161,7 +91,7 @@ def drive(
     stop: threading.Event | None = None,
     beat: float = BEAT,
 ) -> tuple[Summary, Run]:
-    """Restore all photos of a batch, each once, whatever becomes of the workers.
+    """Make the results of all photos of a batch, each once, whatever becomes of the workers.
 
     Args:
         batch: What is to be done.
@@ -196,7 +126,7 @@ def drive(
             "run": run.number,
             "identity": batch.header["identity"],
             "shared": common.place,
-            "claim": batch.inputs.may_collide or batch.order.name is not None,
+            "claim": batch.inputs.may_collide or batch.order.renames,
         }
         planner = Planner(batch.inputs.items(), run, earlier, batch.out)
         with closing(start(arguments)) as pool:
@@ -235,7 +165,7 @@ class _Driver:
         if self._batch.order.by_camera:
             known = list(self._survey(shards))
             shards = iter(known)
-        for came in self._through(Job("work", (shard,)) for shard in shards):
+        for came in self._through(None if shard is None else Job("work", (shard,)) for shard in shards):
             self._count(came.job, came.result)
         summary = self._summary
         summary.interrupted = self._stop.is_set()
@@ -244,8 +174,8 @@ class _Driver:
         summary.others = self._batch.inputs.others
         return summary
 
-    def _planned(self) -> Iterator[int]:
-        """Shards as a thread plans them: listing goes on while workers work."""
+    def _planned(self) -> Iterator[int | None]:
+        """Shards as a thread plans them, None for none yet: listing goes on while workers work."""
         planned: queue.SimpleQueue[int | BaseException | None] = queue.SimpleQueue()
 
         def plan() -> None:
@@ -263,7 +193,7 @@ class _Driver:
             try:
                 found = planned.get(timeout=0.1)
             except queue.Empty:
-                yield -1  # none yet
+                yield None
                 continue
             if isinstance(found, BaseException):
                 raise found
@@ -275,16 +205,15 @@ class _Driver:
     def _ending(self) -> bool:
         return self._stop.is_set() or self._lease.lost.is_set()
 
-    def _survey(self, shards: Iterator[int]) -> Iterator[int]:
+    def _survey(self, shards: Iterator[int | None]) -> Iterator[int]:
         """Make the profiles of all cameras; gives the shards, which are all planned by then."""
         sample = Sample()
         known: list[int] = []
 
-        def jobs() -> Iterator[Job]:
+        def jobs() -> Iterator[Job | None]:
             for shard in shards:
-                if shard >= 0:
-                    known.append(shard)
-                yield Job("survey", (shard,))
+                known.extend([] if shard is None else [shard])
+                yield None if shard is None else Job("survey", (shard,))
 
         for came in self._through(jobs()):
             sample.merge(came.result)
@@ -292,51 +221,29 @@ class _Driver:
             pass
         yield from known
 
-    def _through(self, jobs: Iterator[Job]) -> Iterator[Came]:
-        """Hand out jobs, and again those whose worker was lost; gives what came of each."""
-        waiting: deque[Job] = deque()
-        under_way = 0
-        more = True
-        while (more or waiting or under_way) and not self._stop.is_set():
-            if self._lease.lost.is_set():
-                raise InputError(
-                    f"{self._batch.out.full('')}: another batch has taken over, as this one gave no sign of"
-                    " life; wait until it ends"
-                )
-            if more and not waiting:  # one ahead: a worker is started only when there is something to do
-                job = next(jobs, None)
-                more = job is not None
-                waiting += [job] if job is not None and job.arguments[0] != -1 else []
-            wanted = under_way + len(waiting) + (more and bool(waiting))
-            self._pool.grow(wanted if self._workers is None else min(wanted, self._workers))
-            if waiting and self._pool.idle:
-                self._pool.give(waiting.popleft())
-                under_way += 1
-                continue
-            for came in self._pool.wait(0.5 if waiting or not more else 0.0):
-                under_way -= 1
-                if came.error is None:
-                    yield came
-                else:
-                    waiting += self._after_error(came.job, came.error)
+    def _through(self, jobs: Iterator[Job | None]) -> Iterator[Came]:
+        """Hand out jobs; gives what came of each."""
+        return hand_out(jobs, self._pool, self._workers, self._stopped, self._after_loss)
 
-    def _after_error(self, job: Job, error: Exception) -> list[Job]:
-        """What is to be done about a job that came to nothing."""
-        if not isinstance(error, (LostError, ProcessLostError)):
-            job.errors += 1
-            log.warning("%s", error)
-            if job.errors >= ERRORS:
-                raise error if isinstance(error, BlindSRError) else InputError(f"a worker failed: {error}")
-            return [job]
-        self._summary.lost += 1
-        job.losses += 1
-        if job.method != "work":
-            if job.losses >= LOSSES:
-                raise InputError(f"{job.method} lost {LOSSES} workers, one after the other; see Ray's logs")
-            return [job]
-        return self._after_loss(job)
+    def _stopped(self) -> bool:
+        """Whether it is to end early."""
+        if self._lease.lost.is_set() and not self._stop.is_set():
+            raise InputError(
+                f"{self._batch.out.full('')}: another batch has taken over, as this one gave no sign of"
+                " life; wait until it ends"
+            )
+        return self._stop.is_set()
 
     def _after_loss(self, job: Job) -> list[Job]:
+        """What is to be done instead of a job whose worker was lost."""
+        self._summary.lost += 1
+        if job.method == "work":
+            return self._left_of(job)
+        if job.losses >= LOSSES:
+            raise InputError(f"{job.method} lost {LOSSES} workers, one after the other; see Ray's logs")
+        return [job]
+
+    def _left_of(self, job: Job) -> list[Job]:
         """What is left of photos whose worker was lost."""
         shard, *only = job.arguments
         ended = self._run.ended_in(shard)

@@ -56,16 +56,19 @@ class Inputs:
         texts: URLs, local paths or patterns of photos and folders; or one list of photos.
         out: The folder of results.
         recursive: Whether folders are walked with all that is below them.
+        by_content: Whether files without a suffix may be photos, too.
 
     Raises:
         InputError: A store is not known or does not answer; results would lie among photos; inputs overlap;
             a list stands beside other inputs.
     """
 
-    def __init__(self, texts: Sequence[str], out: Store, recursive: bool = True) -> None:
+    def __init__(
+        self, texts: Sequence[str], out: Store, recursive: bool = True, by_content: bool = True
+    ) -> None:
         self.others: Counter[str] = Counter()
         self.given = [_absolute(text) for text in dict.fromkeys(texts)]
-        self._out, self._recursive = _place(out), recursive
+        self._out, self._recursive, self._by_content = _place(out), recursive, by_content
         self._list = next((text for text in self.given if is_manifest(text)), None)
         if self._list is not None and len(self.given) > 1:
             raise InputError(f"{shown(self._list)}: a list stands alone; put the other inputs into it")
@@ -156,7 +159,7 @@ class Inputs:
             matched = _match(entry.name, given.pattern, self._recursive)
             if matched is None:
                 continue
-            if matched == "named" or _may_be_photo(given.store, entry.name):
+            if matched == "named" or self._may_be_photo(given.store, entry.name):
                 count += 1
                 sure = is_local or matched == "named" or bool(PurePosixPath(entry.name).suffix)
                 yield _item(number, given.store, entry, sure)
@@ -169,6 +172,13 @@ class Inputs:
             more = f"; {describe(self.others)}" if self.others else ""
             raise InputError(f"{shown(given.text)}: {fault}{more}")
 
+    def _may_be_photo(self, store: Store, name: str) -> bool:
+        """By its suffix; without one a local file's first bytes tell, others must be read first."""
+        suffix = PurePosixPath(name).suffix.lower()
+        if suffix or not self._by_content:
+            return suffix in READABLE
+        return is_photo(store.folder / name) if isinstance(store, LocalStore) else True
+
     def _leave_out(self, suffix: str) -> None:
         self.others[suffix if suffix in self.others or len(self.others) < _KINDS else ".*"] += 1
 
@@ -176,14 +186,6 @@ class Inputs:
 def _item(number: int, store: Store, entry: Entry, sure: bool = True) -> Item:
     # No name has a NUL, so the keys of one input are ordered as its names are.
     return Item(f"{entry.name}\0{number:04}", store.place, entry.name, entry.size, entry.version, sure=sure)
-
-
-def _may_be_photo(store: Store, name: str) -> bool:
-    """By its suffix; without one a local file's first bytes tell, others must be read first."""
-    if isinstance(store, LocalStore):
-        return is_photo(store.folder / name)
-    suffix = PurePosixPath(name).suffix.lower()
-    return not suffix or suffix in READABLE
 
 
 def _with_rivals(items: Iterator[Item]) -> Iterator[Item]:

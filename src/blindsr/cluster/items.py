@@ -1,4 +1,4 @@
-"""What travels between processes: names of photos to be restored, and how each ended. Never a pixel."""
+"""What travels between processes: names of photos of a batch, and how each ended. Never a pixel."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Status = Literal["done", "skipped", "failed", "left_out"]
 
 @dataclass(frozen=True)
 class Item:
-    """A photo that is to be restored.
+    """A photo of which something is to be made.
 
     Args:
         key: Its place in the order of all; no other has the same.
@@ -30,7 +30,7 @@ class Item:
         name: Of it in the store; its folders are those of the result below the folder of results.
         size: Bytes; None where nobody has told.
         version: Of the file as it was listed; empty where nobody has looked.
-        fault: Why it must not be restored; empty if it may.
+        fault: Why it has no result; empty if it may have one.
         rivals: Names of photos before it whose results might have the same name.
         sure: Whether it is a photo by its name; else its first bytes tell.
         options: What a list says of this photo alone, by the names of options.

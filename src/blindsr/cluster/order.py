@@ -2,138 +2,138 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
 
-from blindsr.batch.asked import read_size
-from blindsr.batch.naming import NamePattern
-from blindsr.batch.stages import Existing
+from blindsr.batch.stages import Existing, Outcome, Stages
 from blindsr.errors import InputError
 
-if TYPE_CHECKING:
-    from blindsr.picture.sizing import OutputSize
-    from blindsr.upscaling.masking import TextureMask
-    from blindsr.upscaling.upscaler import Adaptation, Upscaler
-
-__all__ = ["MEMORY", "Asked", "Order", "differing"]
+__all__ = ["MEMORY", "Maker", "Order", "Pulled", "differing"]
 
 MEMORY = "2G"
 """Most memory of a worker, where nothing else is said: the same on every machine, as the tiles of a resized
 result depend on it."""
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What is asked for of one photo; the values are as in `Order`."""
+@dataclass(frozen=True, eq=False)
+class Pulled:
+    """A photo where something is made of it.
 
-    size: OutputSize | None
-    quality: int | None
-    format_: str | None
-    texture: float | None
+    Args:
+        source: The file, pulled.
+        name: Of it in its store.
+        options: What a list says of it alone, as in `Item`.
+        profiles: Folder of cameras' profiles; None where it has none of those.
+    """
+
+    source: Path
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    profiles: Path | None = None
+
+
+Read = Callable[[Path, Path], Mapping[str, Any]]
+"""Reads something from a photo, into a file where it is more than a line; gives what is told of it."""
+
+
+class Maker(Protocol):
+    """Makes results of photos, in a process that may be lost with one of them."""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the bytes of results depend on besides their photos, as values for JSON."""
+
+    @property
+    def reads(self) -> Mapping[str, Read]:
+        """What can be read from photos beside making results of them, by the name of the pass."""
+
+    def name(self, photo: Pulled) -> tuple[str, str]:
+        """The name of a photo's result, without folders; and why there is none of this name, or nothing.
+
+        Raises:
+            BlindSRError: It can have no name.
+        """
+
+    def stages(self, photo: Pulled) -> Stages[Any, Any]:
+        """How a photo becomes its result: decoded, made, encoded.
+
+        Raises:
+            BlindSRError: Something that is needed for it cannot be read.
+        """
+
+    def report(self, photo: Pulled, outcome: Outcome) -> dict[str, Any]:
+        """What is told of a result, as values for JSON."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
-    """The options of a batch; those that are not told here are as in `Upscaler` and `batch.run_batch`.
+class Order(ABC):
+    """What is done with photos, whatever that is: `Restoring` and `Degrading` tell.
 
     Args:
-        model: Name of the model, or a path that leads to it on every machine.
-        model_scale: As in `load_model`.
-        texture: As in `Upscaler`.
-        format_: A name in `FORMATS`; None for each photo's own.
-        name: Pattern of results' names; None for the photo's name and the size.
-        by_camera: Whether photos of one camera share a profile.
+        threads: Of a worker.
+        memory: Of a worker, at most; as of `Memory`.
+        keep_date: Whether results get the dates of their photos.
+        existing: What becomes of results that are there already.
         seconds: Most time for one photo, in each of its tries.
         tries: How often a photo is tried alone that may have ended its process, or took too long; and how
             often a store is asked.
     """
 
-    model: str
-    model_scale: int | None = None
-    device: str = "auto"
-    tile: int | str = "auto"
     threads: int | None = None
     memory: str = MEMORY
-    max_pixels: int | None = None
-    texture: float | None = None
-    precision: str = "auto"
-    damaged: bool = False
-    size: OutputSize | None = None
-    dpi: float | None = None
-    quality: int | None = None
-    format_: str | None = None
-    name: str | None = None
     keep_date: bool = False
-    mark: bool = True
-    mask: TextureMask | None = None
-    adaptation: Adaptation | None = None
-    by_camera: bool = False
     existing: Existing = "resume"
     seconds: float = 600.0
     tries: int = 2
 
-    def upscaler(self) -> Upscaler:
-        """The model, ready.
+    @abstractmethod
+    def maker(self) -> Maker:
+        """What does it, ready.
 
         Raises:
-            BlindSRError: As of `load_model` and `Upscaler`.
+            BlindSRError: It cannot be made ready on this machine.
         """
-        from blindsr.engine.opening import load_model
-        from blindsr.picture import MAX_PIXELS
-        from blindsr.upscaling.upscaler import Upscaler
 
-        return Upscaler(
-            load_model(self.model, scale=self.model_scale),
-            device=self.device,
-            tile=self.tile,
-            threads=self.threads,
-            memory=self.memory,
-            max_pixels=MAX_PIXELS if self.max_pixels is None else self.max_pixels,
-            damaged=self.damaged,
-            texture=self.texture,
-            precision=self.precision,
-        )
+    @property
+    @abstractmethod
+    def title(self) -> str:
+        """What is done, for people."""
 
-    def asked(self, options: Mapping[str, Any]) -> Asked:
-        """What is asked for of a photo for which a list says something else."""
-        own = read_size(
-            **{key: options[key] for key in ("scale", "width", "height", "fit") if key in options}
-        )[0]
-        return Asked(
-            self.size if own is None else own,
-            options.get("quality", self.quality),
-            options.get("format", self.format_),
-            options.get("texture"),
-        )
+    @property
+    def naming(self) -> Sequence[str | None]:
+        """What decides on the names of results besides those of their photos."""
+        return ()
 
-    def pattern(self, upscaler: Upscaler, size: OutputSize | None) -> NamePattern:
-        """What names the results of a size."""
-        label = f"x{upscaler.model.scale}" if size is None else size.label
-        pattern = f"{{stem}}_{label}" if self.name is None else self.name
-        return NamePattern(pattern, upscaler.model.name, label, upscaler.size_of(size))
+    @property
+    def renames(self) -> bool:
+        """Whether photos whose names differ in more than the suffix could have results of one name."""
+        return False
 
-    def identity(self, upscaler: Upscaler) -> dict[str, Any]:
-        """What the bytes of results depend on, as the journal of a batch on one machine has it."""
-        identity = upscaler.identity(
-            support=self.adaptation, size=self.size, quality=self.quality, mask=self.mask, mark=self.mark
-        )
-        identity |= {} if self.dpi is None else {"dpi": self.dpi}
-        return identity | ({"cameras": True} if self.by_camera else {})
+    @property
+    def by_camera(self) -> bool:
+        """Whether photos of one camera share a profile, which is made of some of them first."""
+        return False
 
-    def header(self, upscaler: Upscaler, inputs: Sequence[str]) -> dict[str, Any]:
+    def merge_profiles(self, profiles: Sequence[Path], target: Path) -> None:
+        """Make one camera's profile of those of its photos; only where `by_camera`."""
+        raise NotImplementedError
+
+    def header(self, identity: Mapping[str, Any], inputs: Sequence[str]) -> dict[str, Any]:
         """What a run must have in common with another that goes on from it.
 
         Args:
-            upscaler: As `upscaler` gives it.
+            identity: As of `Maker.identity`.
             inputs: What the user named.
         """
         return {
             "format": "blindsr cluster run",
             "version": 1,
-            "identity": self.identity(upscaler),
+            "identity": dict(identity),
             "inputs": list(inputs),
-            "names": [self.name, self.format_],
+            "names": list(self.naming),
             "fresh": self.existing == "overwrite",
         }
 

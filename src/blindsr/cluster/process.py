@@ -1,4 +1,4 @@
-"""The worker's side of the process that has the model: how it is started, told, watched and ended."""
+"""The worker's side of the process that makes results: how it is started, told, watched and ended."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from blindsr.errors import InputError
 __all__ = ["Process", "ProcessLostError"]
 
 STARTING = 300.0
-"""Seconds in which a model must be ready."""
+"""Seconds in which it must be ready, with its model."""
 
 
 class ProcessLostError(InputError):
@@ -28,7 +28,7 @@ class ProcessLostError(InputError):
 
 
 class Process:
-    """The process that has the model.
+    """The process that makes results.
 
     Args:
         order: Its order.
@@ -40,7 +40,7 @@ class Process:
     """
 
     def __init__(self, order: Order, events: queue.SimpleQueue[Any]) -> None:
-        command = [sys.executable, "-m", "blindsr.cluster.restorer"]
+        command = [sys.executable, "-m", "blindsr.cluster.workshop"]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_environment(), start_new_session=True
         )
@@ -63,7 +63,7 @@ class Process:
             end = _end_of(self._process.returncode)
             if "unfit" in first:
                 raise InputError(first["unfit"])
-            raise ProcessLostError(f"the process that has the model ended while it started ({end})")
+            raise ProcessLostError(f"the process that makes results ended while it started ({end})")
         self.identity: dict[str, Any] = first["ready"]
         threading.Thread(target=self._listen, args=(events,), daemon=True).start()
 

@@ -6,12 +6,11 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from blindsr.cluster.driving import Came, Job, LostError
-from blindsr.cluster.order import Order
+from blindsr.cluster.handing_out import Came, Job, LostError
 from blindsr.cluster.process import ProcessLostError
 from blindsr.cluster.worker import Worker
 from blindsr.errors import BlindSRError, InputError, MissingExtraError
@@ -38,14 +37,18 @@ _ANSWER = 10.0  # seconds that a cluster's address has to answer
 _FAREWELL = 5.0  # seconds that workers have to remove what they pulled
 
 
+Kind = Callable[..., Any]
+"""A class of workers."""
+
+
 class _Actor:
     """A worker in a process of Ray's."""
 
-    def __init__(self, arguments: Mapping[str, Any]) -> None:
+    def __init__(self, kind: Kind, arguments: Mapping[str, Any]) -> None:
         import ray
 
         node = ray.get_runtime_context().get_node_id()
-        self._worker = Worker(**arguments, node=f"{socket.gethostname()}-{node[:6]}")
+        self._worker = kind(**arguments, node=f"{socket.gethostname()}-{node[:6]}")
 
     def run(self, method: str, *arguments: Any) -> tuple[Any, str, str]:  # noqa: ANN401
         """What a method of the worker gives; of an error, its text; and how its process was lost."""
@@ -61,14 +64,17 @@ class RayPool:
     """Workers on a Ray cluster, which `connected` has joined.
 
     Args:
-        arguments: Of `Worker`.
+        arguments: Of the workers, but for their `node`; `order` is among them, whose `threads` and `memory`
+            tell what a worker takes.
+        kind: The workers' class. It has methods `start`, `close` and what jobs name.
+        listening: Whether workers can be asked something while they are at a job.
     """
 
-    def __init__(self, arguments: Mapping[str, Any]) -> None:
+    def __init__(self, arguments: Mapping[str, Any], kind: Kind = Worker, listening: bool = False) -> None:
         import ray
 
         self._ray, order = ray, arguments["order"]
-        assert isinstance(order, Order)
+        self._kind, self._listening = kind, listening
         # By value to each: an object of Ray's would be lost with the machine that holds it.
         self._arguments = dict(arguments)
         self._actors = ray.remote(_Actor).options(
@@ -76,6 +82,7 @@ class RayPool:
             memory=Memory.parse(order.memory).total,
             max_restarts=0,
             max_task_retries=0,
+            max_concurrency=2 if listening else 1,
             scheduling_strategy="SPREAD",
         )
         self._starting: dict[Any, Any] = {}
@@ -83,6 +90,8 @@ class RayPool:
         self._idle: list[Any] = []
         self._busy: dict[Any, tuple[Any, Job]] = {}
         """What a job will give -> who does it, and the job."""
+        self._asked: dict[Job, dict[str, Any]] = {}
+        """What workers that are at a job will answer, by what they were asked."""
         self._unfit = self._lost = 0
         """Workers that could not work, and that were lost while they started."""
         self._was_fit = self._said_waiting = False
@@ -95,7 +104,7 @@ class RayPool:
     def grow(self, wanted: int) -> None:
         working = len(self._idle) + len(self._busy)
         while len(self._starting) < AHEAD and working + len(self._starting) < wanted:
-            actor = self._actors.remote(self._arguments)
+            actor = self._actors.remote(self._kind, self._arguments)
             self._starting[actor.run.remote("start")] = actor
 
     @property
@@ -105,6 +114,19 @@ class RayPool:
     def give(self, job: Job) -> None:
         actor = self._idle.pop()
         self._busy[actor.run.remote(job.method, *job.arguments)] = actor, job
+
+    def ask(self, job: Job, method: str, *arguments: Any) -> Any:  # noqa: ANN401
+        """See `ListeningPool`; a worker has one question of a kind at a time."""
+        actor = next((actor for actor, one in self._busy.values() if one is job), None)
+        if actor is None:
+            return None
+        answer, asked = None, self._asked.setdefault(job, {})
+        if method in asked:
+            if not self._ray.wait([asked[method]], timeout=0)[0]:
+                return None
+            answer = self._got(asked[method])[0]
+        asked[method] = actor.run.remote(method, *arguments)
+        return answer
 
     def wait(self, seconds: float) -> list[Came]:
         waiting = [*self._busy, *self._starting]
@@ -160,6 +182,7 @@ class RayPool:
             raise InputError(f"no machine of the cluster can work: {error or lost}")
 
     def _collect(self, reference: Any, actor: Any, job: Job) -> Came:  # noqa: ANN401
+        self._asked.pop(job, None)
         result, error, lost = self._got(reference)
         if not error and not lost:
             self._idle.append(actor)

@@ -32,9 +32,9 @@ _SHOWN = 20
 """Errors of each kind that the page shows; the Parquet file has all."""
 
 _KINDS = {
-    "photo": "the photo cannot be read or restored",
+    "photo": "the photo cannot be read, or nothing can be made of it",
     "name": "its result cannot have its name",
-    "crash": "it ended the process that restored it",
+    "crash": "it ended the process that had it",
     "memory": "it took too much memory",
     "time": "it took too long",
     "read": "its store did not give it",
@@ -162,7 +162,7 @@ def page_of(totals: Totals, order: Order, place: str) -> str:
     errors = "".join(_errors(kind, count, totals.errors[kind]) for kind, count in totals.kinds.most_common())
     return (
         head("Batch on a cluster", [], "", _STYLE)
-        + f"<h1>Batch on a cluster</h1>\n<p>{shown(order.model)}, into {shown(place)}</p>\n"
+        + f"<h1>Batch on a cluster</h1>\n<p>{shown(order.title)}, into {shown(place)}</p>\n"
         + f"<h2>Photos</h2>\n{counts}<h2>Time</h2>\n{stages}<h2>Machines</h2>\n{nodes}"
         + (f"<h2>Errors</h2>\n{errors}" if errors else "")
         + tail("")

@@ -6,7 +6,7 @@
     │                     where names alone do not tell; cameras/, their profiles
     └── runs/00000003/    what the holder of the third lease has planned, and what came of it:
         ├── header.json       what the bytes of results depend on, and what was asked for
-        ├── plan/00000000     photos that are to be restored, by the shard
+        ├── plan/00000000     photos that something is to be made of, by the shard
         ├── plan/end.json     how many shards there are; it is missing until all is planned
         ├── kept/00000000     photos that an earlier run had finished
         └── done/00000000/    how the photos of a shard ended; each worker that had it writes its own file

@@ -1,8 +1,8 @@
 """A shard on its way through a worker.
 
-While one photo is restored others are pulled and pushed. What ends the process that has the model, or takes
-too long in it, is found out: every photo that was in it is tried again, alone, and only what does it then as
-well is given up, by name. The others go on in a new process.
+While one photo is in work others are pulled and pushed. What ends the process in which results are made, or
+takes too long in it, is found out: every photo that was in it is tried again, alone, and only what does it
+then as well is given up, by name. The others go on in a new process.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ _STORE = 60.0  # seconds that a store has beside those of a photo, in all its tr
 _FREE = 256 << 20  # bytes of the disk that are left alone
 _TICK = 0.2  # seconds between two looks at clocks and memory
 
-Pass = Literal["restore", "camera", "adapt"]
-"""What is done with photos: restoring them, or one of the two that camera profiles need before."""
+Pass = Literal["make", "camera", "adapt"]
+"""What is done with photos: making results of them, or one of the two that camera profiles need before."""
 
 
 @dataclass(eq=False)
@@ -302,7 +302,7 @@ class Shard:
         photo.seconds |= told.get("seconds", {})
         if told["status"] == "failed":
             self._fail(photo, self._named(photo, told["error"]), told["kind"])
-        elif self._what == "restore":
+        elif self._what == "make":
             self._apart(photo, "push", self._push)
         else:
             photo.told["report"] = {"camera": told.get("camera", ""), "profile": str(self._profile(photo))}
@@ -312,7 +312,7 @@ class Shard:
         """The process has ended: find out which photo ended it, and go on with another process."""
         process = self._worker.process
         assert process is not None
-        kind, why = self._why or ("crash", f"ended the process that restored it ({process.end})")
+        kind, why = self._why or ("crash", f"ended the process that had it ({process.end})")
         self._why = None
         for photo in list(self._inside.values()):
             if photo is self._alone:
@@ -352,13 +352,18 @@ class Shard:
         self._inside[photo.number] = photo
         if not any(other.asked for other in self._inside.values()):
             self._answered = time.monotonic()
-        job: dict[str, Any] = {"id": photo.number, "source": str(photo.source), "options": dict(item.options)}
-        if self._what != "restore":
+        job: dict[str, Any] = {
+            "id": photo.number,
+            "source": str(photo.source),
+            "name": item.name,
+            "options": dict(item.options),
+        }
+        if self._what != "make":
             process.tell({**job, "do": self._what, "target": str(self._profile(photo))})
             return
         if photo.settled:
             profiles = str(self._worker.profiles) if self._order.by_camera else None
-            process.tell({**job, "do": "restore", "target": str(photo.made), "profiles": profiles})
+            process.tell({**job, "do": "make", "target": str(photo.made), "profiles": profiles})
             return
         photo.asked = time.monotonic()
         if not photo.name:
@@ -372,6 +377,7 @@ class Shard:
             rival = {
                 "id": f"{photo.number}.rival",
                 "source": str(path),
+                "name": photo.rivals[0][1],
                 "options": {},
                 "sure": is_named_photo(path),
             }

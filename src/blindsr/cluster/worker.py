@@ -1,4 +1,4 @@
-"""A worker: it has one process with a model, takes shard after shard, and survives that process."""
+"""A worker: it has one process that makes results, takes shard after shard, and survives that process."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _OVER = 1.5  # times its bound that a process may take, before it is ended
 
 
 class Worker:
-    """Restores shards, one after the other.
+    """Takes shards, one after the other.
 
     Args:
         order: What to do.
@@ -67,7 +67,7 @@ class Worker:
         self._stores: dict[str, Store] = {}
 
     def start(self) -> None:
-        """Load the model.
+        """Get ready, with the model if there is one.
 
         Raises:
             InputError: This machine cannot, or its results would have other bytes than those of others.
@@ -91,7 +91,7 @@ class Worker:
         self._ends.close()
 
     def work(self, shard: int, only: str | None = None) -> list[Ended]:
-        """Restore what is left of a shard.
+        """Do what is left of a shard.
 
         Args:
             shard: Its number.
@@ -112,7 +112,7 @@ class Worker:
         if self.order.by_camera:
             self._fetch_profiles()
         record = Record(self._run, shard, f"{secrets.token_hex(6)}.gz")
-        Shard(self, items, "restore", record.add).run()
+        Shard(self, items, "make", record.add).run()
         return [*there.values(), *record.ended]
 
     def survey(self, shard: int) -> list[tuple[str, str, str]]:
@@ -130,10 +130,6 @@ class Worker:
 
     def read_camera(self, camera: str, photos: Sequence[tuple[str, str]]) -> int:
         """Make a camera's profile of some of its photos, unless there is one; gives how many told it."""
-        from blindsr.engine.opening import load_model
-        from blindsr.upscaling.profile import read_profile, write_profile
-        from blindsr.upscaling.upscaler import Adaptation
-
         items = [Item(f"{i:04}\0", place, photo) for i, (place, photo) in enumerate(photos)]
         read: list[Path] = []
 
@@ -143,9 +139,7 @@ class Worker:
         with temporary_folder(self.folder) as made:
             Shard(self, items, "adapt", note, made).run()
             if read:
-                model = load_model(self.order.model, scale=self.order.model_scale)
-                whole = Adaptation.mean([read_profile(path, model) for path in sorted(read)])
-                write_profile(whole, model, made / "whole")
+                self.order.merge_profiles(sorted(read), made / "whole")
                 self._shared.create(f"cameras/{profile_name(camera)}", (made / "whole").read_bytes())
         return len(read)
 
@@ -171,7 +165,8 @@ class Worker:
             process.kill()
             raise InputError(
                 f"{self.node}: results made here would have other bytes than elsewhere ({', '.join(odd)}"
-                " differ); use the same version everywhere, and say --precision and --device"
+                " differ); use the same versions, on the same kind of processor, or say --precision and"
+                " --device where there are such"
             )
         return process
 

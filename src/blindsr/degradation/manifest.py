@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from blindsr.degradation.pipeline import Task, degrade_image, modcrop
 from blindsr.degradation.random_degradation import RandomDegradation
 from blindsr.errors import InputError
 from blindsr.picture import Picture, as_rgb, find_pictures, read, write
-from blindsr.system.files import atomic_path, make_folder, refuse_overwriting
+from blindsr.system.files import atomic_path, make_folder, refuse_overwriting, sha256
 
 log = logging.getLogger(__name__)
 
@@ -80,19 +80,33 @@ def degrade_folder(
     """
     results = leave_out or out
     root, files = _photos(source, results)
-    targets: dict[str, Path] = {}
-    for file in files:
-        target = _target_below(root, file).as_posix()
-        if target.casefold() in targets:
-            raise InputError(
-                f"{file} and {targets[target.casefold()]} would both become {target}: rename one"
-            )
-        targets[target.casefold()] = file
-    refuse_overwriting([out / MANIFEST, *(out / _target_below(root, file) for file in files)], files)
+    taken: dict[str, Path] = {}
+    targets = [name_of_result(file.relative_to(root).as_posix()) for file in files]
+    for file, target in zip(files, targets, strict=True):
+        other = taken.setdefault(target.as_posix().casefold(), file)
+        if other is not file:
+            raise InputError(f"{file} and {other} would both become {target}: rename one")
+    refuse_overwriting([out / MANIFEST, *(out / target for target in targets)], files)
     records = [_degrade_file(file, root, out, results, degradation, seed) for file in files]
     failed = [record for record in records if record.error]
     if len(failed) == len(records):
         raise InputError(f"{source}: no photo could be degraded; the first: {failed[0].error}")
+    with atomic_path(out / MANIFEST) as temporary:
+        temporary.write_bytes(manifest_of(records, degradation, seed, about))
+    return records
+
+
+def manifest_of(
+    records: Iterable[Record], degradation: Task, seed: int, about: Mapping[str, Any] | None = None
+) -> bytes:
+    """The manifest's content.
+
+    Args:
+        records: What became of the photos, in order.
+        degradation: As of `degrade_folder`, like the others.
+        seed: As there.
+        about: As there.
+    """
     text = {
         **(about or {}),
         "degradation": degradation.as_dict(),
@@ -100,9 +114,8 @@ def degrade_folder(
         "seed": seed,
         "photos": [_written(record) for record in records],
     }
-    with atomic_path(out / MANIFEST) as temporary:
-        temporary.write_text(json.dumps(text, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    return records
+    # A name that is no Unicode has signs that UTF-8 does not know.
+    return (json.dumps(text, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "replace")
 
 
 def _photos(source: Path, out: Path) -> tuple[Path, list[Path]]:
@@ -117,44 +130,63 @@ def _photos(source: Path, out: Path) -> tuple[Path, list[Path]]:
     return source, files
 
 
-def _target_below(root: Path, file: Path) -> Path:
-    """The LR file's place below the folder of results."""
-    return file.relative_to(root).with_suffix(".png")
+def name_of_result(name: str) -> PurePosixPath:
+    """The LR file's name, and the folders that it lies in below that of results.
+
+    Args:
+        name: Of the photo, relative to the folder it was found in.
+
+    Example:
+        >>> name_of_result("scans/a.jpg")
+        PurePosixPath('scans/a.png')
+    """
+    return PurePosixPath(name).with_suffix(".png")
+
+
+def seed_of(name: str, seed: int) -> int:
+    """Derive a file's seed, 0..2^63 - 1, from its name (see `name_of_result`) and the set's seed."""
+    text = f"{seed}/{name}".encode("utf-8", "surrogateescape")
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") >> 1
+
+
+def degrade_photo(picture: Picture, degradation: Task, seed: int) -> Picture:
+    """The LR photo of a photo of any size: without alpha, in RGB, cropped to a multiple of the scale first.
+
+    Raises:
+        InputError: It is smaller than the scale.
+    """
+    lr = degrade_image(modcrop(as_rgb(picture.pixels), degradation.scale), degradation, seed)
+    # A gray photo's profile describes one channel, which the LR file no longer has.
+    return Picture(lr, icc=None if picture.gray else picture.icc)
+
+
+def drawn_for(degradation: Task, seed: int) -> dict[str, Any] | None:
+    """What a task that is drawn anew for each photo is for the one with this seed; None for others."""
+    return degradation.task(seed).as_dict() if isinstance(degradation, RandomDegradation) else None
 
 
 def _degrade_file(file: Path, root: Path, out: Path, results: Path, degradation: Task, seed: int) -> Record:
     """Degrade one photo; what goes wrong with it is its record's error."""
-    name = file.relative_to(root)
-    file_seed = _file_seed(name.as_posix(), seed)
+    name = file.relative_to(root).as_posix()
+    file_seed, below = seed_of(name, seed), name_of_result(name)
     try:
         picture = read(file)
-        pixels = as_rgb(picture.pixels)
         try:
-            lr = degrade_image(modcrop(pixels, degradation.scale), degradation, file_seed)
+            lr = degrade_photo(picture, degradation, file_seed)
         except InputError as error:
             raise InputError(f"{file}: {error}") from error
-        target = out / _target_below(root, file)
+        target = out / below
         try:
             make_folder(target.parent, results)
         except OSError as error:
             place = error.filename or target.parent
             raise InputError(f"{place}: cannot make this folder ({error.strerror})") from error
-        # A gray photo's profile describes one channel, which the LR file no longer has.
-        write(Picture(lr, icc=None if picture.gray else picture.icc), target)
+        write(lr, target)
     except InputError as error:
         log.warning("%s", error)
-        return Record(name.as_posix(), error=str(error))
-    digest = hashlib.sha256(target.read_bytes()).hexdigest()
-    height, width = lr.shape[:2]
-    drawn = degradation.task(file_seed).as_dict() if isinstance(degradation, RandomDegradation) else None
-    written = target.relative_to(out).as_posix()
-    return Record(name.as_posix(), written, file_seed, width, height, digest, drawn)
-
-
-def _file_seed(name: str, seed: int) -> int:
-    """Derive a file's seed, 0..2^63 - 1, from its name and the set's seed."""
-    digest = hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") >> 1
+        return Record(name, error=str(error))
+    drawn = drawn_for(degradation, file_seed)
+    return Record(name, below.as_posix(), file_seed, lr.width, lr.height, sha256(target), drawn)
 
 
 def _written(record: Record) -> dict[str, Any]:

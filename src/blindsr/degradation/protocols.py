@@ -184,10 +184,25 @@ def degrade_protocol(source: Path, out: Path, name: str, scale: int, seed: int) 
     Raises:
         InputError: as `find_tasks` and `degrade_folder` do.
     """
-    tasks = find_tasks(name, scale)
-    about = {"protocol": name, "source": PROTOCOLS[name].source}
     records: list[Record] = []
-    for task in tasks:
-        folder = out if len(tasks) == 1 else out / re.sub(r"[^\w.=@,-]+", "_", title_of(task))
-        records += degrade_folder(source, folder, task, seed, about=about, leave_out=out)
+    for folder, task in folders_of(name, scale).items():
+        about = about_protocol(name)
+        records += degrade_folder(source, out / folder, task, seed, about=about, leave_out=out)
     return records
+
+
+def folders_of(name: str, scale: int) -> dict[str, Task]:
+    """The tasks of a test set by the folders that their LR photos lie in; "" is that of all results.
+
+    Raises:
+        InputError: As `find_tasks`.
+    """
+    tasks = find_tasks(name, scale)
+    if len(tasks) == 1:
+        return {"": tasks[0]}
+    return {re.sub(r"[^\w.=@,-]+", "_", title_of(task)): task for task in tasks}
+
+
+def about_protocol(name: str) -> dict[str, str]:
+    """What a manifest says of a test set."""
+    return {"protocol": name, "source": PROTOCOLS[name].source}

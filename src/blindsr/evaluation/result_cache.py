@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from blindsr.errors import InputError
 from blindsr.system.files import lock, make_folder, open_in_place, read_whole
@@ -49,6 +49,22 @@ class Measured:
     width: int
     height: int
     scores: Mapping[str, float] = field(default_factory=dict)
+
+    def after(self, before: Measured | None) -> Measured:
+        """With what was known before, whose seconds stay: a table of times stays what it was."""
+        if before is None:
+            return self
+        return Measured(before.seconds, self.width, self.height, {**before.scores, **self.scores})
+
+
+class Cache(Protocol):
+    """What was measured of pictures, by the digest of all that it depends on."""
+
+    def find(self, key: str) -> Measured | None:
+        """What is known under a key."""
+
+    def add(self, key: str, measured: Measured) -> Measured:
+        """Note what was measured; gives all that is known under the key now."""
 
 
 class ResultCache:
@@ -123,10 +139,7 @@ class ResultCache:
             key, new = str(entry["key"]), Measured(float(entry["seconds"]), int(width), int(height), scores)
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             return
-        before = self._known.get(key)
-        if before is not None:
-            new = Measured(before.seconds, new.width, new.height, {**before.scores, **new.scores})
-        self._known[key] = new
+        self._known[key] = new.after(self._known.get(key))
 
 
 def digest(*parts: object) -> str:

@@ -19,10 +19,10 @@ from blindsr.degradation.validation import check_keys
 from blindsr.errors import BlindSRError, InputError, MissingExtraError, ModelError
 from blindsr.evaluation.benchmarks import Benchmark
 from blindsr.evaluation.crops import CropFolder, Cut, Group
-from blindsr.evaluation.methods import Method
+from blindsr.evaluation.methods import Method, Restorer
 from blindsr.evaluation.methods.runtime import runtime
 from blindsr.evaluation.metric_specs import Convention, MetricSpec, Pixels
-from blindsr.evaluation.result_cache import Measured, ResultCache, code_digest, digest
+from blindsr.evaluation.result_cache import Cache, Measured, code_digest, digest
 from blindsr.metrics.color import rgb_to_y
 from blindsr.picture import as_rgb, read
 from blindsr.system.files import sha256
@@ -221,14 +221,19 @@ def cells_of(benchmark: Benchmark, degradations: Sequence[str]) -> list[Cell]:
     return list({cell.title: cell for cell in cells}.values())
 
 
+Failed = dict[tuple[str, str, str, str], str]
+"""Titles of a set and a degradation, name of a picture, title of a method -> why there is no result."""
+
+
 def evaluate(
     methods: Sequence[Method],
     cells: Sequence[Cell],
     specs: Sequence[MetricSpec],
-    cache: ResultCache,
+    cache: Cache,
     crop_folder: CropFolder | None = None,
     on_result: Callable[[Result], None] | None = None,
     stop: Event | None = None,
+    failed: Failed | None = None,
 ) -> list[Result]:
     """Restore and measure every picture of every cell by every method, what is known left out.
 
@@ -244,6 +249,7 @@ def evaluate(
         crop_folder: Keeps crops of some pictures; None for none.
         on_result: Called with each result.
         stop: Once set, no further picture is begun.
+        failed: What was tried elsewhere already, and why each has no result; it is not tried here.
 
     Returns:
         The results, by cell, picture and method.
@@ -256,8 +262,7 @@ def evaluate(
         if titles.count(title) > 1:
             raise InputError(f"two methods are called {title}; rename one: OTHER={title}")
     results: list[Result] = []
-    unusable: dict[str, str] = {}
-    said: set[str] = set()
+    gauge = Gauge(specs, cache, crop_folder, failed)
     for cell in cells:
         for seed, sample in enumerate(cell.benchmark.samples):
             item = EvaluationSample(cell, sample, seed)
@@ -267,7 +272,7 @@ def evaluate(
             for method in methods:
                 if stop is not None and stop.is_set():
                     return results
-                result = _measure(item, method, specs, cache, crop_folder, group, unusable, said)
+                result = gauge.measure(item, method, group)
                 if result is not None:
                     results.append(result)
                     if on_result is not None:
@@ -275,70 +280,139 @@ def evaluate(
     return results
 
 
-def _measure(
-    item: EvaluationSample,
-    method: Method,
-    specs: Sequence[MetricSpec],
-    cache: ResultCache,
-    crop_folder: CropFolder | None,
-    group: Group | None,
-    unusable: dict[str, str],
-    said: set[str],
-) -> Result | None:
-    """One picture by one method; None where their scales differ, which is said once."""
-    cell = item.cell
-    where = (cell.benchmark.name, cell.title, item.sample.name, method.title)
-    if method.title in unusable:
-        return Result(*where, error=unusable[method.title])
-    wanted = [m for m in specs if item.sample.hr is not None or not m.needs_truth]
-    try:
-        known = digest(item.key, method.identity)
-        measured = cache.find(known)
-        keys = {spec.name: spec.key(cell.convention) for spec in wanted}
-        missing = [m for m in wanted if measured is None or keys[m.name] not in measured.scores]
-        cropped = crop_folder is None or group is None or _has_crops(crop_folder, item, known)
-        if measured is None or missing or not cropped:
-            try:
-                restorer = method.restorer
-            except (ModelError, MissingExtraError) as error:
-                log.warning("%s takes no part: %s", method.title, error)
-                unusable[method.title] = str(error)
-                return Result(*where, error=str(error))
-            scale = cell.benchmark.scale
-            if restorer.scale not in (None, scale):
-                _say_once(
-                    f"{method.title} is x{restorer.scale}: no part in {cell.benchmark.name}, x{scale}", said
-                )
-                return None
-            if item.fault:
-                return Result(*where, error=item.fault)
-            start = time.perf_counter()
-            restored = restorer.restore(item.lr, scale)
-            seconds = time.perf_counter() - start
-            if item.gray:
-                restored = restored.mean(axis=2, keepdims=True)
-            scores = {keys[m.name]: m.of(restored, item.truth, cell.convention) for m in missing}
-            height, width = restored.shape[:2]
-            if crop_folder is not None and group is not None:
-                cut = crop_folder.cut(item.lr, scale)
-                crop_folder.keep(known, lambda: cut.of_restored(restored))
-                _keep_sides(crop_folder, item, cut)
-            measured = cache.add(known, Measured(seconds, width, height, scores))
-        if crop_folder is not None and group is not None:
-            _list_crops(crop_folder, group, item, method.title, known)
-    except (BlindSRError, MemoryError) as error:
-        text = str(error) or "not enough memory"
-        log.warning("%s, %s, %s, %s: %s", *where, text)
-        return Result(*where, error=text)
-    scores = {name: measured.scores[key] for name, key in keys.items()}
-    return Result(*where, measured.seconds, measured.width, measured.height, scores)
+class Gauge:
+    """Measures pictures one by one; what makes a method unusable, or is worth a line, it finds once.
 
+    Args:
+        specs: As of `evaluate`, like the others.
+        cache: As there.
+        crop_folder: As there.
+        failed: As there.
+    """
 
-def _say_once(text: str, said: set[str]) -> None:
-    """A line of the log that was not there before."""
-    if text not in said:
-        said.add(text)
-        log.warning("%s", text)
+    def __init__(
+        self,
+        specs: Sequence[MetricSpec],
+        cache: Cache,
+        crop_folder: CropFolder | None = None,
+        failed: Failed | None = None,
+    ) -> None:
+        self.specs, self._crop_folder = specs, crop_folder
+        self._cache, self._failed = cache, failed or {}
+        self._unusable: dict[str, str] = {}
+        self._said: set[str] = set()
+
+    def key(self, item: EvaluationSample, method: Method) -> str:
+        """What the cache knows a picture's restoration by.
+
+        Raises:
+            InputError: The picture cannot be read.
+        """
+        return digest(item.key, method.identity)
+
+    def is_known(self, item: EvaluationSample, method: Method) -> bool:
+        """Whether there is nothing to be restored for a result, or for why there is none."""
+        try:
+            known = self.key(item, method)
+        except InputError:
+            return False
+        measured = self._cache.find(known)
+        return measured is not None and not self._missing(item, measured) and self._has_crops(item, known)
+
+    def measure(self, item: EvaluationSample, method: Method, group: Group | None = None) -> Result | None:
+        """One picture by one method.
+
+        Args:
+            item: The picture.
+            method: The method.
+            group: Gets the names of the crops; None where nobody wants to know them.
+
+        Returns:
+            The result; None where their scales differ, which is said once.
+
+        Raises:
+            InputError: The cache cannot be written.
+        """
+        cell = item.cell
+        where = (cell.benchmark.name, cell.title, item.sample.name, method.title)
+        if where in self._failed:
+            self._say_once(", ".join(where[:3]) + f": {self._failed[where]}")
+            return Result(*where, error=self._failed[where])
+        if method.title in self._unusable:
+            return Result(*where, error=self._unusable[method.title])
+        try:
+            known = self.key(item, method)
+            measured = self._cache.find(known)
+            if measured is None or self._missing(item, measured) or not self._has_crops(item, known):
+                try:
+                    restorer = method.restorer
+                except (ModelError, MissingExtraError) as error:
+                    log.warning("%s takes no part: %s", method.title, error)
+                    self._unusable[method.title] = str(error)
+                    return Result(*where, error=str(error))
+                scale = cell.benchmark.scale
+                if restorer.scale not in (None, scale):
+                    self._say_once(
+                        f"{method.title} is x{restorer.scale}: no part in {cell.benchmark.name}, x{scale}"
+                    )
+                    return None
+                if item.fault:
+                    return Result(*where, error=item.fault)
+                measured = self._cache.add(known, self._restored(item, restorer, known, measured))
+            if self._crop_folder is not None and group is not None:
+                _list_crops(self._crop_folder, group, item, method.title, known)
+        except (BlindSRError, MemoryError) as error:
+            text = str(error) or "not enough memory"
+            log.warning("%s, %s, %s, %s: %s", *where, text)
+            return Result(*where, error=text)
+        scores = {spec.name: measured.scores[spec.key(cell.convention)] for spec in self._wanted(item)}
+        return Result(*where, measured.seconds, measured.width, measured.height, scores)
+
+    def _restored(
+        self, item: EvaluationSample, restorer: Restorer, known: str, measured: Measured | None
+    ) -> Measured:
+        """A picture restored, and in it measured what is missing; its crops are kept."""
+        cell = item.cell
+        start = time.perf_counter()
+        restored = restorer.restore(item.lr, cell.benchmark.scale)
+        seconds = time.perf_counter() - start
+        if item.gray:
+            restored = restored.mean(axis=2, keepdims=True)
+        missing = self._missing(item, measured)
+        scores = {
+            spec.key(cell.convention): spec.of(restored, item.truth, cell.convention) for spec in missing
+        }
+        height, width = restored.shape[:2]
+        crops = self._crops_of(item)
+        if crops is not None:
+            cut = crops.cut(item.lr, cell.benchmark.scale)
+            crops.keep(known, lambda: cut.of_restored(restored))
+            _keep_sides(crops, item, cut)
+        return Measured(seconds, width, height, scores)
+
+    def _wanted(self, item: EvaluationSample) -> list[MetricSpec]:
+        return [spec for spec in self.specs if item.sample.hr is not None or not spec.needs_truth]
+
+    def _missing(self, item: EvaluationSample, measured: Measured | None) -> list[MetricSpec]:
+        """What is still to be measured of a picture."""
+        known = {} if measured is None else measured.scores
+        return [spec for spec in self._wanted(item) if spec.key(item.cell.convention) not in known]
+
+    def _crops_of(self, item: EvaluationSample) -> CropFolder | None:
+        """Where the picture's crops are kept; None where nobody wants them."""
+        folder = self._crop_folder
+        return folder if folder is not None and item.seed < folder.samples else None
+
+    def _has_crops(self, item: EvaluationSample, known: str) -> bool:
+        crops = self._crops_of(item)
+        keys = (known, *_sides(item).values())
+        return crops is None or all(crops.file(key).is_file() for key in keys)
+
+    def _say_once(self, text: str) -> None:
+        """A line of the log that was not there before."""
+        if text not in self._said:
+            self._said.add(text)
+            log.warning("%s", text)
 
 
 def _sides(item: EvaluationSample) -> dict[str, str]:
@@ -347,10 +421,6 @@ def _sides(item: EvaluationSample) -> dict[str, str]:
     if item.sample.hr is not None:
         sides["ground truth"] = digest(item.key, "truth")
     return sides
-
-
-def _has_crops(crop_folder: CropFolder, item: EvaluationSample, known: str) -> bool:
-    return all(crop_folder.file(key).is_file() for key in (known, *_sides(item).values()))
 
 
 def _keep_sides(crop_folder: CropFolder, item: EvaluationSample, cut: Cut) -> None:

@@ -87,7 +87,7 @@ def get_models(request: Request) -> dict[str, Any]:
     "/health/ready", tags=["server"], response_model=described.Health, summary="Whether it takes jobs"
 )
 def get_ready(request: Request) -> JSONResponse:
-    """503 where it does not take jobs."""
+    """503 where it does not take jobs, or nobody is there to do them."""
     ready = service_of(request).workers.alive
     return JSONResponse({"live": True, "ready": ready, "version": __version__}, 200 if ready else 503)
 
@@ -109,6 +109,10 @@ def get_metrics(request: Request) -> Response:
     """Exposition format 0.0.4."""
     service = service_of(request)
     text = service.metrics.text(
-        service.store.counts(), service.store.in_hand(), service.shelf.loaded, service.board.listening
+        service.store.counts(),
+        service.store.in_hand(),
+        service.shelf.loaded,
+        service.board.listening,
+        service.workers.count,
     )
     return Response(text, media_type=metrics.MEDIA_TYPE)

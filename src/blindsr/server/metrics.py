@@ -57,6 +57,7 @@ class Metrics:
         in_hand: tuple[int, int],
         loaded: Iterable[str],
         listening: int,
+        workers: int = 1,
     ) -> str:
         """All of it.
 
@@ -65,6 +66,7 @@ class Metrics:
             in_hand: As `Store.in_hand` gives it.
             loaded: Names of the models in memory.
             listening: How many listen to events.
+            workers: How many photos can be restored at once.
         """
         lines: list[str] = []
 
@@ -78,6 +80,7 @@ class Metrics:
             tell(f"{table}s", "gauge", f"{what}, by status.", values)
         tell("queue_pixels", "gauge", "Pixels of photos that wait or run.", [({}, in_hand[0])])
         tell("models_loaded", "gauge", "Models in memory.", [({}, len(list(loaded)))])
+        tell("workers", "gauge", "Workers: photos that can be restored at once.", [({}, workers)])
         tell("listeners", "gauge", "Clients that listen to events.", [({}, listening)])
         with self._mutex:
             ended = [({"status": status}, count) for status, count in sorted(self._photos.items())]

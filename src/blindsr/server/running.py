@@ -5,8 +5,9 @@ from __future__ import annotations
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -22,6 +23,9 @@ from blindsr.server.settings import Settings
 from blindsr.server.shelf import Shelf, keep_memory_together
 from blindsr.server.store import Store
 from blindsr.server.workers import Workers
+
+if TYPE_CHECKING:
+    from blindsr.cluster.handing_out import ListeningPool
 
 _GRACE = 5.0
 """Seconds that requests in hand, and then photos, have at the end."""
@@ -43,16 +47,31 @@ def assembled(settings: Settings) -> Iterator[tuple[ASGIApp, Service]]:
     settings.restoring_memory  # noqa: B018  (too little is better refused now)
     shelf, board, counted = Shelf(settings), Board(), Metrics()
     store = Store(settings.folder, settings.queue, settings.pixels_in_hand)
-    workers = Workers(store, shelf, board, counted, settings.keep, settings.idle)
-    service = Service(settings, store, shelf, board, workers, counted)
-    workers.start()
-    keep_memory_together()
-    threading.Thread(target=_get_ready, daemon=True).start()
-    try:
+    with closing(store), ExitStack() as stack:
+        workers = _workers(store, shelf, board, counted, settings, stack)
+        service = Service(settings, store, shelf, board, workers, counted)
+        workers.start()
+        stack.callback(workers.stop, _GRACE)
+        keep_memory_together()
+        threading.Thread(target=_get_ready, daemon=True).start()
         yield Gate(build_app(service), settings, counted), service
-    finally:
-        workers.stop(_GRACE)
-        store.close()
+
+
+def _workers(
+    store: Store, shelf: Shelf, board: Board, counted: Metrics, settings: Settings, stack: ExitStack
+) -> Workers:
+    """What restores: threads of this process, or workers of a cluster, joined until the stack ends."""
+    if settings.cluster is None:
+        return Workers(store, shelf, board, counted, settings.keep, settings.idle)
+    from blindsr.cluster import ray_pool
+    from blindsr.server.afar import Afar, Hand
+
+    stack.enter_context(ray_pool.connected(settings.cluster))
+
+    def start(arguments: Mapping[str, Any]) -> ListeningPool:
+        return ray_pool.RayPool(arguments, Hand, listening=True)
+
+    return Afar(store, shelf, board, counted, settings, start)
 
 
 def _get_ready() -> None:

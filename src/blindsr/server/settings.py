@@ -37,6 +37,8 @@ class Settings:
         threads: CPU threads; None for all cores.
         keep: Seconds that an ended job is kept.
         idle: Seconds after which a model that nobody uses leaves the memory.
+        cluster: Address of the Ray cluster whose workers restore; None for this machine alone.
+        workers: How many there may be; None for as many as there is room for.
         patience: Seconds that a client may be silent in the middle of a request or an answer.
     """
 
@@ -56,6 +58,8 @@ class Settings:
     threads: int | None = None
     keep: float = 86400.0
     idle: float = 300.0
+    cluster: str | None = None
+    workers: int | None = None
     patience: float = 30.0
 
     @property

@@ -296,6 +296,13 @@ class Store:
                 (work.job.id, work.photo.n),
             )
 
+    def attempts(self, work: Work) -> int:
+        """How often a photo was begun."""
+        with self._looking() as database:
+            query = "SELECT attempts FROM photo WHERE job = ? AND n = ?"
+            row = database.execute(query, (work.job.id, work.photo.n)).fetchone()
+        return 0 if row is None else int(row[0])
+
     def places(self) -> dict[str, int]:
         """Of each job that waits for its first turn, how many photos come before it."""
         with self._mutex:

@@ -12,7 +12,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -78,6 +78,11 @@ class Workers:
         """Whether all threads run."""
         return all(thread.is_alive() for thread in self._threads)
 
+    @property
+    def count(self) -> int:
+        """How many photos can be restored at once."""
+        return int(self.alive)
+
     def start(self) -> None:
         """Begin."""
         for thread in self._threads:
@@ -140,11 +145,22 @@ class Workers:
         except Exception as failure:
             error = self._told(failure, work)
             log.debug("%s/%d failed", job, work.photo.n, exc_info=failure)
-        seconds = time.perf_counter() - start
+        self._finish(work, time.perf_counter() - start, error, size, digest, told)
+
+    def _finish(
+        self,
+        work: Work,
+        seconds: float,
+        error: str | None = None,
+        size: int | None = None,
+        digest: str | None = None,
+        told: Mapping[str, Any] | None = None,
+    ) -> None:
+        """A photo has ended; arguments as of `Store.finish`."""
         self._store.finish(work, error, size, digest, seconds, told)
         self._end(work)
         self._metrics.photo_ended("done" if error is None else "failed", work.photo.pixels, seconds)
-        self._board.post(job)
+        self._board.post(work.job.id)
 
     def _end(self, work: Work) -> None:
         self._board.forget(work.job.id, work.photo.n)
