@@ -212,8 +212,8 @@ def test_the_published_configuration_trains(tmp_path: Path) -> None:
         [
             f"data.pairs={tmp_path / 'pairs'}", f"data.cache={tmp_path / 'cache'}", "data.holdout=1",
             "data.batch=2", "data.patch=16", "data.workers=0", "steps=4", "pixel_steps=1",
-            "texture_optimiser.after=1", "log_every=1", "validation.every=4", "validation.crop=32", "checkpoint_every=4",
-            "features={network: discriminator}", "threads=1",
+            "texture_optimiser.after=1", "log_every=1", "validation.every=4", "validation.crop=32",
+            "checkpoint_every=4", "features={network: discriminator}", "threads=1",
         ],
     )  # fmt: skip
     assert isinstance(config, CriaConfig)
