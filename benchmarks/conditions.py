@@ -69,7 +69,6 @@ def neighbours(conditions: Matrix) -> Placed | None:
     try:
         from sklearn.manifold import TSNE
     except ImportError:
-        print("no t-SNE in the picture: it needs scikit-learn (pip install scikit-learn)")
         return None
     return Placed(TSNE(init="pca", random_state=0).fit_transform(conditions), ("t-SNE", ""))
 
@@ -111,9 +110,11 @@ def draw(conditions: Matrix, tasks: Matrix, out: Path) -> None:
     )
     rows = []
     for place in (principal_components, neighbours):
-        whole = place(conditions)
-        if whole is not None:
-            rows.append((whole, whole, place(conditions[clean])))
+        whole, some = place(conditions), place(conditions[clean])
+        if whole is not None and some is not None:
+            rows.append((whole, whole, some))
+        else:
+            print("no t-SNE in the picture: it needs scikit-learn (pip install scikit-learn)")
     size = (15, 4.2 * len(rows))
     figure, axes = pyplot.subplots(len(rows), 3, figsize=size, constrained_layout=True, squeeze=False)
     for row, placed in zip(axes, rows, strict=True):

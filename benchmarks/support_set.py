@@ -122,7 +122,8 @@ def count(
     def scores(name: str, adapt: Callable[[Pixels], Adaptation]) -> NDArray[np.float64]:
         """Means over the photos of a task, (metrics,)."""
         restored = [upscaler.upscale(small, support=adapt(small)) for small in lr[name]]
-        return np.mean([[m(sr, p) for m in judges] for sr, p in zip(restored, hr, strict=True)], axis=0)
+        rows = np.array([[m(sr, p) for m in judges] for sr, p in zip(restored, hr, strict=True)])
+        return np.asarray(rows.mean(axis=0))
 
     for patches in COUNTS:
         cells = []

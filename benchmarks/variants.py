@@ -113,22 +113,19 @@ def _step_time(settings: list[str]) -> float:
 
 def _train(name: str, seed: int, minutes: float, steps: int, settings: list[str], folder: Path) -> Trained:
     """Train a variant for so many steps, and export it."""
-    tables: list[str] = []
-
-    def keep(state: Progress) -> None:
-        if state.table is not None:
-            tables.append(state.table)
-
+    told: list[Progress] = []
     usual: Any = load_config(CONFIG, settings)
     warmups = {group: getattr(usual, group).warmup for group in _WARMUP}
     changes = [f"{group}.warmup={min(w, round(_WARMUP[group] * steps))}" for group, w in warmups.items()]
     length = [f"steps={steps}", f"validation.every={steps}", f"seed={usual.seed + seed}"]
     config = load_config(CONFIG, [*settings, *changes, *length])
-    checkpoint = train(config, folder, report=keep)
-    psnr, ssim = tables[-1].splitlines()[-1].split()[1:3]
+    checkpoint = train(config, folder, report=told.append)
+    scores = told[-1].scores
+    assert scores is not None  # it validates at its last step
+    psnr, ssim, _ = scores.rows["mean"]
     export_checkpoint(checkpoint, folder / "model")
     parameters = sum(p.numel() for p in build_network(config.network).parameters())
-    return Trained(name, seed, minutes, parameters, steps, float(psnr), float(ssim))
+    return Trained(name, seed, minutes, parameters, steps, psnr, ssim)
 
 
 def _folder(out: Path, name: str, seed: int) -> Path:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import typer
+import yaml
 
 from blindsr.network import CMDSR, build_network
 from blindsr.training import load_config
@@ -42,3 +45,21 @@ def test_studies_are_of_variants_and_hold_what_is_shipped(variants: ModuleType) 
 def test_several_seeds_have_a_standard_error(variants: ModuleType) -> None:
     assert variants.mean_of([24.3271], 3) == "24.327"
     assert variants.mean_of([24.0, 24.3, 24.6], 2) == "24.30 ± 0.17"  # 0.3 / sqrt(3)
+
+
+@pytest.mark.slow
+def test_a_variant_is_trained_once_from_each_seed(
+    variants: ModuleType, recipe: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content: dict[str, Any] = yaml.safe_load(recipe.read_text())
+    del content["phases"]
+    recipe.write_text(yaml.safe_dump(content | {"recipe": "cmdsr", "optimiser": {"lr": 1e-3, "warmup": 9}}))
+    for name, value in (("CONFIG", recipe), ("FROM_SCRATCH", []), ("_TRIAL", 4)):
+        monkeypatch.setattr(variants, name, value)
+    where = (photos, tmp_path / "cache", 0.004)
+    (first,) = variants.run(variants.BASE, *where, 1, tmp_path)
+    again, second = variants.run(variants.BASE, *where, 2, tmp_path)
+    assert again == first and second.steps == first.steps > 1
+    assert (second.seed, second.parameters) == (1, first.parameters)
+    assert second.psnr != first.psnr and 5 < second.psnr < 60 and -1 < second.ssim < 1
+    assert (tmp_path / "as-shipped-1" / "model").is_dir()
