@@ -27,8 +27,8 @@ def found() -> tuple[np.ndarray, np.ndarray]:
 
 def test_two_components_hold_a_plane(conditions: ModuleType, found: tuple[np.ndarray, np.ndarray]) -> None:
     placed = conditions.principal_components(found[0])
-    apart = [np.linalg.norm(x[:, None] - x[None], axis=2) for x in (placed.points, found[0])]
-    np.testing.assert_allclose(*apart, atol=1e-9)
+    apart, wanted = (np.linalg.norm(x[:, None] - x[None], axis=2) for x in (placed.points, found[0]))
+    np.testing.assert_allclose(apart, wanted, atol=1e-9)
     shares = [int("".join(filter(str.isdigit, name))) for name in placed.axes]
     assert sum(shares) in (99, 100, 101) and shares[0] > shares[1] > 0
 

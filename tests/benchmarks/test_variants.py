@@ -13,6 +13,7 @@ import yaml
 
 from blindsr.network import CMDSR, build_network
 from blindsr.training import load_config
+from blindsr.training.config import CMDSRConfig
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,8 @@ def test_every_variant_is_another_recipe(variants: ModuleType) -> None:
     for name, changes in variants.VARIANTS.items():
         config = load_config(variants.CONFIG, [*variants.FROM_SCRATCH, *changes])
         network = build_network(config.network)
-        assert isinstance(network, CMDSR) and network.scale == config.data.scale
+        assert isinstance(config, CMDSRConfig) and isinstance(network, CMDSR)
+        assert network.scale == config.data.scale
         assert (config == shipped) == (name == variants.BASE), name
         assert (network.condition_net is None) == (name == "no ConditionNet")
 
