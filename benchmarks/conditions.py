@@ -1,16 +1,18 @@
-"""Do conditions tell degradations apart? A 2-D picture of them, and numbers.
+"""Do conditions tell degradations apart? A 2-D picture of them, straight and by neighbours, and numbers.
 
     python benchmarks/conditions.py --model cmdsr-x4 --out docs/images/conditions.png
 
 Every photo is degraded under every blur and noise of a grid, and the model reads a condition from each. The
 picture is their first two principal components, coloured by blur and by noise, and those of the tasks without
-noise alone. The numbers: how far apart two photos of one task are against photos of different tasks, and how
-well blur and noise can be read off the condition of a photo by linear regression on the conditions of all
-other photos (leave one photo out).
+noise alone; below them the same by t-SNE, which keeps neighbours together but no distances, where
+scikit-learn is installed. The numbers: how far apart two photos of one task are against photos of different
+tasks, and how well blur and noise can be read off the condition of a photo by linear regression on the
+conditions of all other photos (leave one photo out).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -45,11 +47,30 @@ def collect(
     return np.asarray(conditions, np.float64), np.asarray(tasks, np.float64), np.asarray(sources)
 
 
-def principal_components(conditions: Matrix) -> tuple[Matrix, Matrix]:
-    """The first two, (K, 2), and the share of the variance that each explains, (2,)."""
+@dataclass(frozen=True)
+class Placed:
+    """Conditions in a plane, (K, 2), and what its axes are."""
+
+    points: Matrix
+    axes: tuple[str, str]
+
+
+def principal_components(conditions: Matrix) -> Placed:
+    """The first two, with the share of the variance that each explains."""
     centred = conditions - conditions.mean(0)
     _, singular, directions = np.linalg.svd(centred, full_matrices=False)
-    return centred @ directions[:2].T, (singular**2 / (singular**2).sum())[:2]
+    first, second = 100 * (singular**2 / (singular**2).sum())[:2]
+    names = f"first component ({first:.0f} % of the variance)", f"second component ({second:.0f} %)"
+    return Placed(centred @ directions[:2].T, names)
+
+
+def neighbours(conditions: Matrix) -> Placed | None:
+    """t-SNE of them, from their first two components; None without scikit-learn."""
+    try:
+        from sklearn.manifold import TSNE
+    except ImportError:
+        return None
+    return Placed(TSNE(init="pca", random_state=0).fit_transform(conditions), ("t-SNE", ""))
 
 
 def separation(conditions: Matrix, tasks: Matrix) -> float:
@@ -75,7 +96,7 @@ def regression(conditions: Matrix, wanted: Matrix, sources: NDArray[np.int64], r
 
 
 def draw(conditions: Matrix, tasks: Matrix, out: Path) -> None:
-    """Three panels: all conditions by blur and by noise, and those of the noise-free tasks by blur."""
+    """All conditions by blur and by noise, and those of the noise-free tasks by blur; one way a row."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -83,20 +104,24 @@ def draw(conditions: Matrix, tasks: Matrix, out: Path) -> None:
 
     clean = tasks[:, 1] == 0
     panels = (
-        ("all tasks, by blur", conditions, tasks[:, 0], "blur, sigma in HR pixels"),
-        ("all tasks, by noise", conditions, tasks[:, 1], "noise, sigma in levels of 255"),
-        ("tasks without noise, by blur", conditions[clean], tasks[clean, 0], "blur, sigma in HR pixels"),
+        ("all tasks, by blur", tasks[:, 0], "blur, sigma in HR pixels"),
+        ("all tasks, by noise", tasks[:, 1], "noise, sigma in levels of 255"),
+        ("tasks without noise, by blur", tasks[clean, 0], "blur, sigma in HR pixels"),
     )
-    figure, axes = pyplot.subplots(1, 3, figsize=(15, 4.4), constrained_layout=True)
-    for axis, (title, chosen, values, name) in zip(axes, panels, strict=True):
-        points, shares = principal_components(chosen)
-        dots = axis.scatter(*points.T, c=values, cmap="viridis", s=11, linewidths=0)
-        figure.colorbar(dots, ax=axis, label=name)
-        axis.set(
-            title=title,
-            xlabel=f"first component ({100 * shares[0]:.0f} % of the variance)",
-            ylabel=f"second component ({100 * shares[1]:.0f} %)",
-        )
+    rows = []
+    for place in (principal_components, neighbours):
+        whole, some = place(conditions), place(conditions[clean])
+        if whole is not None and some is not None:
+            rows.append((whole, whole, some))
+        else:
+            print("no t-SNE in the picture: it needs scikit-learn (pip install scikit-learn)")
+    size = (15, 4.2 * len(rows))
+    figure, axes = pyplot.subplots(len(rows), 3, figsize=size, constrained_layout=True, squeeze=False)
+    for row, placed in zip(axes, rows, strict=True):
+        for axis, found, (title, values, name) in zip(row, placed, panels, strict=True):
+            dots = axis.scatter(*found.points.T, c=values, cmap="viridis", s=11, linewidths=0)
+            figure.colorbar(dots, ax=axis, label=name)
+            axis.set(title=title, xlabel=found.axes[0], ylabel=found.axes[1])
     figure.suptitle("Conditions: each dot is one photo under one degradation")
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=100)
@@ -106,9 +131,10 @@ def main(
     model: Annotated[str, typer.Option(help="Name or folder of an adaptive model.")] = "cmdsr-x4",
     photos: Annotated[Path, typer.Option(help="Folder of sharp photos.")] = TEST_PHOTOS,
     out: Annotated[Path, typer.Option(help="The picture.")] = Path("docs/images/conditions.png"),
+    threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
 ) -> None:
     """Draw the picture and print the numbers."""
-    upscaler = Upscaler(model, device="cpu")
+    upscaler = Upscaler(model, device="cpu", threads=threads)
     hr = [read(file).pixels for file in find_pictures(photos)]
     hr = [modcrop(np.repeat(p, 3, 2) if p.shape[2] == 1 else p, upscaler.model.scale) for p in hr]
     conditions, tasks, sources = collect(upscaler, hr)

@@ -1,6 +1,7 @@
 """What contrasting criteria buys, on real pairs: weighted sum, + contrast, + spatial projector, both.
 
     python benchmarks/criteria.py train configs/cria_x1_city100.yaml --root data --features vgg19.pth
+    python benchmarks/criteria.py judged
     python benchmarks/criteria.py measure --root data --squeezenet sq.npz --heads lin.pth --niqe niqe.npz
 
 All arms have the same network (the projector included), the same first stage, the same batches and the same
@@ -10,6 +11,10 @@ number of steps; they differ in which view each criterion judges, and in the con
 - contrast: and the triplet of output, truth and regression (what the network of the first stage makes);
 - projector: as sum, and the structure view is held to the pixel criterion;
 - both: and the triplet, whose negative is the structure view.
+
+With `--judging` the discriminator learns alone first and then keeps up, which with the recipe's own optimiser
+it does not (docs/cria-cl.md); `judged` tells for every run whether it did: its loss, which is 1.386 where it
+guesses, and the share of the adversarial gradient in the norms of all criteria's.
 
 What is measured: City100 iPhoneX, test 001-020, x1; PSNR and SSIM on RGB, 4 pixels of border left out, 8 bit;
 LPIPS (SqueezeNet) and NIQE on the whole picture; mean over the seeds, and half the range between them.
@@ -34,7 +39,7 @@ from blindsr.evaluation.benchmarks import find_benchmark
 from blindsr.metrics import lpips, niqe, psnr, read_niqe, read_squeeze, ssim
 from blindsr.picture import read
 from blindsr.system.files import atomic_path
-from blindsr.training import load_config, train
+from blindsr.training import Progress, load_config, train
 from blindsr.training.checkpoint import newest_checkpoint
 
 SEEDS = (0, 1, 2)
@@ -42,6 +47,14 @@ PIXEL = {"name": "pixel", "stage": 1, "weight": 1.0}
 FIRST = [PIXEL, {"name": "structural", "stage": 1, "weight": 0.2}]
 TEXTURE = [{"name": "perceptual", "weight": 0.05}, {"name": "adversarial", "weight": 0.1}]
 CONTRAST = {"name": "contrastive", "form": "margin", "margin": 0.1, "weight": 0.03}
+
+ALONE = 150  # steps
+JUDGING = [
+    f"texture_optimiser.after={ALONE}",
+    "discriminator_optimiser={lr: 2.0e-4, betas: [0.5, 0.99], schedule: cosine, warmup: 20, floor: 0.2}",
+]
+"""A discriminator that keeps up, as in configs/cria_x4_context.yaml."""
+LOG = "losses.jsonl"
 
 app = typer.Typer(add_completion=False, help=__doc__)
 Pixels = NDArray[np.float32]
@@ -72,6 +85,9 @@ def train_arms(
     ] = None,
     contrast: Annotated[str, typer.Option(help="Other arguments of the contrast, as JSON.")] = "{}",
     label: Annotated[str, typer.Option(help="Appended to the names of the arms.")] = "",
+    judging: Annotated[
+        bool, typer.Option(help=f"A discriminator that keeps up, alone for {ALONE} steps before the others.")
+    ] = False,
     settings: Annotated[list[str] | None, typer.Option("--set", help="As of blindsr train.")] = None,
 ) -> None:
     """Train the first stage once, and every arm from there; what is there already stays."""
@@ -86,12 +102,13 @@ def train_arms(
             criteria, regression = table[arm]
             changes = [
                 f"seed={100 + seed}",  # other batches than those of the first stage
-                f"steps={steps}",
+                f"steps={steps + ALONE * judging}",
                 "pixel_steps=0",
                 f"init={newest_checkpoint(start)}",
                 "data.patch=64",
                 "ema=0.99",  # of a short run
                 f"contrast.regression={regression}",
+                *(JUDGING if judging else []),
                 _criteria(criteria),
             ]
             _train(config, out / f"{arm}{label}-{seed}", [*common, *changes])
@@ -108,7 +125,46 @@ def _train(config: Path, folder: Path, settings: list[str]) -> None:
     if resume is not None and newest_checkpoint(folder).name == f"step-{parsed.steps:08d}.ckpt":
         return
     print(f"training {folder}", flush=True)
-    train(parsed, folder, resume)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOG).open("a" if resume else "w") as log:
+
+        def keep(state: Progress) -> None:
+            log.write(json.dumps({"step": state.step} | state.losses) + "\n")
+            log.flush()
+
+        train(parsed, folder, resume, report=keep)
+
+
+@app.command("judged")
+def print_judged(
+    out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs/criteria"),
+) -> None:
+    """Tell of every run of a folder whether its discriminator judged, over the last third of its steps."""
+    print("| run | steps | discriminator's loss | share of the adversarial gradient |\n|---|---|---|---|")
+    for log in sorted(out.glob(f"*/{LOG}")):
+        rows = [json.loads(line) for line in log.read_text().splitlines()]
+        if found := judged(rows):
+            print(f"| {log.parent.name} | {rows[-1]['step']} | {found[0]:.3f} | {found[1]:.3f} |")
+
+
+def judged(rows: Sequence[dict[str, float]]) -> tuple[float, float] | None:
+    """The discriminator's mean loss, and the adversarial share of the norms of the criteria's gradients.
+
+    Args:
+        rows: What a run logged, in order; the last third of the steps that moved the network counts.
+
+    Returns:
+        Two numbers; None if no discriminator took part.
+    """
+    both = [row for row in rows if "discriminator" in row and "gradient/adversarial" in row]
+    last = both[-max(1, len(both) // 3) :]
+    if not last:
+        return None
+    shares = [
+        row["gradient/adversarial"] / sum(row[key] for key in row if key.startswith("gradient/"))
+        for row in last
+    ]
+    return float(np.mean([row["discriminator"] for row in last])), float(np.mean(shares))
 
 
 @app.command()

@@ -21,10 +21,18 @@ from places import TRAINING_PHOTOS
 
 from blindsr.dataset.photos import split_holdout
 from blindsr.degradation import REAL
-from blindsr.inspection.fit import Samples, Vector, draw_samples, error_rows, fit_network, targets_of
+from blindsr.inspection.fit import (
+    MEMBERS,
+    UNITS,
+    Samples,
+    Vector,
+    draw_samples,
+    error_rows,
+    fit_network,
+    targets_of,
+)
 from blindsr.inspection.reading import activate, decode
 from blindsr.picture import find_pictures
-from blindsr.training import inspection
 from blindsr.upscaling.upscaler import Upscaler
 
 FOLDS = 4
@@ -86,7 +94,7 @@ REGRESSIONS: dict[str, Regression] = {
     "ridge on 20 components and their products": quadratic,
     "kernel ridge, 512 centres": kernel_ridge,
     "one network of 32 units": network(32, 1),
-    "4 networks of 32 units (kept)": network(inspection.UNITS, inspection.MEMBERS),
+    "4 networks of 32 units (kept)": network(UNITS, MEMBERS),
     "8 networks of 64 units": network(64, 8),
 }
 

@@ -14,6 +14,7 @@ from blindsr.checkpoint.esrgan import initialise_trunk
 from blindsr.checkpoint.reading import FORMAT, load_network, network_of
 from blindsr.errors import ConfigError, ModelError
 from blindsr.network import Cria, build_network
+from blindsr.network.views import texture_share
 
 REFERENCE = Path(__file__).parents[2] / ".." / "shared" / "reference"
 
@@ -91,6 +92,37 @@ def test_output_is_both_views_and_texture_moves_between_them(spec: dict[str, Any
         channels = 1 if spec.get("mask") == "views" else spec["projector"]
         assert views.mask.shape == (2, channels, 8 * scale, 12 * scale)
         assert float(views.mask.min()) >= 0 and float(views.mask.max()) <= 1
+
+
+def test_the_texture_views_share_of_a_place() -> None:
+    lr = torch.rand(2, 3, 12, 12)
+    with torch.no_grad():
+        views = make(TINY | {"scale": 2}).views(lr)
+    assert views.share is not None and views.mask is not None
+    constant = 1 - views.mask.mean(1, keepdim=True)  # what the published mask cannot tell
+    torch.testing.assert_close(constant, torch.full_like(constant, 3 / 4))
+    assert views.share.shape == constant.shape
+    assert float(views.share.std() / views.share.mean()) > 0.01  # of random weights
+    assert float(views.share.min()) > 0 and float(views.share.max()) < 1
+    for spec in (COMPACT | {"scale": 2}, COMPACT | {"scale": 4, "lattice_filter": 3}):
+        with torch.no_grad():
+            views = make(spec).views(lr)
+        assert views.share is not None and views.mask is not None
+        assert torch.equal(views.share, 1 - views.mask)
+    assert make(TINY | {"scale": 2, "projector": 0}).views(lr).share is None
+
+
+def test_a_share_follows_what_passes_the_mask() -> None:
+    mask = torch.softmax(torch.randn(1, 5, 4, 4), 1)
+    b1, b2 = torch.randn(1, 5, 4, 4), torch.randn(1, 5, 4, 4)
+    share = texture_share(mask, mask * b1, (1 - mask) * b2)
+    assert torch.equal(texture_share(mask, -mask * b1, (1 - mask) * b2), share)
+    assert bool((texture_share(mask, mask * b1, 3 * (1 - mask) * b2) > share).all())
+    nothing = torch.zeros_like(b1)
+    assert float(texture_share(mask, nothing, (1 - mask) * b2).min()) == 1
+    assert float(texture_share(mask, nothing, nothing).max()) == 0  # neither: finite
+    one = torch.ones(1, 1, 4, 4)  # a softmax over one channel
+    assert float(texture_share(one, one, one - one).max()) == 0
 
 
 @pytest.mark.parametrize("spec", VARIANTS, ids=str)

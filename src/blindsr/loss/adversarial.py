@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
 from blindsr.errors import ConfigError
-from blindsr.loss.criterion import Criterion, Restored
+from blindsr.loss.criterion import Criterion, Restored, at_least_single
 
 
 def relativistic_generator(real: Tensor, fake: Tensor) -> Tensor:
@@ -115,8 +114,8 @@ class Adversarial(Criterion):
 
 
 def _checked(*logits: Tensor) -> list[Tensor]:
-    """In float32 at least: means over a map need it."""
+    """Of one shape, and in float32 at least."""
     shapes = [tuple(x.shape) for x in logits]
     if len(set(shapes)) != 1 or len(shapes[0]) != 4 or shapes[0][1] != 1:
         raise ValueError(f"expected logits of one shape (N, 1, h, w), got {' and '.join(map(str, shapes))}")
-    return [x.to(torch.promote_types(x.dtype, torch.float32)) for x in logits]
+    return [at_least_single(x) for x in logits]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from blindsr.errors import ConfigError
-from blindsr.loss.criterion import REGRESSION, TRUTH, Criterion, Restored
+from blindsr.loss.criterion import REGRESSION, TRUTH, Criterion, Restored, at_least_single
 from blindsr.loss.perceptual import coarsest_grid, feature_distances
 
 FORMS = ("margin", "infonce", "ratio", "direction")
@@ -96,7 +96,8 @@ class CriteriaContrastive(Criterion):
         form: One of `FORMS`: see `criteria_triplet`, and `criteria_direction`.
         margin: See `criteria_triplet`.
         temperature: See `criteria_triplet`.
-        masked: Weight the places by what the spatial projector gives to the texture view.
+        masked: Weight the places by the share of the texture view there (see
+            `blindsr.network.views.texture_share`).
 
     Raises:
         ConfigError: There is no such form.
@@ -125,5 +126,5 @@ class CriteriaContrastive(Criterion):
             return loss.mean()
         # The mask says where; it is not to be moved to where the loss is small.
         grid = (loss.shape[2], loss.shape[3])
-        weight = nn.functional.adaptive_avg_pool2d(made.mask.detach().float(), grid)
+        weight = nn.functional.adaptive_avg_pool2d(at_least_single(made.mask.detach()), grid)
         return (loss * weight).sum() / weight.sum().clamp_min(1e-6)

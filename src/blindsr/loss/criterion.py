@@ -6,11 +6,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 VIEWS = ("structure", "output")
 TRUTH, REGRESSION, TAUGHT = "truth", "regression", "taught"
+
+
+def at_least_single(x: Tensor) -> Tensor:
+    """In float32, or in float64 where it is so already: sums over an image need it."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,7 @@ class Restored:
         """The features of one of them; computed once however many criteria ask."""
         if name not in self._phi:
             assert self._features is not None, "the recipe gives features to criteria that need them"
-            self._phi[name] = [feature.float() for feature in self._features(self.image(name))]
+            self._phi[name] = [at_least_single(x) for x in self._features(self.image(name))]
         return self._phi[name]
 
 

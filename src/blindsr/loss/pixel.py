@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from blindsr.loss.criterion import Distance, Restored
+from blindsr.loss.criterion import Distance, Restored, at_least_single
 
 
 class Pixel(Distance):
@@ -12,4 +12,5 @@ class Pixel(Distance):
 
     def distances(self, made: Restored, view: str, other: str) -> Tensor:
         """See `Distance.distances`."""
-        return (made.image(view).float() - made.image(other).float()).abs().mean((1, 2, 3))
+        a, b = (at_least_single(made.image(name)) for name in (view, other))
+        return (a - b).abs().mean((1, 2, 3))

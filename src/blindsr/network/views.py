@@ -22,11 +22,14 @@ class Views(NamedTuple):
         texture: What the other view adds to it, same shape; None without a projector.
         mask: Share of the structure view at each place, in [0, 1], (N, K, sH, sW), K = 1 or the projector's
             width; None without a projector.
+        share: How much of what the projector passes on at each place goes to the texture view, in [0, 1],
+            (N, 1, sH, sW): see `texture_share`; None without a projector.
     """
 
     structure: Tensor
     texture: Tensor | None = None
     mask: Tensor | None = None
+    share: Tensor | None = None
 
     @property
     def output(self) -> Tensor:
@@ -47,6 +50,37 @@ class ResidualBlock(nn.Module):
         branch = leaky(self.conv2(leaky(self.conv1(x))))
         residual: Tensor = branch + self.skip(x)
         return residual
+
+
+def texture_share(mask: Tensor, structure: Tensor, texture: Tensor) -> Tensor:
+    """How much of what the projector passes on at each place goes to the texture view.
+
+    A mask of one channel says it itself, by 1 - m. Of a mask of K channels that sum to 1 the mean of 1 - m is
+    (K - 1) / K everywhere, which says nothing. There what passes is compared: with s = sum(m |B1|) and
+    t = sum((1 - m) |B2|) / (K - 1), both averages over the channels, by weights that sum to 1, the share is
+    t / (s + t). How the official training weighted places, if it did, was never published: this is ours.
+
+    Args:
+        mask: m, (N, K, H, W), in [0, 1].
+        structure: What passes to the structure view, m B1, (N, C, H, W), C = K unless K is 1.
+        texture: What passes to the texture view, (1 - m) B2, same shape.
+
+    Returns:
+        (N, 1, H, W), in [0, 1], without a gradient: it says where, and is not to be moved.
+
+    Example:
+        >>> mask = torch.tensor([0.5, 0.25, 0.25]).view(1, 3, 1, 1)
+        >>> b1, b2 = torch.tensor([2.0, 0.0, 0.0]).view(1, 3, 1, 1), torch.full((1, 3, 1, 1), 3.0)
+        >>> texture_share(mask, mask * b1, (1 - mask) * b2).item()  # 3 / (1 + 3)
+        0.75
+    """
+    channels = mask.shape[1]
+    if channels == 1:
+        return 1 - mask.detach()
+    kind = torch.promote_types(structure.dtype, torch.float32)
+    s, t = (view.detach().abs().sum(1, keepdim=True, dtype=kind) for view in (structure, texture))
+    t = t / (channels - 1)
+    return t / (s + t).clamp_min(torch.finfo(kind).tiny)
 
 
 class SpatialProjector(nn.Module):
@@ -78,9 +112,9 @@ class SpatialProjector(nn.Module):
         mask = torch.softmax(self.mask(x), 1)
         if self.spatial:
             mask = mask[:, :1]  # (N, 1, H, W); the other channel is the rest to 1
-        structure = self.structure_out(mask * self.structure(x))
-        texture = self.texture_out((1 - mask) * self.texture(x))
-        return Views(structure, texture, mask)
+        structure, texture = mask * self.structure(x), (1 - mask) * self.texture(x)
+        share = texture_share(mask, structure, texture)
+        return Views(self.structure_out(structure), self.texture_out(texture), mask, share)
 
 
 class ViewRestorer(Restorer):
@@ -117,7 +151,8 @@ class ViewRestorer(Restorer):
         structure = self.lattice_filter(views.structure)
         if views.texture is None:
             return Views(structure)
-        return Views(structure, self.lattice_filter(views.output) - structure, views.mask)
+        texture = self.lattice_filter(views.output) - structure
+        return views._replace(structure=structure, texture=texture)
 
     def blended(self, views: Views, texture: Tensor | None) -> Tensor:
         """The structure view and so much of the texture view, (1,) or (N,), None: all; without a lattice."""

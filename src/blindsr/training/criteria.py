@@ -196,7 +196,7 @@ class Criteria:
         if stage.name == PIXEL:
             return self._first_stage(seen, hr, learners, taught)
         regression = seen["structure"].detach() if frozen is None else frozen()
-        return self._second_stage(seen, views.mask, regression, hr, stage.measured, learners, taught)
+        return self._second_stage(seen, views.share, regression, hr, stage.measured, learners, taught)
 
     def discriminator_alone(self, hr: Tensor, output: Tensor, stage: Stage) -> Losses:
         """What a batch costs the discriminator, (N, 3, sh, sw) each."""
@@ -219,14 +219,13 @@ class Criteria:
     def _second_stage(
         self,
         seen: dict[str, Tensor],
-        mask: Tensor | None,
+        share: Tensor | None,
         regression: Tensor,
         hr: Tensor,
         measured: bool,
         learners: tuple[str, ...],
         taught: Taught | None,
     ) -> Losses:
-        texture = None if mask is None else 1 - mask.mean(1, keepdim=True)  # (N, 1, sH, sW)
         judge = self.auxiliary.get("discriminator")
         objectives: list[tuple[Tensor, tuple[str, ...]]] = []
         logged: dict[str, Tensor] = {}
@@ -235,7 +234,7 @@ class Criteria:
             logged["discriminator"], real = self._discriminator_loss(hr, seen["output"].detach())
             objectives.append((logged["discriminator"], ("discriminator",)))
         # The network is differentiated by its own weights alone, so the discriminator judges as it is.
-        made = Restored(seen, hr, regression, texture, self._features, judge, real, taught)
+        made = Restored(seen, hr, regression, share, self._features, judge, real, taught)
         terms = {d.name: d.judge(made) for d in self.declared}
         total = sum(d.weight * terms[d.name] for d in self.declared)
         assert isinstance(total, Tensor)
