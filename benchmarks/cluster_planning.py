@@ -5,7 +5,8 @@
 A store makes names as a bucket lists them, so that what is measured is the planning and not a server. Each
 number of names has a process of its own, whose peak is told. "new" plans all of them into shards, on the
 disk; "again" plans a batch that had finished all but a thousandth of them: listing the photos, the results
-and what the earlier run knew, and joining the three.
+and what the earlier run knew, and joining the three. "driven" is the whole driver: what it hands out comes
+back at once, as if restored, so that this many photos a second are more than it can ever drive.
 """
 
 from __future__ import annotations
@@ -14,15 +15,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from blindsr.cluster.driving import Batch, drive
+from blindsr.cluster.handing_out import Came, Job
 from blindsr.cluster.inputs import Inputs, _Input
 from blindsr.cluster.items import Ended, Item
 from blindsr.cluster.planning import Planner
+from blindsr.cluster.restoring import Restoring
 from blindsr.cluster.runs import Run, earlier_runs, state_of
 from blindsr.cluster.stores import Entry, LocalStore, OnError
 from blindsr.system.memory import peak, show_bytes
@@ -50,12 +54,64 @@ class Listed(LocalStore):
             yield Entry(name, 3_000_000, "2999-v1")
 
 
-def listed(store: Listed) -> Iterator[Item]:
-    """The photos of a store, as `Inputs` gives them."""
+def inputs_of(store: Listed) -> Inputs:
+    """The photos of a store."""
     inputs = Inputs.__new__(Inputs)
-    inputs.__dict__ |= {"others": {}, "_out": "/out", "_recursive": True, "_list": None}
+    inputs.__dict__ |= {
+        "others": {},
+        "given": ["s3://photos"],
+        "_out": "/out",
+        "_recursive": True,
+        "_list": None,
+    }
     inputs.__dict__["_inputs"] = [_Input("s3://photos", store)]
-    return inputs.items()
+    return inputs
+
+
+def listed(store: Listed) -> Iterator[Item]:
+    """The same, as they are planned."""
+    return inputs_of(store).items()
+
+
+class AtOnce:
+    """Workers that have restored a shard as soon as they get it.
+
+    Args:
+        arguments: As of a worker.
+    """
+
+    def __init__(self, arguments: Mapping[str, Any]) -> None:
+        self._run = Run(LocalStore(Path(arguments["state"])), arguments["run"])
+        self._came: list[Came] = []
+        self.seconds = 0.0
+        """What took no time of the driver's: reading the shard is a worker's work."""
+        AtOnce.last = self
+
+    last: AtOnce
+
+    def grow(self, wanted: int) -> None:
+        """There are enough."""
+
+    @property
+    def idle(self) -> int:
+        """One has nothing to do."""
+        return int(not self._came)
+
+    def give(self, job: Job) -> None:
+        """Restore a shard."""
+        start = time.perf_counter()
+        items = self._run.read_shard(job.arguments[0])
+        done = [Ended(one.key, one.name, f"{one.name}.png", status="done", node="n") for one in items]
+        self._came.append(Came(job, done))
+        self.seconds += time.perf_counter() - start
+
+    def wait(self, seconds: float) -> list[Came]:
+        """What was restored."""
+        came, self._came = self._came, []
+        return came
+
+    def close(self) -> None:
+        """Nothing is to be ended."""
 
 
 def ended(items: Iterator[Item]) -> Iterator[Ended]:
@@ -81,33 +137,45 @@ def measure(count: int, what: str) -> None:
                     first.write_kept(number // 4096, kept)
                     kept = []
             first.write_kept(99_999_999, kept)
+        if what == "driven":
+            before, start = peak() or 0, time.perf_counter()
+            batch = Batch(inputs_of(photos), out, Restoring(model="cmdsr-x4"), HEADER)
+            summary, run = drive(batch, AtOnce)
+            seconds = time.perf_counter() - start - AtOnce.last.seconds
+            told(count, what, count - summary.counts["done"], 0, seconds, before, run)
+            return
         run = Run(state, 2)
         run.begin(HEADER)
         before, start = peak() or 0, time.perf_counter()
         planner = Planner(listed(photos), run, earlier_runs(state, 2, HEADER), out)
         shards = sum(1 for _ in planner.plan())
         seconds = time.perf_counter() - start
-        size = sum(file.stat().st_size for file in Path(run.store.place).rglob("*") if file.is_file())
-        taken = peak() or 0
-        print(
-            f"{count:>9} {what:>6} {planner.kept:>9} {shards:>7} {seconds:>8.1f} {count / seconds:>8.0f}"
-            f" {show_bytes(taken):>9} {show_bytes(max(0, taken - before)):>9} {show_bytes(size):>9}",
-            flush=True,
-        )
+        told(count, what, planner.kept, shards, seconds, before, run)
+
+
+def told(count: int, what: str, kept: int, shards: int, seconds: float, before: int, run: Run) -> None:
+    """Print a line."""
+    size = sum(file.stat().st_size for file in Path(run.store.place).rglob("*") if file.is_file())
+    taken = peak() or 0
+    print(
+        f"{count:>9} {what:>6} {kept:>9} {shards or '':>7} {seconds:>8.1f} {count / seconds:>8.0f}"
+        f" {show_bytes(taken):>9} {show_bytes(max(0, taken - before)):>9} {show_bytes(size):>9}",
+        flush=True,
+    )
 
 
 def main(
     names: Annotated[list[int] | None, typer.Option(help="Photos; several are measured in turn.")] = None,
     only: Annotated[str, typer.Option(hidden=True)] = "",
 ) -> None:
-    """Print a line for each number of names, new and again."""
+    """Print three lines for each number of names."""
     counts = names or [10_000, 100_000, 1_000_000]
     if only:
         measure(counts[0], only)
         return
     print("    names   what  finished  shards  seconds  a second     peak   of that  on disk")
     for count in counts:
-        for what in ("new", "again"):
+        for what in ("new", "again", "driven"):
             subprocess.run([sys.executable, __file__, "--names", str(count), "--only", what], check=True)
 
 
