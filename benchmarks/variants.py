@@ -5,11 +5,12 @@
 
 Each variant is the shipped configuration from random weights, with one thing changed. All get the same CPU
 time of one thread (of the process, so that a busy machine does not matter much), whatever a step of theirs
-costs: a short run tells how many steps that is, over which the learning rate then falls. Printed are PSNR and
+costs: a short run tells how many steps that is, over which the learning rate then falls. On a machine whose
+other work slows them unevenly, `--steps` gives all the same number of steps instead. Printed are PSNR and
 SSIM on the photos held out, the mean over the validation's degradations, and how long the exported model
 takes for a megapixel of output with 32-bit numbers, all in turn in one process. Of several seeds (first
 weights, tasks and crops) it is their mean and its standard error. A variant that was trained for as long
-before, into the same folder, is not trained again.
+before, or for as many steps, into the same folder, is not trained again.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ _SIDE = 256  # LR pixels
 
 @dataclass(frozen=True)
 class Trained:
-    """One variant after its time."""
+    """One variant after its time; no minutes if the steps were given."""
 
     name: str
     seed: int
@@ -86,16 +87,23 @@ class Trained:
     ssim: float
 
 
-def run(name: str, photos: Path, cache: Path, minutes: float, seeds: int, out: Path) -> list[Trained]:
-    """Train one variant for so many minutes of CPU time, from each of so many seeds, and export it."""
+def run(
+    name: str, photos: Path, cache: Path, minutes: float, steps: int | None, seeds: int, out: Path
+) -> list[Trained]:
+    """Train one variant for so many steps, or minutes of CPU time, from each of so many seeds; export it."""
     settings = [f"data.photos={photos}", f"data.cache={cache}", "threads=1", *FROM_SCRATCH, *VARIANTS[name]]
     found: list[Trained] = []
+    if steps is not None:
+        minutes = 0
     for seed in range(seeds):
         kept = _folder(out, name, seed) / "trained.json"
-        if kept.exists() and (before := Trained(**json.loads(kept.read_text()))).minutes == minutes:
+        before = Trained(**json.loads(kept.read_text())) if kept.exists() else None
+        if before is not None and before.minutes == minutes and steps in (None, before.steps):
             found.append(before)
+            steps = before.steps
             continue
-        steps = found[0].steps if found else max(1, round(60 * minutes / _step_time(settings)))
+        if steps is None:
+            steps = max(1, round(60 * minutes / _step_time(settings)))
         found.append(_train(name, seed, minutes, steps, settings, kept.parent))
         kept.write_text(json.dumps(asdict(found[-1])))
     return found
@@ -103,12 +111,13 @@ def run(name: str, photos: Path, cache: Path, minutes: float, seeds: int, out: P
 
 def _step_time(settings: list[str]) -> float:
     """Seconds of CPU time."""
-    ticks: list[float] = []
+    told: list[tuple[int, float]] = []
     trial = [f"steps={_TRIAL}", f"log_every={_TRIAL // 2}", "data.holdout=0"]
     with tempfile.TemporaryDirectory() as scratch:
         config = load_config(CONFIG, [*settings, *trial])
-        train(config, Path(scratch), report=lambda state: ticks.append(time.process_time()))
-    return (ticks[-1] - ticks[0]) / (_TRIAL / 2)
+        train(config, Path(scratch), report=lambda state: told.append((state.step, time.process_time())))
+    (first, begun), (last, done) = next(t for t in told if t[0] >= _TRIAL // 2), told[-1]
+    return (done - begun) / (last - first)  # whatever else was told in between, when a state was kept
 
 
 def _train(name: str, seed: int, minutes: float, steps: int, settings: list[str], folder: Path) -> Trained:
@@ -157,6 +166,7 @@ def time_models(models: list[Path], rounds: int) -> list[float]:
 def main(
     photos: Annotated[Path, typer.Option(help="Folder of sharp photos.")] = Path("data/train"),
     minutes: Annotated[float, typer.Option(help="CPU time of each.")] = 5.0,
+    steps: Annotated[int | None, typer.Option(help="Steps of each, instead of a time.")] = None,
     variant: Annotated[list[str] | None, typer.Option(help=f"Of {', '.join(VARIANTS)}; default all.")] = None,
     study: Annotated[
         list[str] | None, typer.Option(help=f"Some that belong together: {', '.join(STUDIES)}.")
@@ -168,7 +178,7 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder for the runs.")] = Path("runs/variants"),
 ) -> None:
     """Train them and print the table."""
-    arguments = [(name, photos, cache, minutes, seeds, out) for name in chosen(variant, study)]
+    arguments = [(name, photos, cache, minutes, steps, seeds, out) for name in chosen(variant, study)]
     with multiprocessing.get_context("spawn").Pool(processes, maxtasksperchild=1) as pool:
         trained = pool.starmap(run, arguments, chunksize=1)
     models = [_folder(out, runs[0].name, 0) / "model" for runs in trained]

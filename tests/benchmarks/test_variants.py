@@ -59,9 +59,12 @@ def test_a_variant_is_trained_once_from_each_seed(
     for name, value in (("CONFIG", recipe), ("FROM_SCRATCH", []), ("_TRIAL", 4)):
         monkeypatch.setattr(variants, name, value)
     where = (photos, tmp_path / "cache", 0.004)
-    (first,) = variants.run(variants.BASE, *where, 1, tmp_path)
-    again, second = variants.run(variants.BASE, *where, 2, tmp_path)
+    (first,) = variants.run(variants.BASE, *where, None, 1, tmp_path)
+    again, second = variants.run(variants.BASE, *where, None, 2, tmp_path)
     assert again == first and second.steps == first.steps > 1
     assert (second.seed, second.parameters) == (1, first.parameters)
     assert second.psnr != first.psnr and 5 < second.psnr < 60 and -1 < second.ssim < 1
     assert (tmp_path / "as-shipped-1" / "model").is_dir()
+    (given,) = variants.run(variants.BASE, *where, 3, 1, tmp_path)
+    assert (given.steps, given.minutes) == (3, 0) and given.psnr != first.psnr
+    assert variants.run(variants.BASE, *where, 3, 1, tmp_path) == [given]
