@@ -35,6 +35,7 @@ NOT_RUN = {
     r"make ": "builds an environment; .ci/run runs the targets",
     r"pip install": "builds an environment; .ci/check_wheel.py installs the built wheel in a fresh one",
     r"(\.venv/bin/|python3? )": "a benchmark or a tool: takes minutes, and data sets of others",
+    r"RAY_ADDRESS=": "many processes; tests/training/test_processes.py runs it",
     r"(docker|sha256sum|export|curl|job=|git) ?": "not ours; tests/server/test_serve.py runs curl's block",
 }
 """Commands that are not run here, and why; their names, options and files are looked up instead."""

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import torch
@@ -16,7 +20,7 @@ from blindsr.training import load_config, train
 from blindsr.training.cmdsr import CMDSRRecipe
 from blindsr.training.processes import Sharded, own_shards
 
-from ..children import finished
+from ..children import finished, started
 
 SETTINGS = ("shards=4", "steps=6", "data.holdout=0", "log_every=1")
 
@@ -128,3 +132,39 @@ def test_the_command_under_torchrun(config_file: Path, tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         assert done.stdout.count(f"step-{steps:08d}.ckpt") == 1  # one speaks for both
     assert '"step": 1' not in done.stdout and '"step": 3' in done.stdout
+
+
+@pytest.mark.slow
+def test_the_example_on_ray_is_the_same_and_survives_a_loss(config_file: Path, tmp_path: Path) -> None:
+    """Two processes over gloo, one of which is killed as soon as it is there."""
+    pytest.importorskip("ray")
+    settings = [*SETTINGS, "shards=2"]
+    expected = read_tensors(train(load_config(config_file, settings), tmp_path / "alone"))
+    mark = f"BLINDSR_TEST_RUN={uuid4().hex}"
+    name, _, value = mark.partition("=")
+    script = Path(__file__).parents[2] / "examples" / "train_on_ray.py"
+    environment = {name: value, "RAY_USAGE_STATS_ENABLED": "0", "PYTHONUNBUFFERED": "1"}
+    command = (sys.executable, script, config_file, tmp_path / "two", "2", *settings)
+    with started(*command, env=environment, text=True) as process:
+        os.kill(_actor_of(mark), signal.SIGKILL)
+        out, err = process.communicate()
+    assert process.returncode == 0, err
+    assert "all begin again" in out, out
+    (last,) = [line for line in out.splitlines() if line.endswith(".ckpt")]
+    found = read_tensors(Path(last))
+    assert found["patches"] == expected["patches"]
+    for key, weight in expected["state"].items():
+        torch.testing.assert_close(found["state"][key], weight, rtol=1e-4, atol=1e-5)
+
+
+def _actor_of(mark: str) -> int:
+    """An actor at its training, of the cluster that has a mark in its environment."""
+    end = time.monotonic() + 200
+    while time.monotonic() < end:
+        for folder in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                own = mark.encode() in (folder / "environ").read_bytes().split(b"\0")
+                if own and b"ray::Process.train" in (folder / "cmdline").read_bytes():
+                    return int(folder.name)
+        time.sleep(0.02)
+    raise AssertionError("no actor trains")
