@@ -66,6 +66,7 @@ def test_names_bytes_manifest_and_errors_of_one_machine(tmp_path: Path, run: Run
     assert len({record["node"] for record in many}) >= 1 and "notes.txt" not in str(many)
 
 
+@pytest.mark.slow
 def test_from_a_store_to_a_store(tmp_path: Path, run: Run) -> None:
     """A photo's noise follows from its name in the store."""
     pytest.importorskip("fsspec")
