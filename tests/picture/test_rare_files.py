@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import re
+import struct
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -98,6 +100,19 @@ def test_lab_in_eight_bits() -> None:
     picture = read(file.getvalue())
     assert np.abs(picture.to_array().astype(int) - made_photo(20, 24)).max() < 12
     assert ("", "LAB (the colours are sRGB now)") in picture.metadata.changed
+
+
+def test_what_pillow_warns_of_is_told_by_us(recwarn: pytest.WarningsRecorder, tmp_path: Path) -> None:
+    """A directory that claims a profile which the file does not hold: the colours are read all the same."""
+    file = io.BytesIO()
+    Image.new("LAB", (24, 20), (50, 0, 0)).save(file, "TIFF", icc_profile=bytes(3000), dpi=(300, 300))
+    content = file.getvalue()
+    entries = [struct.pack("<HHI", 34675, 7, size) for size in (3000, 30000)]
+    assert entries[0] in content
+    (tmp_path / "a.tif").write_bytes(content.replace(*entries))
+    with suppress(InputError):
+        read(tmp_path / "a.tif")
+    assert not recwarn.list
 
 
 @pytest.mark.parametrize("gray", [False, True])

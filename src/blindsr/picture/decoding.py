@@ -45,6 +45,7 @@ from blindsr.picture.loaders import (
     pixel_bytes,
     reason,
     whole_bytes,
+    without_warnings,
 )
 from blindsr.picture.metadata import webp
 from blindsr.picture.metadata.geometry import Change
@@ -401,7 +402,8 @@ def opened_by_pillow(path: Path, file: IO[bytes], kind: str) -> Any:  # noqa: AN
         raise header
     file.seek(0)
     try:
-        return plugin(file)
+        with without_warnings():
+            return plugin(file)
     except _PILLOW_ERRORS as error:
         raise header from error
 
@@ -410,7 +412,7 @@ def _decode_by_pillow(path: Path, file: IO[bytes], kind: str, limits: Limits) ->
     """BMP and PPM."""
     image = opened_by_pillow(path, file, kind)
     try:
-        with image:
+        with image, without_warnings():
             limits.check_size(path, *image.size)
             limits.check_whole(path, image.width * image.height * _PILLOW_BYTES)
             white = 65535.0 if image.mode.startswith("I") else 255.0

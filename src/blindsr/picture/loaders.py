@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -266,3 +267,11 @@ def reason(error: Exception) -> str:
     # Without what names only a function of the library, and numbers of errors.
     telling = [line for line in lines if re.search("[a-z]{2}", line) and not line.startswith("unable to ")]
     return one_line((telling[-1] if telling else "no reason given")[:200])
+
+
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Pillow warns of damage while it goes on; what is wrong with a photo is told once, by us."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -6,7 +6,6 @@ import io
 import logging
 import math
 import sys
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from blindsr.errors import InputError
 from blindsr.picture.arrays import of_array, to_array
 from blindsr.picture.decoding import open_photo
+from blindsr.picture.loaders import without_warnings
 from blindsr.picture.metadata.geometry import Change
 from blindsr.picture.metadata.reading import belongings, bounded
 from blindsr.picture.metadata.survey import Survey
@@ -56,8 +56,7 @@ def of_pil(image: Image.Image) -> Picture:
         InputError: It cannot be decoded, or is of a mode that has no picture.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # whoever opened it has had them
+        with without_warnings():
             image.load()  # `info` is complete only then
             turned = _orientation(image)
             picture = _pixels_of(image)

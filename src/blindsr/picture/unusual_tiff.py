@@ -10,6 +10,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from blindsr.picture.loaders import without_warnings
 from blindsr.picture.tiff import read_tags
 
 _PHOTOMETRIC, _BITS, _FORMAT = 262, 258, 339
@@ -42,7 +43,7 @@ def _lab(file: IO[bytes], size: tuple[int, int]) -> NDArray[np.uint8]:
     from PIL import ImageCms, TiffImagePlugin
 
     file.seek(0)
-    with TiffImagePlugin.TiffImageFile(io.BytesIO(file.read())) as image:
+    with without_warnings(), TiffImagePlugin.TiffImageFile(io.BytesIO(file.read())) as image:
         if image.size != size:
             raise ValueError(_OTHER_SIZE)
         image.load()
