@@ -39,7 +39,7 @@ def tiff(width: int, height: int, bands: int, bits: int = 8, **blocks: int) -> b
         height: Rows.
         bands: Samples a pixel.
         bits: Of a sample.
-        blocks: Rows of a strip, or side of a tile, or planes (2: each band by itself); compression.
+        blocks: Rows of a strip, or side of a tile, or planes (2: each band by itself); compression; colours.
     """
     planes = blocks.get("planes", 1)
     side, rows = blocks.get("tile", 0), blocks.get("rows", height)
@@ -57,7 +57,11 @@ def tiff(width: int, height: int, bands: int, bits: int = 8, **blocks: int) -> b
             (258, 3, 1, bits),
             (259, 3, 1, blocks.get("compression", 8)),
         ),
-        *((262, 3, 1, 2 if bands >= 3 else 1), (277, 3, 1, bands), (284, 3, 1, planes)),
+        *(
+            (262, 3, 1, blocks.get("colours", 2 if bands >= 3 else 1)),
+            (277, 3, 1, bands),
+            (284, 3, 1, planes),
+        ),
         (324 if side else 273, 4, count, after if count > 1 else 8),
         (325 if side else 279, 4, count, after + len(places) if count > 1 else len(packed)),
         *(((322, 4, 1, side), (323, 4, 1, side)) if side else ((278, 4, 1, rows),)),
@@ -131,6 +135,7 @@ REFUSED: dict[str, Callable[[], bytes]] = {
 RESTORED: dict[str, Callable[[], bytes]] = {
     "of_jpeg.jpg": jpeg_with_exif_bomb,
     "of_tiff.tif": tiff_with_exif_bomb,
+    "many_bands_of_lab.tif": lambda: tiff(24, 18, 6000, colours=8),
     "of_png.png": lambda: png(24, 18, 8, (b"eXIf", exif_bomb(30000, 1 << 19, 1 << 20))),
     "texts.png": lambda: png(24, 18, 8, *((b"zTXt", b"%d\0\0" % i + PACKED) for i in range(20))),
     "profile.png": lambda: png(24, 18, 8, (b"iCCP", b"a\0\0" + PACKED)),

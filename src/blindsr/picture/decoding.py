@@ -554,7 +554,9 @@ def describe(
     # Of these the decoder has turned the pixels already; what is told of places in them it has not.
     turned = (exif_block.orientation(exif) or 1) if kind == "heif" else orientation
     turn = turned_by(frame_height(image), image.width, turned, turned=kind == "heif")
-    conversion, image = _as_rgb(image)
+    cut = _without_more(image)
+    more = image.bands - cut.bands
+    conversion, image = _as_rgb(cut)
     if conversion:
         blocks["icc"], found.icc, found.signalling = None, False, None
     own = belongings(found, blocks, turn, path, gray=image.bands < 3, moved=kind == "tiff")
@@ -566,9 +568,7 @@ def describe(
     metadata = own.metadata
     if conversion:
         metadata = replace(metadata, changed=(*metadata.changed, ("", conversion)))
-    metadata = name_channels(metadata, image.bands - 4)
-    if image.bands > _MOST_BANDS:
-        image = image.extract_band(0, n=_MOST_BANDS).copy(interpretation=image.interpretation)
+    metadata = name_channels(metadata, image.bands + more - 4)
     if image.format not in _TYPES:
         raise InputError(f"{path}: samples of type {image.format}; save it as 8 or 16 bit")
     dtype = np.dtype(_TYPES[image.format])
@@ -587,6 +587,14 @@ def describe(
         path, dtype, white, depth, own.icc, own.exif, own.xmp, dpi, metadata,
         image, orientation, may_be_gray,
     )  # fmt: skip
+
+
+def _without_more(image: Any) -> Any:  # noqa: ANN401
+    """A libvips image without the bands that nobody knows, before their colours are taken for some."""
+    most = _MOST_BANDS + (image.interpretation == "cmyk")
+    if image.bands <= most:
+        return image
+    return image.extract_band(0, n=most).copy(interpretation=image.interpretation)
 
 
 def _as_rgb(image: Any) -> tuple[str, Any]:  # noqa: ANN401
