@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from blindsr.errors import InputError
 from blindsr.server.store import MOST_ATTEMPTS, JobRecord, PhotoRecord, QueueFullError, Store
-from blindsr.server.turns import Turns, Waiting
+from blindsr.server.turns import Line, Turns, Waiting
 from blindsr.system.files import temporary_folder
 
 Add = Callable[..., JobRecord]
@@ -278,7 +278,7 @@ def test_jobs_of_the_former_version_go_on(tmp_path: Path) -> None:
 def served(turns: Turns, waiting: list[Waiting]) -> list[str]:
     order = []
     while waiting:
-        one = next(turns.order(waiting))
+        one = Line(turns, waiting).first
         turns.take(one)
         waiting.remove(one)
         order.append(one.client)
@@ -314,9 +314,29 @@ def test_the_order_that_is_told_is_the_one_that_is_kept(photos: list[tuple[str, 
     """Every photo has exactly one turn, and each client's own stay in their order."""
     waiting = [Waiting(client, n, client, pixels) for n, (client, pixels) in enumerate(photos)]
     turns = Turns()
-    told = list(turns.order(waiting))
+    told = list(Line(turns, waiting))
     assert sorted(told, key=lambda one: one.n) == waiting
     for client in "abc":
         own = [one.n for one in told if one.client == client]
         assert own == sorted(own)
     assert served(turns, list(waiting)) == [one.client for one in told]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 10**8)), max_size=20),
+    st.lists(st.one_of(st.none(), st.tuples(st.sampled_from("abcd"), st.integers(1, 10**8))), max_size=20),
+)
+def test_one_more_in_the_line_is_where_a_new_line_has_it(
+    photos: list[tuple[str, int]], later: list[tuple[str, int] | None]
+) -> None:
+    """Photos come, and have their turns, in any order."""
+    waiting = [Waiting(client, n, client, pixels) for n, (client, pixels) in enumerate(photos)]
+    turns = Turns()
+    line = Line(turns, waiting)
+    for n, new in enumerate(later, len(waiting)):
+        if new is not None:
+            waiting.append(Waiting(new[0], n, *new))
+            line.add(waiting[-1])
+        elif waiting:
+            waiting.remove(line.take())
+    assert list(line) == list(Line(turns, waiting))

@@ -19,7 +19,6 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -27,7 +26,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from blindsr.errors import InputError
-from blindsr.server.turns import Turns, Waiting
+from blindsr.server.turns import Line, Turns, Waiting
 from blindsr.system.files import lock, make_folder, open_in_place, remove_leftovers
 
 Kind = Literal["upscale", "profile"]
@@ -159,7 +158,7 @@ class Store:
     ) -> None:
         self.folder, self._queue, self._pixels = folder, queue, pixels
         self._turns = turns or Turns()
-        self._ordered: deque[Waiting] | None = None
+        self._line: Line | None = None
         self._mutex, self._reading = threading.RLock(), threading.Lock()
         try:
             make_folder(self.files)
@@ -238,7 +237,7 @@ class Store:
                 with self._transaction() as database:
                     self._insert(database, job, kind, client, options, photos, digest, key)
                 taken = True
-                self._ordered = None
+                self._queue_up(job, client, options, photos)
                 return self._job(job)
         finally:
             if not taken:
@@ -274,17 +273,17 @@ class Store:
     def next_work(self) -> Work | None:
         """The photo whose turn it is, which is running from now on; None where nothing waits."""
         with self._mutex:
-            order = self._order()
-            if not order:
+            line = self._waiting()
+            if not line:
                 return None
-            one = order[0]
+            one = line.first
             with self._transaction() as database:
                 database.execute(
                     "UPDATE photo SET status = 'running' WHERE job = ? AND n = ?",
                     (one.job, one.n),
                 )
                 database.execute("UPDATE job SET status = 'running' WHERE id = ?", (one.job,))
-            self._turns.take(order.popleft())
+            line.take()
             job = self._job(one.job)
             return Work(job, next(photo for photo in job.photos if photo.n == one.n))
 
@@ -307,7 +306,7 @@ class Store:
         """Of each job that waits for its first turn, how many photos come before it."""
         with self._mutex:
             places: dict[str, int] = {}
-            for place, one in enumerate(self._order()):
+            for place, one in enumerate(self._waiting()):
                 places.setdefault(one.job, place)
             return places
 
@@ -364,7 +363,7 @@ class Store:
                 (work.job.id, work.photo.n),
             )
             self._settle(database, work.job.id)
-            self._ordered = None
+            self._line = None
 
     def cancel(self, job: str) -> JobRecord | None:
         """Nothing more is begun of a job; what runs of it is for its worker to leave."""
@@ -378,7 +377,7 @@ class Store:
                     " WHERE id = ? AND status IN ('queued', 'running')",
                     (time.time(), job),
                 )
-            self._ordered = None
+            self._line = None
             return self._found(job)
 
     def is_wanted(self, job: str) -> bool:
@@ -392,7 +391,7 @@ class Store:
         with self._mutex:
             with self._transaction() as database:
                 database.execute("DELETE FROM job WHERE id = ?", (job,))
-            self._ordered = None
+            self._line = None
             shutil.rmtree(self.folder_of(job), ignore_errors=True)
 
     def expire(self, before: float) -> int:
@@ -478,22 +477,29 @@ class Store:
                 " send more later"
             )
 
-    def _order(self) -> deque[Waiting]:
-        """What waits, in the order of its turns; worked out anew when that has changed."""
-        if self._ordered is None:
-            self._ordered = deque(self._turns.order(self._waiting()))
-        return self._ordered
+    def _waiting(self) -> Line:
+        """What waits, in the order of its turns.
 
-    def _waiting(self) -> list[Waiting]:
-        """What waits, in the order in which each client wants its own; often left ones come last.
-
-        Those that are to come first come in the order of the others among themselves.
+        Each client's own: often left ones last, those that are to come first before the others.
         """
-        rows = self._database.execute(
-            "SELECT photo.job, n, client, pixels FROM photo JOIN job ON job.id = photo.job"
-            " WHERE photo.status = 'queued' ORDER BY attempts / 3, first DESC, number, n"
-        ).fetchall()
-        return [Waiting(row[0], row[1], row[2], row[3]) for row in rows]
+        if self._line is None:
+            rows = self._database.execute(
+                "SELECT photo.job, n, client, pixels FROM photo JOIN job ON job.id = photo.job"
+                " WHERE photo.status = 'queued' ORDER BY attempts / 3, first DESC, number, n"
+            ).fetchall()
+            self._line = Line(self._turns, (Waiting(row[0], row[1], row[2], row[3]) for row in rows))
+        return self._line
+
+    def _queue_up(
+        self, job: str, client: str, options: Mapping[str, Any], photos: Sequence[PhotoRecord]
+    ) -> None:
+        """A new job's photos wait: after all others of the client, or the line is made anew."""
+        often_left = "SELECT 1 FROM photo WHERE status = 'queued' AND attempts >= 3"
+        if options.get("first") or self._database.execute(often_left).fetchone():
+            self._line = None
+        elif self._line is not None:
+            for one in photos:
+                self._line.add(Waiting(job, one.n, client, one.pixels))
 
     def _settle(self, database: sqlite3.Connection, job: str) -> None:
         """A job without anything left to do has ended; one of which nothing was begun waits."""
