@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from fastapi import Header, Request
 from fastapi.responses import JSONResponse
 
@@ -20,6 +21,9 @@ from blindsr.system.files import temporary_folder
 
 MOST_PROFILES = 64
 """Profiles of one client."""
+
+_in_turn = CapacityLimiter(3)
+"""So many forms are taken in at once, in the order in which they came; at a lock, threads have no order."""
 
 _KEY = r"[!-~]{1,200}"
 
@@ -43,7 +47,8 @@ async def take_in(
     await to_thread.run_sync(check_disk, service.store.folder, length_of(request))
     with service.key(kind, client, key), temporary_folder(service.store.folder) as folder:
         form = await receive_form(request, folder, file_fields, settings.queue)
-        return await to_thread.run_sync(_answer, service, kind, client, key, form, folder)
+        work = partial(_answer, service, kind, client, key, form, folder)
+        return await to_thread.run_sync(work, limiter=_in_turn)
 
 
 def _answer(
