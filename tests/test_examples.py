@@ -57,6 +57,7 @@ def test_one_photo(example: Example, tmp_path: Path) -> None:
     assert "blindsr-comparison" in (tmp_path / "0.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_folder_with_one_adaptation(example: Example, tmp_path: Path) -> None:
     save_photos(tmp_path / "photos", 4, 24, 32)
     told = example("folder", "photos", "restored")
@@ -64,6 +65,7 @@ def test_a_folder_with_one_adaptation(example: Example, tmp_path: Path) -> None:
     assert sorted(one.name for one in (tmp_path / "restored").iterdir()) == [f"{i}_x4.png" for i in range(4)]
 
 
+@pytest.mark.slow
 def test_a_camera_s_profile_made_and_used(example: Example, tmp_path: Path) -> None:
     made = example("camera_profile", "0.png", "a.profile", "1.png", "2.png", "missing.png")
     assert "left out: missing.png: " in made and "to 2 photos>: blur of " in made
@@ -72,6 +74,7 @@ def test_a_camera_s_profile_made_and_used(example: Example, tmp_path: Path) -> N
     assert "to 2 photos>" in used and (tmp_path / "0.restored.png").read_bytes() == first
 
 
+@pytest.mark.slow
 def test_sixteen_bit_with_alpha(example: Example, tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).random((20, 30, 3), np.float32)
     alpha = np.linspace(0, 1, 600, dtype=np.float32).reshape(20, 30)
@@ -82,6 +85,7 @@ def test_sixteen_bit_with_alpha(example: Example, tmp_path: Path) -> None:
     assert blindsr.read(tmp_path / "scan.x4.tif").dpi == pytest.approx((300, 300))
 
 
+@pytest.mark.slow
 def test_arrays(example: Example) -> None:
     told = example("arrays", "0.png")
     assert re.fullmatch(
@@ -91,12 +95,14 @@ def test_arrays(example: Example) -> None:
     ), told
 
 
+@pytest.mark.slow
 def test_threads(example: Example, tmp_path: Path) -> None:
     names = [f"{i}.png" for i in range(3)]
     assert example("threads", *names).splitlines() == [f"{i}.png -> {i}.x4.png" for i in range(3)]
     assert {Image.open(tmp_path / f"{i}.x4.png").size for i in range(3)} == {(224, 160)}
 
 
+@pytest.mark.slow
 def test_degrade_and_measure(example: Example, tmp_path: Path) -> None:
     Image.fromarray(made_photo(97, 130)).save(tmp_path / "sharp.png")
     lines = example("degrade_and_measure", "sharp.png").splitlines()

@@ -51,6 +51,7 @@ def test_upscale_without_pytorch(make_model: MakeModel, tmp_path: Path) -> None:
     assert Image.open(tmp_path / "a_x4.png").size == (120, 80)
 
 
+@pytest.mark.slow
 def test_adapt_and_inspect_without_pytorch(make_model: MakeModel, tmp_path: Path) -> None:
     Image.fromarray(made_photo(20, 30)).save(tmp_path / "a.jpg")
     model, profile = str(add_inspector(make_model())), str(tmp_path / "a.profile")
@@ -63,6 +64,7 @@ def test_adapt_and_inspect_without_pytorch(make_model: MakeModel, tmp_path: Path
     assert "last saved at quality 75" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_model_is_pulled_without_pytorch(make_model: MakeModel, tmp_path: Path) -> None:
     """Nor are NumPy and the engine loaded: a folder is copied, and nothing is run."""
     heavy = 'assert not {"numpy", "openvino", "pyvips"} & set(sys.modules)'
@@ -78,6 +80,7 @@ def test_a_download_is_checked_without_pytorch(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_measuring_without_pytorch(tmp_path: Path) -> None:
     save_photos(tmp_path, 4, 300, 400)
     parameters = str(tmp_path / "niqe.npz")
@@ -105,6 +108,7 @@ else:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_python_face_without_pytorch(make_model: MakeModel) -> None:
     code = (
         WITHOUT_EXTRAS

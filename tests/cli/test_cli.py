@@ -394,6 +394,7 @@ def test_degrade(run: Run, tmp_path: Path) -> None:
     assert (np.asarray(Image.open(one)) != np.asarray(Image.open(two))).any()
 
 
+@pytest.mark.slow
 def test_as_a_module_and_in_any_locale(make_model: MakeModel, tmp_path: Path) -> None:
     photo = save(tmp_path / "写真.png")
     locale = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii"}
@@ -539,6 +540,7 @@ def test_an_impossible_size_names_one_file(run: Run, make_model: MakeModel, tmp_
         assert error.count(".png: ") == 1 and len(error) < 200 + len(str(tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="shells there close no streams")
 @pytest.mark.parametrize("closing", [">&-", "2>&-", "<&- >&- 2>&-", "2>/dev/full"])
 def test_closed_streams_end_no_batch(make_model: MakeModel, tmp_path: Path, closing: str) -> None:
@@ -551,6 +553,7 @@ def test_closed_streams_end_no_batch(make_model: MakeModel, tmp_path: Path, clos
     assert size(tmp_path / "0_x4.png") == size(tmp_path / "1_x4.png") == (64, 48)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device")
 def test_lines_for_programs_that_cannot_be_written(make_model: MakeModel, tmp_path: Path) -> None:
     command = [*BLINDSR, "upscale", save(tmp_path / "a.png"), "--json", "--model", make_model()]

@@ -163,6 +163,7 @@ def test_what_is_no_file(
     assert strange.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no such pipes there")
 @pytest.mark.parametrize(
     "command",

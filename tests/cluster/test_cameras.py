@@ -69,6 +69,7 @@ def test_the_same_few_photos_in_any_order() -> None:
     assert [(camera, len(chosen)) for camera, chosen in found[0]] == [("X", SAMPLE), ("Y", 1)]
 
 
+@pytest.mark.slow
 def test_bytes_are_those_of_the_cameras_profile(tmp_path: Path, make_model: MakeModel) -> None:
     """As on one machine with the profile that `read_camera` makes of the same photos."""
     order = Restoring(model=str(make_model()), threads=1, memory="384M", format_="png")

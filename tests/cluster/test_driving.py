@@ -213,6 +213,7 @@ def test_what_takes_too_long_or_too_much(tmp_path: Path, order: Restoring, poiso
     assert ended["2greedy.png"].kind == "memory" and "took more than 576 MiB" in ended["2greedy.png"].error
 
 
+@pytest.mark.slow
 def test_lost_workers(tmp_path: Path, order: Restoring, monkeypatch: pytest.MonkeyPatch) -> None:
     """A shard whose workers are lost again and again is tried photo by photo; that which does it is named."""
     monkeypatch.setattr(planning, "SHARD", 3)
@@ -230,6 +231,7 @@ def test_lost_workers(tmp_path: Path, order: Restoring, monkeypatch: pytest.Monk
     assert {one.key for one in run.all_ended()} == {one.key for one in ended.values()} and len(ended) == 7
 
 
+@pytest.mark.slow
 def test_a_process_that_is_ended_while_it_starts(
     tmp_path: Path, order: Restoring, poison: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,6 +266,7 @@ def test_what_comes_too_late_belongs_to_nobody(tmp_path: Path, order: Restoring)
     assert [*shard._waiting] == [new] and new.source == tmp_path / "new"
 
 
+@pytest.mark.slow
 def test_only_the_rest_after_everything_was_lost(
     tmp_path: Path, order: Restoring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -288,6 +291,7 @@ def test_only_the_rest_after_everything_was_lost(
     assert len([*out.glob("*.png")]) == 7
 
 
+@pytest.mark.slow
 def test_a_list_with_options_of_its_own(tmp_path: Path, order: Restoring) -> None:
     folder = save_photos(tmp_path / "in", 4, 16, 20)
     (folder / "sub").mkdir()
@@ -302,6 +306,7 @@ def test_a_list_with_options_of_its_own(tmp_path: Path, order: Restoring) -> Non
     assert "give one of png" in ended["2.png"].error and summary.counts["failed"] == 1
 
 
+@pytest.mark.slow
 def test_two_results_of_one_name_in_a_list(tmp_path: Path, order: Restoring) -> None:
     """Whoever comes first has the name, in later runs as well."""
     folder = save_photos(tmp_path / "in", 1, 16, 20)
@@ -317,6 +322,7 @@ def test_two_results_of_one_name_in_a_list(tmp_path: Path, order: Restoring) -> 
     assert len(losers) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("existing", ["skip", "overwrite"])
 def test_results_that_are_there(tmp_path: Path, order: Restoring, existing: Any) -> None:
     folder, out = save_photos(tmp_path / "in", 2, 16, 20), tmp_path / "out"

@@ -104,6 +104,7 @@ def measured(
     return failed, [arguments[:3] for pool in pools for _, arguments in pool.jobs]
 
 
+@pytest.mark.slow
 def test_what_ends_its_worker_is_found_out(photos: Path, tmp_path: Path) -> None:
     """A method with a picture: the other methods measure it, and all methods the other pictures."""
     lost: list[tuple[Any, ...]] = []
@@ -133,6 +134,7 @@ def test_what_ends_its_worker_is_found_out(photos: Path, tmp_path: Path) -> None
     assert [result.error for result in results if result.error] == [why] and len(results) == 12
 
 
+@pytest.mark.slow
 def test_a_driver_that_was_lost_measures_nothing_again(photos: Path, tmp_path: Path) -> None:
     order = order_of(photos)
     _, first = measured(order, tmp_path / "out", stop=Event())

@@ -63,6 +63,7 @@ def order(tmp_path_factory: pytest.TempPathFactory) -> Restoring:
     return Restoring(model=str(model), threads=1, memory="384M")
 
 
+@pytest.mark.slow
 def test_the_command(
     cluster: str, s3: str, order: Restoring, tmp_path: Path, run: Run, monkeypatch: Any
 ) -> None:
@@ -174,6 +175,7 @@ def test_a_server(cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert len(given) == 4
 
 
+@pytest.mark.slow
 def test_no_room_for_a_worker(
     cluster: str, order: Restoring, tmp_path: Path, monkeypatch: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -196,6 +198,7 @@ def test_no_room_for_a_worker(
     assert summary.interrupted and summary.counts == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "127.0.0.1:x", "ray://:99999999"])
 def test_no_cluster(address: str) -> None:
     with pytest.raises(InputError, match="no Ray cluster answers there") as caught, connected(address):

@@ -41,6 +41,7 @@ def command(models: Path, folder: Path, *options: str) -> Iterator[tuple[Running
         yield Running(line.strip().partition("#")[0].rstrip("/"), None), process
 
 
+@pytest.mark.slow
 def test_it_ends_in_good_order_and_goes_on(models: Path, tmp_path: Path) -> None:
     options = ("--token", TOKEN, "--json")
     with command(models, tmp_path / "jobs", *options) as (server, process), server.client() as client:
@@ -80,6 +81,7 @@ def test_a_job_s_mask_survives_kill_9(models: Path, tmp_path: Path) -> None:
             np.testing.assert_array_equal(pixels_of(result.content), expected)
 
 
+@pytest.mark.slow
 def test_no_heavy_library_is_loaded_before_it_is_used(models: Path) -> None:
     code = """
 import sys
@@ -160,12 +162,14 @@ def test_the_example_with_curl(place: dict[str, str], tmp_path: Path) -> None:
     assert (tmp_path / "holiday_x4.webp").read_bytes()[8:12] == b"WEBP"
 
 
+@pytest.mark.slow
 def test_the_example_with_python(place: dict[str, str], tmp_path: Path) -> None:
     done = finished(sys.executable, "-c", example("python"), cwd=tmp_path, env=place)
     assert done.returncode == 0 and not done.stdout, done.stderr
     assert {file.name for file in tmp_path.glob("*_x2.5.jpg")} == {"holiday_x2.5.jpg", "beach_x2.5.jpg"}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed")
 def test_the_example_with_javascript(place: dict[str, str], tmp_path: Path) -> None:
     version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout
