@@ -147,6 +147,7 @@ main()
 """
 
 
+@pytest.mark.slow
 def test_an_interrupted_command_gives_the_table_of_one_that_was_not(
     run: Run, make_model: MakeModel, photos: Path, tmp_path: Path
 ) -> None:

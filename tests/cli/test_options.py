@@ -145,6 +145,7 @@ def test_evaluate(run: Run, tmp_path: Path) -> None:
     assert told["scores"] == {"psnr": "inf"}, "of which JSON knows no number"
 
 
+@pytest.mark.slow
 def test_train_and_export(run: Run, config_file: Path, tmp_path: Path) -> None:
     code, shown, error = run(
         "train", config_file, "-o", tmp_path / "run", "--set", "steps=2", "--set", "log_every=1", "--json"

@@ -47,6 +47,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {name: file.read_bytes() for name, file in found.items() if ".blindsr-cluster" not in name}
 
 
+@pytest.mark.slow
 def test_names_bytes_manifest_and_errors_of_one_machine(tmp_path: Path, run: Run) -> None:
     folder = tree(tmp_path / "in")
     command = ["degrade", folder, "--protocol", "real-esrgan", "--seed", "3", "--scale", "2", "--json"]

@@ -83,6 +83,7 @@ def test_one_that_gives_no_sign_of_life_is_taken_over(make_store: MakeStore) -> 
     lease.close()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("elsewhere")
 def test_one_of_many_takes_over(make_store: MakeStore) -> None:
     store = make_store("state")

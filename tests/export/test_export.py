@@ -163,6 +163,7 @@ def test_every_kind_of_network_exports(
     check(network, export_checkpoint(tmp_path / "a.ckpt", tmp_path / "model"))
 
 
+@pytest.mark.slow
 def test_a_graph_that_is_not_the_network_is_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save(tmp_path / "a.ckpt", DIRECT, None)
     monkeypatch.setattr(export, "TOLERANCE", -1.0)  # any difference is now too much

@@ -135,6 +135,7 @@ def _told(folder: Path) -> dict[str, Any]:
     return told
 
 
+@pytest.mark.slow
 def test_faults_are_one_line(tmp_path: Path, make_model: MakeModel, photos: Path, run: Run) -> None:
     code, _, error = quantise(run, make_model(), photos)
     assert code == 2 and "weights" in error  # nothing to make a graph of

@@ -113,6 +113,7 @@ def test_a_password_is_never_told(run: Run, tmp_path: Path, url: str) -> None:
     assert code == 2 and "secret" not in out + error and len(error.splitlines()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("can_exchange", [True, False])
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
 def test_killed_while_one_model_replaces_another(

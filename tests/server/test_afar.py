@@ -182,6 +182,7 @@ def test_progress_and_cancelling(scripted: tuple[Running, Scripted]) -> None:
         until(lambda: over(client, again)["photos"][0]["status"] == "cancelled")
 
 
+@pytest.mark.slow
 def test_a_lost_workers_photo_is_tried_again_but_not_for_ever(scripted: tuple[Running, Scripted]) -> None:
     server, pool = scripted
     with server.client() as client:
@@ -203,6 +204,7 @@ def test_a_lost_workers_photo_is_tried_again_but_not_for_ever(scripted: tuple[Ru
         )
 
 
+@pytest.mark.slow
 def test_a_cluster_where_nobody_can_work(
     serving: Serving, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -222,6 +224,7 @@ def test_a_cluster_where_nobody_can_work(
         assert over(client, job)["status"] == "done"
 
 
+@pytest.mark.slow
 def test_results_of_one_machine(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bytes, names, sizes, what is told, and errors: with size, format, profile, mask and texture."""
     monkeypatch.setattr(ray_pool, "RayPool", partial(LocalPool, most=2))

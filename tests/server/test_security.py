@@ -79,6 +79,7 @@ def test_without_the_right_token_nothing_is_told(shared: Running, header: str | 
     assert TOKEN not in answer.text and answer.headers["Content-Type"] == "application/problem+json"
 
 
+@pytest.mark.slow
 def test_a_job_without_a_token_is_not_even_read(shared: Running) -> None:
     head = "POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n"
     answer = talk(shared, f"{head}Content-Type: multipart/form-data; boundary=x\r\n\r\n".encode(), 5)
@@ -495,6 +496,7 @@ def test_no_address_is_fetched(server: Running) -> None:
 # --- how slowly ---
 
 
+@pytest.mark.slow
 def test_slow_heads_are_cut_off(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where a byte comes now and then."""
     monkeypatch.setattr(connection, "HEAD_SECONDS", 1.0)
@@ -525,6 +527,7 @@ def test_a_second_request_on_a_connection_is_waited_for_no_longer(
     assert talk(server, whole + b"GET /health HT", 20).count(b"200 OK") == 1 and time.monotonic() - start < 10
 
 
+@pytest.mark.slow
 def test_slow_bodies_are_cut_off(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
     """Silence, and a trickle that is never silent."""
     monkeypatch.setattr(gate, "SLOWEST", 1 << 20)
@@ -554,6 +557,7 @@ def opened_results() -> int:
     return sum(".result." in name for name in names)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux which files are open")
 def test_one_who_does_not_take_his_result_is_let_go(serving: Serving) -> None:
     with serving(patience=1.0) as server, server.client() as client:
@@ -572,6 +576,7 @@ def test_one_who_does_not_take_his_result_is_let_go(serving: Serving) -> None:
         assert is_well(server)
 
 
+@pytest.mark.slow
 def test_silent_events_have_a_heartbeat_and_an_end(
     server: Running, monkeypatch: pytest.MonkeyPatch, held: threading.Event
 ) -> None:
@@ -625,6 +630,7 @@ def test_errors_tell_nothing_of_the_machine(
     assert str(tmp_path) not in json.dumps(job)
 
 
+@pytest.mark.slow
 def test_connections_are_counted(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "MOST_CONNECTIONS", 3)
     held = [socket.create_connection(server.place, 10) for _ in range(3)]

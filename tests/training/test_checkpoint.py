@@ -122,6 +122,7 @@ def test_a_run_that_is_done_is_its_own_last_checkpoint(config_file: Path, tmp_pa
     assert again == first and again.exists() and not reports
 
 
+@pytest.mark.slow
 def test_checkpoints_of_the_former_format_are_resumed(any_config_file: Path, tmp_path: Path) -> None:
     """They hold a step, and no place, phase, patches and runs."""
     step = 4

@@ -63,6 +63,7 @@ TICKS = ["minutes=1", "reserve=40", "steps=1000", "data.holdout=0"]
 """20 steps of a ticking clock."""
 
 
+@pytest.mark.slow
 def test_it_ends_in_time_with_all_its_files(
     config_file: Path, tmp_path: Path, rates: list[tuple[float, float]], own_time: None
 ) -> None:
@@ -153,6 +154,7 @@ def test_a_resumed_run_has_its_minutes_for_the_rest(
     assert last.name == "step-00000030.ckpt" and reports[-1].share == 1
 
 
+@pytest.mark.slow
 def test_a_run_by_minutes_goes_on_by_steps_and_the_other_way_round(
     config_file: Path, tmp_path: Path, rates: list[tuple[float, float]], ticking: None
 ) -> None:
@@ -169,6 +171,7 @@ def test_a_run_by_minutes_goes_on_by_steps_and_the_other_way_round(
     assert last.name == "step-00000040.ckpt"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_both_stages_of_cria_have_their_share(
     cria_config_file: Path, tmp_path: Path, ticking: None, workers: int, monkeypatch: pytest.MonkeyPatch

@@ -120,6 +120,7 @@ def test_batches_of_a_pool_have_one_shape(unified_config_file: Path) -> None:
         assert inputs["negatives"].shape == (3,)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("degrade_how", ["batched", "each"])
 def test_a_run_on_a_pool_of_tasks_resumes_to_the_last_bit(
     unified_config_file: Path, tmp_path: Path, degrade_how: str

@@ -113,6 +113,7 @@ def test_what_is_taught_lies_where_the_truth_lies(taught_file: Path) -> None:
     assert taught.image.shape[0] == taught.share.shape[0] == recipe.patches(recipe.stage(0, 0))
 
 
+@pytest.mark.slow
 def test_who_begins_from_taught_weights_has_been_taught(taught_file: Path, tmp_path: Path) -> None:
     state = tmp_path / "state.npz"
     train(load_config(taught_file, ["steps=1"]), tmp_path / "a", state=state)
@@ -155,6 +156,7 @@ def test_each_photo_is_judged_by_its_own_share(criterion: Any) -> None:
     torch.testing.assert_close(untaught.judge(made), criterion(made, "output", "attract"))
 
 
+@pytest.mark.slow
 def test_a_taught_run_resumes_and_tells_of_its_teacher(
     taught_file: Path, weights: Path, tmp_path: Path
 ) -> None:
