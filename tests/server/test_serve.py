@@ -19,7 +19,8 @@ from typer.main import get_command
 
 import blindsr
 from blindsr.cli import app
-from blindsr.server.settings import is_loopback, read_duration, read_root_path
+from blindsr.server.running import assembled
+from blindsr.server.settings import Settings, is_loopback, read_duration, read_root_path
 
 from ..children import BLINDSR, finished, started
 from ..conftest import Run, save_photos
@@ -136,6 +137,13 @@ def test_settings() -> None:
     ]  # fmt: skip
     assert all(map(is_loopback, ("127.0.0.1", "127.8.8.8", "::1", "LOCALHOST")))
     assert not any(map(is_loopback, ("0.0.0.0", "::", "192.168.1.5", "localhost.evil.example", "")))
+
+
+def test_servers_of_one_process_keep_apart(tmp_path: Path) -> None:
+    """Whoever waits for his turn is woken by the event loop of his own server."""
+    settings = [Settings(folder=tmp_path / name) for name in "ab"]
+    with assembled(settings[0]) as (_, one), assembled(settings[1]) as (_, two):
+        assert one.in_turn is not two.in_turn and one.in_turn.total_tokens == two.in_turn.total_tokens
 
 
 @pytest.fixture

@@ -311,7 +311,7 @@ class Afar(Workers):
             self._ready = 0
             for one in self._in_hand.values():
                 with suppress(Exception):  # where the store is gone as well, the next start finds them
-                    self._give_back(one)
+                    self._give_back(one.work)
             self._in_hand.clear()
             with self._more:
                 if not self._ended:
@@ -376,7 +376,7 @@ class Afar(Workers):
             return
         returned: Returned = came.result
         if returned.left or one.left:
-            self._give_back(one)
+            self._give_back(one.work)
             return
         if returned.error is not None:
             self._finish(work, seconds, returned.error)
@@ -414,9 +414,4 @@ class Afar(Workers):
             why = f"its worker was lost {attempts} times while it was in work; it is not tried again"
             self._finish(work, time.perf_counter() - one.since, f"{work.photo.name}: {why}")
         else:
-            self._give_back(one)
-
-    def _give_back(self, one: _InHand) -> None:
-        self._store.give_back(one.work)
-        self._end(one.work)
-        self._board.post(one.work.job.id)
+            self._give_back(one.work)

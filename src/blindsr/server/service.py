@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from anyio import CapacityLimiter
 from fastapi import Request
 
 from blindsr.server.board import Board
@@ -29,6 +30,10 @@ class Service:
         board: Where changes are posted.
         workers: The threads.
         metrics: What is counted.
+
+    Attributes:
+        in_turn: So many forms are taken in at once, in the order in which they came; at a lock, threads have
+            no order. It belongs to one event loop, as its server does.
     """
 
     settings: Settings
@@ -37,6 +42,7 @@ class Service:
     board: Board
     workers: Workers
     metrics: Metrics
+    in_turn: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(3))
     _keys: set[tuple[str, str, str]] = field(default_factory=set)
     _mutex: threading.Lock = field(default_factory=threading.Lock)
 

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-from anyio import CapacityLimiter, to_thread
+from anyio import to_thread
 from fastapi import Header, Request
 from fastapi.responses import JSONResponse
 
@@ -21,9 +21,6 @@ from blindsr.system.files import temporary_folder
 
 MOST_PROFILES = 64
 """Profiles of one client."""
-
-_in_turn = CapacityLimiter(3)
-"""So many forms are taken in at once, in the order in which they came; at a lock, threads have no order."""
 
 _KEY = r"[!-~]{1,200}"
 
@@ -48,7 +45,7 @@ async def take_in(
     with service.key(kind, client, key), temporary_folder(service.store.folder) as folder:
         form = await receive_form(request, folder, file_fields, settings.queue)
         work = partial(_answer, service, kind, client, key, form, folder)
-        return await to_thread.run_sync(work, limiter=_in_turn)
+        return await to_thread.run_sync(work, limiter=service.in_turn)
 
 
 def _answer(

@@ -36,7 +36,6 @@ log = logging.getLogger(__name__)
 _TIDY_EVERY = 15.0
 """Seconds between two looks at what has expired."""
 
-
 _STEP_BACK = 10
 """Nice value of the threads that restore."""
 
@@ -138,9 +137,7 @@ class Workers:
             else:
                 size, digest = self._restore(work, way)
         except LeftError:
-            self._end(work)
-            self._store.give_back(work)
-            self._board.post(job)
+            self._give_back(work)
             return
         except Exception as failure:
             error = self._told(failure, work)
@@ -160,6 +157,12 @@ class Workers:
         self._store.finish(work, error, size, digest, seconds, told)
         self._end(work)
         self._metrics.photo_ended("done" if error is None else "failed", work.photo.pixels, seconds)
+        self._board.post(work.job.id)
+
+    def _give_back(self, work: Work) -> None:
+        """A photo is left before its end, and waits again."""
+        self._end(work)
+        self._store.give_back(work)
         self._board.post(work.job.id)
 
     def _end(self, work: Work) -> None:
